@@ -25,13 +25,13 @@ struct test_case {
 
 void test_register(struct test_case *tc);
 
-#define TEST(suite_, name_)                                                                                  \
-	static void test_##suite_##_##name_(void);                                                           \
-	__attribute__((constructor)) static void test_reg_##suite_##_##name_(void)                           \
-	{                                                                                                    \
-		static struct test_case tc = {#suite_, #name_, test_##suite_##_##name_, NULL};               \
-		test_register(&tc);                                                                          \
-	}                                                                                                    \
+#define TEST(suite_, name_)                                                                    \
+	static void test_##suite_##_##name_(void);                                             \
+	__attribute__((constructor)) static void test_reg_##suite_##_##name_(void)             \
+	{                                                                                      \
+		static struct test_case tc = {#suite_, #name_, test_##suite_##_##name_, NULL}; \
+		test_register(&tc);                                                            \
+	}                                                                                      \
 	static void test_##suite_##_##name_(void)
 
 #else
@@ -48,14 +48,13 @@ bool test_mem(struct span a, struct span b, const char *file, int line, const ch
 _Noreturn void test_abort(void);
 
 #define EXPECT(cond) ((void)test_true(!!(cond), __FILE__, __LINE__, #cond))
-#define EXPECT_EQ(a, b)                                                                                      \
-	((void)test_int((long long)(a), (long long)(b), __FILE__, __LINE__, #a " == " #b))
+#define EXPECT_EQ(a, b) ((void)test_int((long long)(a), (long long)(b), __FILE__, __LINE__, #a " == " #b))
 #define EXPECT_STR(a, b) ((void)test_str((a), (b), __FILE__, __LINE__, #a " == " #b))
 #define EXPECT_MEM(a, b) ((void)test_mem((a), (b), __FILE__, __LINE__, #a " == " #b))
-#define REQUIRE(cond)                                                                                        \
-	do {                                                                                                 \
-		if (!test_true(!!(cond), __FILE__, __LINE__, #cond))                                         \
-			test_abort();                                                                        \
+#define REQUIRE(cond)                                                \
+	do {                                                         \
+		if (!test_true(!!(cond), __FILE__, __LINE__, #cond)) \
+			test_abort();                                \
 	} while (0)
 
 #endif
