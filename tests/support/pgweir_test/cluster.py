@@ -1,0 +1,137 @@
+"""A private PostgreSQL 15 cluster."""
+import atexit
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+
+import psycopg
+
+from .certs import certs
+from .tools import PG_BIN, PG_OS_USER, as_pg_user, free_port, new_dir, psql, run, wait_for
+
+SETTINGS = {
+    "listen_addresses": "'127.0.0.1'",
+    "wal_level": "logical",
+    "max_wal_senders": "20",
+    "max_replication_slots": "20",
+    "max_connections": "150",
+    "shared_buffers": "'64MB'",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "autovacuum_naptime": "'10min'",
+    "log_min_messages": "warning",
+    "log_line_prefix": "'%m [%p] %u@%d %a '",
+    "logging_collector": "off",
+    "max_wal_size": "'512MB'",
+}
+TRUST = """
+local all         all                trust
+host  all         all  127.0.0.1/32  trust
+host  replication all  127.0.0.1/32  trust
+"""
+
+
+class Cluster:
+    """initdb, start; stop() or the end of the run removes it."""
+
+    def __init__(self, settings=None, hba=TRUST, tls=False):
+        self.dir = new_dir("pg", owner=PG_OS_USER)
+        self.data = self.dir / "data"
+        self.log = self.dir / "log"
+        self.port = free_port()
+        self.settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": f"'{self.dir}'",
+                         **(settings or {})}
+        run(as_pg_user([PG_BIN / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                        "--locale=C.UTF-8", "--no-sync", "--no-instructions"]))
+        if tls:
+            self.use_tls()
+        self.write_settings()
+        self.write_hba(hba)
+        self.start()
+        atexit.register(self.remove)
+
+    def use_tls(self):
+        """TLS with the test CA's certificate; client certificates are checked when hba asks for them."""
+        made = certs()
+        for source, name in ((made.server, "server.crt"), (made.server_key, "server.key"), (made.ca, "root.crt")):
+            target = self.data / name
+            shutil.copy(source, target)
+            target.chmod(0o600)
+            if os.geteuid() == 0:
+                entry = pwd.getpwnam(PG_OS_USER)
+                os.chown(target, entry.pw_uid, entry.pw_gid)
+        self.settings.update(ssl="on", ssl_ca_file="'root.crt'")
+
+    def write_settings(self):
+        lines = [f"{key} = {value}" for key, value in self.settings.items()]
+        (self.data / "postgresql.auto.conf").write_text("\n".join(lines) + "\n")
+
+    def write_hba(self, text):
+        (self.data / "pg_hba.conf").write_text(text)
+
+    def pg_ctl(self, *args, check=True):
+        return run(as_pg_user([PG_BIN / "pg_ctl", "-D", self.data, "-w", "-t", "60", "-l", self.log, *args]),
+                   check=check)
+
+    def start(self):
+        self.pg_ctl("start")
+        return self
+
+    def stop(self, mode="fast"):
+        if self.postmaster():
+            self.pg_ctl("stop", "-m", mode, check=False)
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def reload(self):
+        self.pg_ctl("reload")
+
+    def remove(self):
+        self.stop("immediate")
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def postmaster(self):
+        """Its process id, or None."""
+        try:
+            return int((self.data / "postmaster.pid").read_text().split("\n")[0])
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def kill9(self):
+        """The crash that a user would see: the postmaster dies at once, its children follow."""
+        pid = self.postmaster()
+        children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+        for victim in [pid, *map(int, children)]:
+            try:
+                os.kill(victim, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        wait_for("the postmaster to be gone", lambda: not _alive(pid))
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def dsn(self, dbname="postgres", user="postgres", **more):
+        parts = {"host": "127.0.0.1", "port": self.port, "dbname": dbname, "user": user, **more}
+        return " ".join(f"{key}={value}" for key, value in parts.items())
+
+    def url(self, dbname="postgres", user="postgres"):
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{dbname}"
+
+    def connect(self, dbname="postgres", user="postgres", **more):
+        """A psycopg connection straight to PostgreSQL, autocommit unless told otherwise."""
+        return psycopg.connect(self.dsn(dbname, user), **{"autocommit": True, **more})
+
+    def sql(self, text, dbname="postgres"):
+        """psql straight to PostgreSQL; returns its output."""
+        return psql(self.dsn(dbname), text).stdout.strip()
+
+
+def _alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
