@@ -11,10 +11,10 @@
 #include "protocol/span.h"
 
 struct buf {
-	uint8_t *p;	/* owned */
+	uint8_t *p; /* owned */
 	size_t len;
 	size_t cap;
-	size_t max;	/* bytes; the hard bound */
+	size_t max; /* bytes; the hard bound */
 	bool failed;
 };
 

@@ -11,8 +11,8 @@
 #include "protocol/span.h"
 
 struct front_parse {
-	struct span name;	/* "" = unnamed */
-	struct span query;	/* without the NUL */
+	struct span name;  /* "" = unnamed */
+	struct span query; /* without the NUL */
 	uint16_t nparams;
 	struct span param_oids; /* nparams * 4 bytes */
 };
@@ -20,10 +20,10 @@ struct front_parse {
 struct front_bind {
 	struct span portal;
 	struct span stmt;
-	uint16_t nformats;	    /* 0 = all text, 1 = all the same, else nparams */
-	struct span formats;	    /* nformats * 2 bytes */
+	uint16_t nformats;   /* 0 = all text, 1 = all the same, else nparams */
+	struct span formats; /* nformats * 2 bytes */
 	uint16_t nparams;
-	struct span params;	    /* nparams * (int32 length, bytes) */
+	struct span params; /* nparams * (int32 length, bytes) */
 	uint16_t nresults;
 	struct span result_formats; /* nresults * 2 bytes */
 	struct span after_names;    /* the body from nformats to its end, for rewriting names */
@@ -68,5 +68,7 @@ struct front_param front_bind_param(const struct front_bind *b, uint16_t i, size
 uint32_t front_parse_oid(const struct front_parse *p, uint16_t i);
 /* The result format that applies to column `col`: 0 text, 1 binary. */
 uint16_t front_bind_result_format(const struct front_bind *b, uint16_t col);
+/* Are all format codes 0 or 1? Of others the server says 22023 "unsupported format code". */
+bool front_bind_formats_known(const struct front_bind *b);
 
 #endif

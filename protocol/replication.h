@@ -25,7 +25,7 @@ struct replication_message {
 int replication_decode(struct span payload, struct replication_message *out_r, const char **why_r);
 
 /* 'r': standby status update. */
-void replication_status(struct buf *out, uint64_t written, uint64_t flushed, uint64_t applied,
-			int64_t now_us, bool reply_now);
+void replication_status(struct buf *out, uint64_t written, uint64_t flushed, uint64_t applied, int64_t now_us,
+			bool reply_now);
 
 #endif

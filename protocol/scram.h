@@ -14,10 +14,10 @@
 
 #define SCRAM_KEY 32u
 #define SCRAM_SALT_MAX 256u
-#define SCRAM_NONCE_MAX 512u	     /* client's + server's; longer ones are refused */
-#define SCRAM_MESSAGE_MAX 2048u	     /* longest SASL payload that we take */
-#define SCRAM_CBIND_MAX 64u	     /* tls-server-end-point: at most a SHA-512 */
-#define SCRAM_ITERATIONS 4096u	     /* what PostgreSQL takes for new verifiers */
+#define SCRAM_NONCE_MAX 512u	/* client's + server's; longer ones are refused */
+#define SCRAM_MESSAGE_MAX 2048u /* longest SASL payload that we take */
+#define SCRAM_CBIND_MAX 64u	/* tls-server-end-point: at most a SHA-512 */
+#define SCRAM_ITERATIONS 4096u	/* what PostgreSQL takes for new verifiers */
 #define SCRAM_ITERATIONS_MAX 10000000u
 #define SCRAM_NAME "SCRAM-SHA-256"
 #define SCRAM_NAME_PLUS "SCRAM-SHA-256-PLUS"
@@ -81,9 +81,9 @@ void scram_wipe(void *p, size_t n);
 struct scram_server {
 	struct scram_verifier verifier;
 	enum { SCRAM_AT_FIRST, SCRAM_AT_FINAL, SCRAM_AT_END } state;
-	bool plus;	/* the client chose -PLUS */
-	bool have_tls;	/* we advertised -PLUS */
-	char gs2_flag;	/* n, y or p of the client's first message */
+	bool plus;     /* the client chose -PLUS */
+	bool have_tls; /* we advertised -PLUS */
+	char gs2_flag; /* n, y or p of the client's first message */
 	size_t cbind_n;
 	uint8_t cbind[SCRAM_CBIND_MAX];
 	char server_nonce[32]; /* drawn by start; a test may overwrite it */
@@ -93,8 +93,7 @@ struct scram_server {
 };
 
 /* Body of SASLInitialResponse ('p'); data_r->p == NULL when the client sent none. */
-int scram_initial_decode(struct span body, struct span *mechanism_r, struct span *data_r,
-			 const char **why_r);
+int scram_initial_decode(struct span body, struct span *mechanism_r, struct span *data_r, const char **why_r);
 
 /* The list for AuthenticationSASL: -PLUS is offered when there is binding data. */
 void scram_server_mechanisms(struct span cbind_data, struct buf *out);

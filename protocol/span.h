@@ -36,7 +36,7 @@ static inline bool span_eq(struct span a, struct span b)
 /* Drops the first `n` bytes; `n` must not exceed s.n. */
 static inline struct span span_skip(struct span s, size_t n)
 {
-	return span_of(s.p + n, s.n - n);
+	return n == 0 ? s : span_of(s.p + n, s.n - n); /* NULL + 0 is undefined */
 }
 
 #endif

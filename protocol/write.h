@@ -38,7 +38,7 @@ void write_notification(struct buf *b, uint32_t pid, struct span channel, struct
 void write_startup(struct buf *b, uint32_t version, const struct span *pairs, size_t npairs_times_two);
 void write_ssl_request(struct buf *b);
 void write_cancel(struct buf *b, uint32_t pid, struct span secret);
-void write_password(struct buf *b, struct span text);	      /* 'p', NUL added */
+void write_password(struct buf *b, struct span text); /* 'p', NUL added */
 void write_sasl_initial(struct buf *b, const char *mechanism, struct span data);
 void write_sasl_response(struct buf *b, struct span data);
 void write_query(struct buf *b, struct span text);
