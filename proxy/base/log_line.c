@@ -1,0 +1,247 @@
+#include "proxy/base/log_line.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Kept free for what closes the line: a quote, `,"cut":true`, a brace, a newline. */
+#define LINE_TAIL 32
+/* The longest that one input character becomes: \x00 four times (a refused 4-byte sequence), \ufffd. */
+#define LINE_CHAR 16
+
+static size_t line_room(const struct log_line *line)
+{
+	return LOG_LINE_MAX - LINE_TAIL - line->n;
+}
+
+/* All or nothing: half a name or number would be misread. */
+__attribute__((format(printf, 2, 3))) static bool line_put(struct log_line *line, const char *fmt, ...)
+{
+	char made[256];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(made, sizeof made, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof made || (size_t)n > line_room(line)) {
+		line->cut = true;
+		return false;
+	}
+	memcpy(line->p + line->n, made, (size_t)n);
+	line->n += (size_t)n;
+	return true;
+}
+
+/* Length of the valid UTF-8 sequence at s, 0 when it is not one (RFC 3629: no surrogates, shortest form). */
+static size_t utf8_length(struct span s)
+{
+	uint32_t code;
+	size_t n;
+
+	if (s.p[0] < 0x80)
+		return 1;
+	if (s.p[0] < 0xc2 || s.p[0] > 0xf4)
+		return 0;
+	n = s.p[0] < 0xe0 ? 2 : s.p[0] < 0xf0 ? 3 : 4;
+	if (s.n < n)
+		return 0;
+	code = s.p[0] & (0x7fu >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((s.p[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (s.p[i] & 0x3fu);
+	}
+	if ((n == 3 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) ||
+	    (n == 4 && (code < 0x10000 || code > 0x10ffff)))
+		return 0;
+	return n;
+}
+
+static void line_char_json(struct log_line *line, struct span c, bool valid)
+{
+	if (!valid)
+		line_put(line, "\\ufffd");
+	else if (c.p[0] == '"' || c.p[0] == '\\')
+		line_put(line, "\\%c", c.p[0]);
+	else if (c.p[0] == '\n')
+		line_put(line, "\\n");
+	else if (c.p[0] < 0x20 || c.p[0] == 0x7f)
+		line_put(line, "\\u%04x", c.p[0]);
+	else
+		line_put(line, "%.*s", (int)c.n, (const char *)c.p);
+}
+
+/* Control characters (C1 too) could rewrite a terminal or forge a line. `bare` text has no quotes around it. */
+static void line_char_text(struct log_line *line, struct span c, bool valid, bool bare)
+{
+	bool control = c.p[0] < 0x20 || c.p[0] == 0x7f || (c.n == 2 && c.p[0] == 0xc2 && c.p[1] < 0xa0);
+
+	if (valid && (c.p[0] == '\\' || c.p[0] == '"'))
+		line_put(line, "\\%c", c.p[0]);
+	else if (valid && !control && !(bare && c.p[0] == ' '))
+		line_put(line, "%.*s", (int)c.n, (const char *)c.p);
+	else
+		for (size_t i = 0; i < c.n; i++)
+			line_put(line, "\\x%02x", c.p[i]);
+}
+
+static void line_escape(struct log_line *line, struct span s, bool bare)
+{
+	size_t n;
+
+	for (; s.n != 0; s = span_skip(s, n)) {
+		if (line_room(line) < LINE_CHAR) {
+			line->cut = true;
+			return;
+		}
+		n = utf8_length(s);
+		if (line->json)
+			line_char_json(line, span_of(s.p, n == 0 ? 1 : n), n != 0);
+		else
+			line_char_text(line, span_of(s.p, n == 0 ? 1 : n), n != 0, bare);
+		n = n == 0 ? 1 : n;
+	}
+}
+
+/* The closing quote uses the tail and so always fits. */
+static void line_quoted(struct log_line *line, struct span s)
+{
+	line->p[line->n++] = '"';
+	line_escape(line, s, false);
+	line->p[line->n++] = '"';
+}
+
+static void line_json_pair(struct log_line *line, const char *name, const char *value)
+{
+	if (value == NULL || value[0] == '\0')
+		return;
+	if (line_room(line) > LINE_CHAR && line_put(line, ",\"%s\":", name))
+		line_quoted(line, span_str(value));
+}
+
+void log_line_start(struct log_line *line, bool json)
+{
+	line->n = 0;
+	line->json = json;
+	line->cut = false;
+}
+
+static void line_head_json(struct log_line *line, const char *level, const struct tm *at, long ms,
+			   const struct log_who *who, const char *event)
+{
+	line_put(line, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ\",\"level\":\"%s\",\"pid\":%ld",
+		 at->tm_year + 1900, at->tm_mon + 1, at->tm_mday, at->tm_hour, at->tm_min, at->tm_sec, ms,
+		 level, (long)getpid());
+	line_json_pair(line, "event", event);
+	if (who == NULL)
+		return;
+	line_json_pair(line, "kind", who->kind);
+	if (who->id != 0)
+		line_put(line, ",\"id\":%" PRIu64, who->id);
+	line_json_pair(line, "database", who->database);
+	line_json_pair(line, "user", who->user);
+	line_json_pair(line, "peer", who->peer);
+}
+
+static bool present(const char *s)
+{
+	return s != NULL && s[0] != '\0';
+}
+
+/* "client-17 app/mike@1.2.3.4:55: " */
+static void line_who_text(struct log_line *line, const struct log_who *who)
+{
+	size_t start = line->n;
+	bool named = present(who->database) || present(who->user) || present(who->peer);
+
+	if (present(who->kind))
+		line_escape(line, span_str(who->kind), true);
+	if (who->id != 0)
+		line_put(line, "-%" PRIu64, who->id);
+	if (line->n > start && named)
+		line_put(line, " ");
+	if (present(who->database))
+		line_escape(line, span_str(who->database), true);
+	if (present(who->user)) {
+		line_put(line, "/");
+		line_escape(line, span_str(who->user), true);
+	}
+	if (present(who->peer)) {
+		line_put(line, "@");
+		line_escape(line, span_str(who->peer), true);
+	}
+	if (line->n > start)
+		line_put(line, ": ");
+}
+
+void log_line_head(struct log_line *line, enum log_level level, const struct timespec *now,
+		   const struct log_who *who, const char *event)
+{
+	static const char *const upper[] = {"ERROR", "WARN", "INFO", "DEBUG"};
+	static const char *const lower[] = {"error", "warn", "info", "debug"};
+	long ms = now->tv_nsec / 1000000;
+	struct tm at;
+
+	gmtime_r(&now->tv_sec, &at);
+	if (line->json) {
+		line_head_json(line, lower[level], &at, ms, who, event);
+		return;
+	}
+	line_put(line, "%04d-%02d-%02d %02d:%02d:%02d.%03ld UTC [%ld] %s ", at.tm_year + 1900,
+		 at.tm_mon + 1, at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec, ms, (long)getpid(), upper[level]);
+	if (who != NULL)
+		line_who_text(line, who);
+	line_escape(line, span_str(event), false);
+}
+
+static void line_number(struct log_line *line, const struct log_field *field)
+{
+	uint64_t lsn = (uint64_t)field->num;
+
+	switch (field->kind) {
+	case LOG_FIELD_INT:
+		line_put(line, line->json ? ",\"%s\":%" PRId64 : " %s=%" PRId64, field->name, field->num);
+		break;
+	case LOG_FIELD_US:
+		line_put(line, line->json ? ",\"%s_us\":%" PRId64 : " %s=%" PRId64 "us", field->name,
+			 field->num);
+		break;
+	default:
+		line_put(line, line->json ? ",\"%s\":\"%X/%X\"" : " %s=%X/%X", field->name,
+			 (unsigned)(lsn >> 32), (unsigned)lsn);
+	}
+}
+
+void log_line_field(struct log_line *line, const struct log_field *field)
+{
+	struct span text = field->span;
+
+	if (field->kind != LOG_FIELD_STR && field->kind != LOG_FIELD_SPAN) {
+		line_number(line, field);
+		return;
+	}
+	if (field->kind == LOG_FIELD_STR)
+		text = span_str(field->str == NULL ? "" : field->str);
+	if (line_room(line) <= strlen(field->name) + LINE_CHAR) {
+		line->cut = true;
+		return;
+	}
+	line_put(line, line->json ? ",\"%s\":" : " %s=", field->name);
+	line_quoted(line, text);
+}
+
+void log_line_end(struct log_line *line)
+{
+	static const char cut_json[] = ",\"cut\":true", cut_text[] = " ...";
+	const char *cut = line->json ? cut_json : cut_text;
+
+	if (line->cut) {
+		memcpy(line->p + line->n, cut, strlen(cut));
+		line->n += strlen(cut);
+	}
+	if (line->json)
+		line->p[line->n++] = '}';
+	line->p[line->n++] = '\n';
+}
