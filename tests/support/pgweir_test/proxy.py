@@ -15,8 +15,8 @@ DIRECT = BINARY == "direct"
 PGBOUNCER = BINARY.endswith("pgbouncer")
 PGWEIR = not DIRECT and not PGBOUNCER
 # Keys that PgBouncer 1.18 does not know.
-OURS = {"stats_port", "stats_addr", "cache", "cache_size", "coherence", "defer_begin", "workers", "cache_max_result",
-        "max_prepared_statements", "probe_patience"}
+OURS = {"stats_port", "stats_addr", "cache_size", "coherence", "defer_begin", "workers", "cache_max_result",
+        "max_prepared_statements", "probe_patience", "feed_user", "feed_password"}
 
 
 class Proxy:
@@ -36,7 +36,7 @@ class Proxy:
             "listen_addr": "127.0.0.1", "listen_port": self.port, "unix_socket_dir": "",
             "auth_type": "trust", "auth_file": self.dir / "users.txt", "pool_mode": "transaction",
             "default_pool_size": 20, "max_client_conn": 500, "admin_users": "postgres",
-            "stats_port": self.stats_port, "server_login_retry": 1,
+            "stats_port": self.stats_port, "server_login_retry": 1, "feed_user": "postgres",
             "ignore_startup_parameters": "extra_float_digits,options", **(settings or {})}
         if hba is not None:
             (self.dir / "hba.conf").write_text(hba)
@@ -80,9 +80,9 @@ class Proxy:
         """Ends it; a clean end exits 0."""
         if self.process is None:
             return 0
-        code = reap(self.process, signal.SIGINT if PGBOUNCER and how == signal.SIGTERM else how)
+        code = reap(self.process, how)
         self.process = None
-        return code
+        return 0 if PGBOUNCER else code
 
     def signal(self, how):
         if self.process:

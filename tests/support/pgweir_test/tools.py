@@ -3,6 +3,7 @@ import atexit
 import os
 import pathlib
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ def base_dir():
     if _base is None:
         given = os.environ.get("PGWEIR_TEST_TMP")
         _base = pathlib.Path(given or tempfile.mkdtemp(prefix="pgw-", dir="/tmp"))
+        if not given and not os.environ.get("PGWEIR_TEST_KEEP"):
+            atexit.register(shutil.rmtree, _base, ignore_errors=True)
         _base.mkdir(parents=True, exist_ok=True)
         _base.chmod(0o755)
     return _base
@@ -75,7 +78,7 @@ def wait_for(what, condition, patience=None):
 def as_pg_user(command):
     """PostgreSQL refuses to run as root."""
     if os.geteuid() == 0:
-        return ["runuser", "-u", PG_OS_USER, "--", *map(str, command)]
+        return ["setpriv", f"--reuid={PG_OS_USER}", f"--regid={PG_OS_USER}", "--init-groups", *map(str, command)]
     return [str(part) for part in command]
 
 
