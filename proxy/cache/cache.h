@@ -1,0 +1,156 @@
+/* cache.h - the coherent cache of one database: entries, versions, position.
+ * Source  docs/coherence.md; the rules' names (serve, fill, unconfirmed, position, ..) are used there.
+ * Shape   Versions: a table of 2^20 counters; a readkey hash selects one; a change raises the counters of all that it touches. A
+ *         lease is the versions of a read set taken before its statement left; an entry carries its lease and is alive as long
+ *         as all of them (and the epoch) are unchanged. Two keys that share a counter only cost a needless miss.
+ *         Entries: sharded table, full keys compared, S3-FIFO eviction by bytes.
+ *         Position: `pos` rises only after the invalidations of all commits up to it were applied.
+ *         Epoch: odd = on, even = off. It changes when the cache goes on or off, gets a new catalog, or is emptied by a change
+ *         that nobody can tell apart. Everything that was learned or asked under one epoch is worthless under another: whoever
+ *         resolves, asks or fills notes the epoch first and hands it in with the result.
+ * Owner   counted; held by origin, workers and sessions' contexts.
+ * Thread  any, except the functions under "feed" (the feed's thread only). Locks never leave this folder.
+ * Errors  memory gone or too large: the answer is not stored. */
+#ifndef PROXY_CACHE_CACHE_H
+#define PROXY_CACHE_CACHE_H
+
+#include "proxy/base/blob.h"
+#include "proxy/base/counters.h"
+#include "proxy/base/mailbox.h"
+#include "proxy/cache/change.h"
+#include "proxy/sql/catalog.h"
+#include "protocol/snapshot.h"
+#include "protocol/span.h"
+
+struct cache;
+struct entry;
+
+struct cache_settings {
+	size_t bytes;	   /* bound of all that the cache owns */
+	size_t max_result; /* bytes of one answer */
+};
+
+struct cache *cache_new(const struct cache_settings *set);
+struct cache *cache_ref(struct cache *c);
+void cache_unref(struct cache *c);
+void cache_resize(struct cache *c, const struct cache_settings *set);
+
+/* --- state; any thread --- */
+bool cache_on(const struct cache *c);
+/* Read it before cache_catalog() and before a probe is sent. A worker that keeps something resolved from a catalog compares
+ * the epoch under which it was got; when it differs, it gets the catalog again. */
+uint64_t cache_epoch(const struct cache *c);
+uint64_t cache_position(const struct cache *c);
+/* Counted; NULL while off. */
+struct catalog *cache_catalog(struct cache *c);
+/* Why it is off, for logs and stats (static text). */
+const char *cache_off_reason(const struct cache *c);
+size_t cache_bytes(const struct cache *c);
+size_t cache_entries(const struct cache *c);
+
+/* --- readers; any thread --- */
+
+#define LEASE_KEYS 64	/* more keys than that: reads_keys falls back to whole relations */
+#define LEASE_XIDS 32	/* more unconfirmed transactions than that: the answer is not stored */
+
+struct lease {
+	uint64_t epoch;
+	unsigned nkeys;
+	struct {
+		uint32_t slot;
+		uint32_t version;
+	} key[LEASE_KEYS];
+	unsigned nxids;
+	uint32_t xid[LEASE_XIDS]; /* unconfirmed at registration and touching one of our relations */
+	bool full;		  /* more than fit: never store */
+};
+
+/* Registers: reads the versions, then the unconfirmed transactions. Before the statement leaves. `epoch` was read before the
+ * catalog was got that the keys were resolved with; if it has passed since, nothing will be stored. */
+void lease_take(struct cache *c, uint64_t epoch, const uint64_t *keys, unsigned nkeys, const uint32_t *relids,
+		unsigned nrels, struct lease *lease_r);
+/* Does the fill need a snapshot taken in front of its statement? (It does when nxids > 0.) */
+static inline bool lease_needs_snapshot(const struct lease *l)
+{
+	return l->nxids > 0;
+}
+/* Are all registered versions unchanged? */
+bool lease_alive(const struct cache *c, const struct lease *l);
+
+/* Stores a complete answer. `s0` = snapshot taken after lease_take and before the statement's own, on the same backend (NULL when
+ * none was needed). Returns 1 = stored, 0 = refused by the fill rule, -1 = too large or no memory. The blob gets a reference
+ * of its own. Also confirms. */
+int cache_store(struct cache *c, struct span key, struct blob *answer, const struct lease *l, const struct snapshot *s0);
+
+/* A live entry, counted, or NULL. Call it again after the proof: only then may it be served. */
+struct entry *cache_find(struct cache *c, struct span key);
+struct blob *entry_answer(struct entry *e); /* borrowed from the entry */
+void entry_unref(struct entry *e);
+
+/* A snapshot of the primary, asked for under `epoch`: what it shows completed is no longer unconfirmed. */
+void cache_confirm(struct cache *c, uint64_t epoch, const struct snapshot *s);
+
+/* --- proof; any thread --- */
+enum proof {
+	PROOF_NOW,  /* proven: look up and serve */
+	PROOF_WAIT, /* not yet: cache_prove_again() when cache_position() >= *target_r */
+	PROOF_OFF,  /* the cache is off, or was in between: ask PostgreSQL */
+};
+
+/* One answer of a probe that was asked after the read arrived: insert and flush LSN (normalised here, sizes as given by
+ * cache_set_wal_sizes) and the snapshot. `epoch` = cache_epoch() before it was sent. Also confirms. When proven by the insert LSN
+ * the snapshot becomes the new base E. */
+enum proof cache_prove(struct cache *c, uint64_t epoch, uint64_t insert, uint64_t flush, const struct snapshot *s,
+		       uint64_t *target_r);
+/* The same for the same probe, later: commits that came in may explain the snapshot. The target is first the flush LSN, then, when
+ * that did not suffice (rolled back transactions, other databases), the insert LSN, which always does. */
+enum proof cache_prove_again(struct cache *c, uint64_t epoch, uint64_t insert, uint64_t flush,
+			     const struct snapshot *s, uint64_t *target_r);
+
+/* Wake `mb` with `mail` once pos >= target (or the cache goes off). One-shot; cancel is safe at any time from the owner of mb and
+ * returns false when the mail is already in mb: its run is still to come (or is running). A zeroed struct was never waiting. */
+struct position_wait {
+	struct position_wait *next;
+	uint64_t target;
+	struct mailbox *mb;
+	struct mail mail; /* .run set by the caller */
+	int state;
+};
+void position_wait(struct cache *c, struct position_wait *w);
+bool position_cancel(struct cache *c, struct position_wait *w);
+
+/* --- flights: one filler per key; any thread --- */
+struct flight_wait {
+	struct flight_wait *next;
+	struct mailbox *mb;
+	struct mail mail; /* .run set by the caller; run when the leader is done, whatever the outcome */
+	int state;
+};
+/* true = the caller leads and must call flight_done; false = `w` was queued behind the leader (followers then find or fill
+ * for themselves). */
+bool flight_join(struct cache *c, struct span key, struct flight_wait *w);
+void flight_done(struct cache *c, struct span key);
+bool flight_cancel(struct cache *c, struct span key, struct flight_wait *w);
+
+/* --- feed; its thread only --- */
+void cache_set_wal_sizes(struct cache *c, uint32_t block, uint32_t segment);
+/* On: slot, control connection and catalog are there and the first proof has passed: `first` is its snapshot, asked for after the
+ * slot was there and after the last cache_turn_off, and pos >= its insert LSN. A transaction that `first` shows running may have
+ * its commit record before the slot's start: the stream will never bring it, so nothing is stored that may have missed it. */
+void cache_turn_on(struct cache *c, struct catalog *catalog, uint64_t pos, const struct snapshot *first);
+/* Off: a new epoch, everything dropped, all waiters woken, what was received is forgotten. `why` is static text. Harmless when
+ * off. */
+void cache_turn_off(struct cache *c, const char *why);
+/* A new catalog (counted, like turn_on's: the cache takes a reference of its own): a new epoch, everything dropped, stays on. Before
+ * cache_apply and cache_advance of the transaction that made it necessary. Ignored while off. */
+void cache_set_catalog(struct cache *c, struct catalog *catalog);
+/* One committed transaction, also while off (between slot and turn_on). Does not move pos. */
+void cache_apply(struct cache *c, const struct change *change);
+/* Everything up to `lsn` was applied. Wakes those who wait for it. */
+void cache_advance(struct cache *c, uint64_t lsn);
+
+/* The cache's own counters, added to `sum`: cache_evictions, cache_resets, invalidations, cache_bytes, cache_entries. The rest is
+ * counted by those who ask. */
+void cache_counters(const struct cache *c, int64_t sum[NCOUNTERS]);
+
+#endif

@@ -1,0 +1,37 @@
+/* change.h - what the feed tells the cache: one committed transaction.
+ * Source  COMMIT of the logical decoding stream; docs/coherence.md.
+ * Shape   the hashes of what was touched (readkey_*), gathered row by row by origin/feed, applied at the commit.
+ * Owner   the feed; cleared and reused.
+ * Thread  the feed's.
+ * Errors  when memory is gone or there are more than max_keys: `everything` or whole relations instead of rows. */
+#ifndef PROXY_CACHE_CHANGE_H
+#define PROXY_CACHE_CHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct change_relation {
+	uint32_t relid;
+	bool whole; /* cannot be told by key: raise readkey_whole (and readkey_any) */
+};
+
+struct change {
+	uint32_t xid; /* top-level, low 32 bits */
+	struct change_relation *rels; /* owned; each relation once, ancestors included */
+	size_t nrels, caprels;
+	uint64_t *keys; /* owned; readkey_row hashes of old and new rows */
+	size_t nkeys, capkeys;
+	size_t max_keys;
+	bool everything; /* unknown relation, memory gone: the whole cache goes */
+	uint64_t nchanges; /* row records seen */
+};
+
+void change_init(struct change *c, size_t max_keys);
+void change_free(struct change *c);
+void change_begin(struct change *c, uint32_t xid); /* empties it */
+/* A row of `relid` was touched. Marks the relation; `whole` when the key is not certain. */
+void change_relation(struct change *c, uint32_t relid, bool whole);
+void change_key(struct change *c, uint32_t relid, uint64_t key);
+
+#endif
