@@ -42,11 +42,14 @@ static bool digits(struct span s, uint64_t max, uint64_t *v_r)
 	if (s.n == 0)
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
+		unsigned digit;
+
 		if (s.p[i] < '0' || s.p[i] > '9')
 			return false;
-		v = v * 10 + (unsigned)(s.p[i] - '0');
-		if (v > max) /* max * 10 + 9 still fits: it is at most 2^63 */
+		digit = s.p[i] - '0';
+		if (digit > max || v > (max - digit) / 10)
 			return false;
+		v = v * 10 + digit;
 	}
 	*v_r = v;
 	return true;
