@@ -1,5 +1,7 @@
 """Certificates for the tests: a CA, server and client certificates, and a stranger's CA."""
 import functools
+import grp
+import os
 import pathlib
 
 from .tools import new_dir, run
@@ -32,6 +34,9 @@ class Certs:
         run(["openssl", "x509", "-req", "-in", csr, "-CA", self.folder / f"{ca}.crt", "-CAkey",
              self.folder / f"{ca}.key", "-CAcreateserial", "-days", "30", "-extfile", ext, "-out", crt])
         key.chmod(0o600)
+        if os.geteuid() == 0:  # so that a proxy that runs as postgres can read it, and libpq still takes it
+            os.chown(key, 0, grp.getgrnam("postgres").gr_gid)
+            key.chmod(0o640)
         return crt, key
 
     @functools.lru_cache

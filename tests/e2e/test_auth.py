@@ -1,0 +1,251 @@
+"""Who gets in: every method towards clients, and every method that a server may ask of us."""
+import hashlib
+
+import psycopg
+import pytest
+
+from pgweir_test.certs import certs
+from pgweir_test.cluster import Cluster
+from pgweir_test.proxy import DIRECT, PGBOUNCER, PGWEIR, Proxy
+
+pytestmark = pytest.mark.skipif(DIRECT, reason="logins are the proxy's")
+SECRET = 'pa"ss \\ wörd'
+HBA = """
+local all all                      trust
+host  all postgres    127.0.0.1/32 trust
+host  all lookup      127.0.0.1/32 trust
+host  all by_trust    127.0.0.1/32 trust
+host  all by_password 127.0.0.1/32 password
+host  all by_md5      127.0.0.1/32 md5
+host  all by_scram    127.0.0.1/32 scram-sha-256
+hostssl all by_cert   127.0.0.1/32 cert
+host  all all         127.0.0.1/32 scram-sha-256
+host  replication all 127.0.0.1/32 trust
+"""
+
+
+def md5_of(user, password=SECRET):
+    return "md5" + hashlib.md5(password.encode() + user.encode()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    """A PostgreSQL that asks each role for something else."""
+    made = Cluster(tls=True, hba=HBA)
+    literal = SECRET.replace("'", "''")
+    made.sql(f"SET password_encryption = 'md5'; CREATE ROLE by_md5 LOGIN PASSWORD '{literal}'")
+    for role in ("by_trust", "by_password", "by_scram", "by_cert", "somebody"):
+        made.sql(f"CREATE ROLE {role} LOGIN PASSWORD '{literal}'")
+    made.sql("CREATE ROLE lookup LOGIN SUPERUSER")
+    yield made
+    made.remove()
+
+
+def verifier(cluster, user):
+    return cluster.sql(f"SELECT rolpassword FROM pg_authid WHERE rolname = '{user}'")
+
+
+def login(proxy, user, password=SECRET, **more):
+    """Connects, asks who it is, and returns that."""
+    with psycopg.connect(proxy.dsn(user=user, **more), password=password, autocommit=True) as conn:
+        return conn.execute("SELECT current_user").fetchone()[0]
+
+
+def refused(proxy, user, password, word="", **more):
+    """The error of a login that must fail."""
+    with pytest.raises(psycopg.OperationalError) as caught:
+        login(proxy, user, password, **more)
+    assert word in str(caught.value), caught.value
+    return str(caught.value)
+
+
+# --- towards clients ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("auth_type, stored", [
+    ("trust", "plain"), ("plain", "plain"), ("md5", "plain"), ("md5", "md5"), ("md5", "scram"),
+    ("scram-sha-256", "plain"), ("scram-sha-256", "scram")])
+def test_each_method_with_each_kind_of_secret(guarded, auth_type, stored):
+    secret = {"plain": SECRET, "md5": md5_of("by_trust"), "scram": verifier(guarded, "by_trust")}[stored]
+    proxy = Proxy(guarded, {"auth_type": auth_type}, users={"by_trust": secret.replace('"', '""'), "postgres": ""})
+    assert login(proxy, "by_trust") == "by_trust"
+    if auth_type != "trust":
+        refused(proxy, "by_trust", "wrong", "password authentication failed" if PGWEIR else "")
+        refused(proxy, "by_trust", "", "")
+        assert login(proxy, "by_trust") == "by_trust"
+    assert proxy.stop() == 0
+
+
+def test_scram_does_not_accept_an_md5_secret(guarded):
+    proxy = Proxy(guarded, {"auth_type": "scram-sha-256"}, users={"by_trust": md5_of("by_trust"), "postgres": ""})
+    refused(proxy, "by_trust", SECRET)
+    assert proxy.stop() == 0
+
+
+def test_an_unknown_user_looks_like_a_wrong_password(guarded):
+    """Whether a name exists must not be told: same text, same SQLSTATE, same messages."""
+    proxy = Proxy(guarded, {"auth_type": "scram-sha-256"}, users={"by_trust": SECRET.replace('"', '""'), "postgres": ""})
+    known = refused(proxy, "by_trust", "wrong")
+    unknown = refused(proxy, "nobody_at_all", "wrong")
+    if PGWEIR:
+        assert known.replace("by_trust", "?") == unknown.replace("nobody_at_all", "?")
+    assert proxy.stop() == 0
+
+
+def test_scram_plus_binds_the_channel(guarded):
+    if PGBOUNCER:
+        pytest.skip("PgBouncer 1.18 has no channel binding")
+    made = certs()
+    proxy = Proxy(guarded, {"auth_type": "scram-sha-256", "client_tls_sslmode": "require",
+                            "client_tls_cert_file": made.server, "client_tls_key_file": made.server_key},
+                  users={"by_trust": SECRET.replace('"', '""'), "postgres": ""})
+    assert login(proxy, "by_trust", channel_binding="require", sslmode="require") == "by_trust"
+    refused(proxy, "by_trust", "wrong", channel_binding="require", sslmode="require")
+    assert proxy.stop() == 0
+
+
+def test_a_client_certificate_names_the_user(guarded):
+    made = certs()
+    proxy = Proxy(guarded, {"auth_type": "cert", "client_tls_sslmode": "verify-full", "client_tls_ca_file": made.ca,
+                            "client_tls_cert_file": made.server, "client_tls_key_file": made.server_key},
+                  users={"by_trust": "", "postgres": ""}, start=PGWEIR)
+    if not PGWEIR:
+        pytest.skip("readiness of the stand-in needs a certificate")
+
+    def with_cert(user, of, ca="ca"):
+        crt, key = made.client(of, ca)
+        return login(proxy, user, None, sslmode="require", sslcert=crt, sslkey=key)
+
+    assert with_cert("by_trust", "by_trust") == "by_trust"
+    for user, of, ca in (("postgres", "by_trust", "ca"), ("by_trust", "by_trust", "other-ca")):
+        with pytest.raises(psycopg.OperationalError):
+            with_cert(user, of, ca)
+    with pytest.raises(psycopg.OperationalError):
+        login(proxy, "by_trust", None, sslmode="require")
+    assert proxy.stop() == 0
+
+
+def test_the_hba_file_decides_per_user_and_database(guarded):
+    hba = """
+host  all       postgres  127.0.0.1/32  trust
+host  all       somebody  127.0.0.1/32  reject
+host  template1 by_trust  127.0.0.1/32  reject
+host  all       by_trust  10.0.0.0/8    trust
+host  all       by_trust  127.0.0.0/8   scram-sha-256
+"""
+    proxy = Proxy(guarded, {"auth_type": "hba"}, hba=hba,
+                  users={"by_trust": SECRET.replace('"', '""'), "somebody": SECRET.replace('"', '""'), "postgres": ""})
+    assert login(proxy, "postgres", None) == "postgres"
+    assert login(proxy, "by_trust") == "by_trust"
+    refused(proxy, "by_trust", "wrong")
+    refused(proxy, "somebody", SECRET)
+    refused(proxy, "by_trust", SECRET, dbname="template1")
+    refused(proxy, "by_scram", SECRET)  # no line for it
+    assert proxy.stop() == 0
+
+
+@pytest.mark.parametrize("auth_type", ["md5", "scram-sha-256"])
+def test_auth_query_finds_users_that_no_file_names(guarded, auth_type):
+    query = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1"
+    settings = {"auth_type": auth_type, "auth_user": "lookup", "auth_query": query}
+    hba = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 %s\n" % auth_type
+    if PGBOUNCER:
+        settings["auth_type"] = "hba"
+    else:
+        hba = None
+    proxy = Proxy(guarded, settings, users={"lookup": "", "postgres": ""}, hba=hba)
+    assert login(proxy, "by_scram") == "by_scram"
+    refused(proxy, "by_scram", "wrong")
+    refused(proxy, "nobody_at_all", "wrong")
+    if auth_type == "md5":
+        assert login(proxy, "by_md5") == "by_md5"
+    assert proxy.stop() == 0
+
+
+def test_a_changed_password_counts_at_once_with_auth_query(guarded):
+    guarded.sql("CREATE ROLE fickle LOGIN PASSWORD 'one'")
+    settings = {"auth_type": "scram-sha-256", "auth_user": "lookup",
+                "auth_query": "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1"}
+    if PGBOUNCER:
+        pytest.skip("readiness of the stand-in needs trust")
+    proxy = Proxy(guarded, settings, users={"lookup": ""})
+    assert login(proxy, "fickle", "one") == "fickle"
+    guarded.sql("ALTER ROLE fickle PASSWORD 'two'")
+    assert login(proxy, "fickle", "two") == "fickle"
+    refused(proxy, "fickle", "one")
+    assert proxy.stop() == 0
+    guarded.sql("DROP ROLE fickle")
+
+
+# --- towards servers ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("user", ["by_trust", "by_password", "by_md5", "by_scram"])
+def test_we_log_in_with_what_the_server_asks_for(guarded, user):
+    proxy = Proxy(guarded, {"auth_type": "scram-sha-256"}, users={user: SECRET.replace('"', '""'), "postgres": ""},
+                  start=PGWEIR)
+    if PGWEIR:
+        assert login(proxy, user) == user
+        assert proxy.stop() == 0
+
+
+def test_md5_passes_an_md5_secret_through(guarded):
+    proxy = Proxy(guarded, {"auth_type": "md5"}, users={"by_md5": md5_of("by_md5"), "postgres": ""}, start=PGWEIR)
+    if PGWEIR:
+        assert login(proxy, "by_md5") == "by_md5"
+        assert proxy.stop() == 0
+
+
+def test_scram_keys_learned_from_the_client_open_the_server(guarded):
+    """auth_file holds only the verifier; the keys come out of the client's own login."""
+    proxy = Proxy(guarded, {"auth_type": "scram-sha-256"}, users={"by_scram": verifier(guarded, "by_scram")},
+                  start=PGWEIR)
+    if PGWEIR:
+        assert login(proxy, "by_scram") == "by_scram"
+        assert login(proxy, "by_scram") == "by_scram"
+        assert proxy.stop() == 0
+
+
+def test_a_forced_server_user(guarded):
+    where = f"host=127.0.0.1 port={guarded.port} user=by_scram password='{SECRET}'"
+    proxy = Proxy(guarded, databases={"postgres": where}, users={"anyone": "", "postgres": ""})
+    assert login(proxy, "anyone", None) == "by_scram"
+    assert proxy.stop() == 0
+
+
+def test_a_server_that_refuses_us_is_a_clear_error(guarded):
+    where = f"host=127.0.0.1 port={guarded.port} user=by_scram password=wrong"
+    proxy = Proxy(guarded, databases={"postgres": where}, users={"anyone": ""}, start=PGWEIR)
+    if PGWEIR:
+        refused(proxy, "anyone", None, "password authentication failed")
+        assert proxy.stop() == 0
+
+
+@pytest.mark.slow
+def test_many_scram_logins_do_not_stall_the_others(guarded):
+    """A hundred logins at once; a client that is in keeps its answers quick."""
+    import threading
+    import time
+    if not PGWEIR:
+        pytest.skip("about pgweir's worker loops")
+    proxy = Proxy(guarded, {"auth_type": "scram-sha-256", "scram_iterations": 4096},
+                  users={"by_trust": SECRET.replace('"', '""')})
+    errors = []
+
+    def log_in():
+        for _ in range(10):
+            try:
+                login(proxy, "by_trust")
+            except Exception as error:  # told below
+                errors.append(error)
+
+    with psycopg.connect(proxy.dsn(user="by_trust"), password=SECRET, autocommit=True) as conn:
+        crowd = [threading.Thread(target=log_in) for _ in range(10)]
+        for thread in crowd:
+            thread.start()
+        worst = 0
+        while any(thread.is_alive() for thread in crowd):
+            began = time.monotonic()
+            conn.execute("SELECT 1")
+            worst = max(worst, time.monotonic() - began)
+    assert not errors, errors[0]
+    assert worst < 1.0, worst
+    assert proxy.stop() == 0

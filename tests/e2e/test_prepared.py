@@ -1,0 +1,137 @@
+"""Prepared statements while transactions move between backends."""
+import psycopg
+import pytest
+
+from pgweir_test.proxy import Proxy, PGBOUNCER
+from pgweir_test.wire import SYNC, Wire, bind, close, describe, errors, execute, kinds, parse, rows
+
+pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer 1.18 has no prepared statements in transaction mode")
+
+
+@pytest.fixture(scope="module")
+def proxy(cluster):
+    """A pool of two, so that statements do meet other backends."""
+    made = Proxy(cluster, {"default_pool_size": 2, "max_prepared_statements": 5})
+    yield made
+    assert made.stop() == 0, made.log_text()[-2000:]
+
+
+def occupy(proxy):
+    """A transaction on another connection: it takes the backend that was used last."""
+    conn = proxy.connect(autocommit=False)
+    conn.execute("SELECT pg_backend_pid()").fetchone()
+    return conn
+
+
+def test_a_named_statement_works_on_every_backend(proxy):
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("s1", "SELECT $1::int + 1"), SYNC)
+        assert kinds(wire.until(b"Z")) == "1Z"
+        for i in range(3):
+            with occupy(proxy):
+                wire.send(bind("", "s1", [str(i).encode()]), execute(), SYNC)
+                assert rows(wire.until(b"Z")) == [[str(i + 1).encode()]]
+
+
+def test_the_unnamed_statement_survives_sync(proxy):
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("", "SELECT $1::int * 2"), SYNC)
+        wire.until(b"Z")
+        with occupy(proxy):
+            wire.send(bind("", "", [b"21"]), describe("P"), execute(), SYNC)
+            got = wire.until(b"Z")
+            assert kinds(got) == "2TDCZ" and rows(got) == [[b"42"]]
+
+
+def test_two_clients_use_one_name_for_different_statements(proxy):
+    with Wire(proxy.port).login() as one, Wire(proxy.port).login() as two:
+        one.send(parse("s", "SELECT 'one'"), SYNC)
+        two.send(parse("s", "SELECT 'two'"), SYNC)
+        one.until(b"Z"), two.until(b"Z")
+        for _ in range(3):
+            for wire, word in ((one, b"one"), (two, b"two")):
+                wire.send(bind("", "s"), execute(), SYNC)
+                assert rows(wire.until(b"Z")) == [[word]]
+
+
+def test_unknown_and_duplicate_names_are_errors_not_ends(proxy):
+    with Wire(proxy.port).login() as wire:
+        wire.send(bind("", "nobody"), execute(), SYNC)
+        assert errors(wire.until(b"Z")) == ["26000"]
+        wire.send(parse("d", "SELECT 1"), SYNC)
+        wire.until(b"Z")
+        wire.send(parse("d", "SELECT 2"), SYNC)
+        assert errors(wire.until(b"Z")) == ["42P05"]
+        wire.send(bind("", "d"), execute(), SYNC)
+        assert rows(wire.until(b"Z")) == [[b"1"]]
+
+
+def test_closed_statements_are_gone(proxy):
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("c", "SELECT 1"), close("S", "c"), close("S", "never there"), SYNC)
+        assert kinds(wire.until(b"Z")) == "133Z"
+        wire.send(bind("", "c"), SYNC)
+        assert errors(wire.until(b"Z")) == ["26000"]
+        wire.send(parse("c", "SELECT 2"), bind("", "c"), execute(), SYNC)
+        assert rows(wire.until(b"Z")) == [[b"2"]]
+
+
+def test_describe_tells_parameters_and_columns(proxy):
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("t", "SELECT $1::int8 AS a, $2::text AS b"), SYNC)
+        wire.until(b"Z")
+        with occupy(proxy):
+            wire.send(describe("S", "t"), SYNC)
+            got = wire.until(b"Z")
+            assert kinds(got) == "tTZ"
+            assert got[0][1] == b"\0\2" + (20).to_bytes(4, "big") + (25).to_bytes(4, "big")
+
+
+def test_many_statements_overflow_the_backends_cache(proxy):
+    with proxy.connect() as conn:
+        for round_ in range(3):
+            for i in range(30):
+                row = conn.execute(f"SELECT {i}, %s::int", (round_,), prepare=True).fetchone()
+                assert row == (i, round_)
+
+
+def test_a_statement_that_fails_to_parse_is_not_kept(proxy):
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("e", "SELEC 1"), SYNC)
+        assert errors(wire.until(b"Z")) == ["42601"]
+        wire.send(parse("e", "SELECT 1"), bind("", "e"), execute(), SYNC)
+        assert kinds(wire.until(b"Z")) == "12DCZ"
+
+
+def test_a_changed_table_is_prepared_again_unseen(proxy, database):
+    with proxy.connect(database) as conn:
+        conn.execute("CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+        wire = Wire(proxy.port).login(database=database)
+        wire.send(parse("star", "SELECT * FROM t"), SYNC)
+        wire.until(b"Z")
+        wire.send(bind("", "star"), execute(), SYNC)
+        assert rows(wire.until(b"Z")) == [[b"1"]]
+        conn.execute("ALTER TABLE t ADD COLUMN b int DEFAULT 2")
+        with wire:
+            wire.send(bind("", "star"), execute(), SYNC)
+            got = wire.until(b"Z")
+            # PostgreSQL alone says 0A000 here; both that and the new row are right for a client.
+            assert rows(got) == [[b"1", b"2"]] or errors(got) == ["0A000"]
+
+
+def test_sql_prepare_and_execute(proxy):
+    with proxy.connect() as conn:
+        conn.execute("PREPARE p(int) AS SELECT $1 + 100")
+        assert conn.execute("EXECUTE p(5)").fetchone() == (105,)
+        conn.execute("DEALLOCATE p")
+        with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+            conn.execute("EXECUTE p(5)")
+
+
+def test_deallocate_all_forgets_protocol_statements_too(proxy):
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("x", "SELECT 1"), SYNC)
+        wire.until(b"Z")
+        wire.simple("DEALLOCATE ALL")
+        wire.send(bind("", "x"), SYNC)
+        assert errors(wire.until(b"Z")) == ["26000"]
