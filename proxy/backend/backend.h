@@ -1,0 +1,119 @@
+/* backend.h - one connection to PostgreSQL that runs clients' statements.
+ * Source  PostgreSQL manual, "Message Flow"; docs/isolation.md.
+ * Shape   connects, logs in, is lent to one session at a time, is settled (cancelled, rolled back, reset) and lent
+ *         again. Knows neither cache nor SQL.
+ * Owner   its pool; lives in one worker at a time.
+ * Thread  its worker's.
+ * Errors  a backend that fails tells its user (user_ops->on_closed) or its pool, then frees itself after the round. */
+#ifndef PROXY_BACKEND_BACKEND_H
+#define PROXY_BACKEND_BACKEND_H
+
+#include "proxy/auth/login.h"
+#include "proxy/backend/expect.h"
+#include "proxy/backend/host.h"
+#include "proxy/backend/prepared.h"
+#include "proxy/backend/settings.h"
+#include "proxy/net/conn.h"
+#include "proxy/net/resolve.h"
+
+enum backend_state {
+#define S(id, what) BACKEND_##id,
+#include "proxy/backend/states.def"
+#undef S
+};
+
+struct pool;
+struct pool_target;
+
+/* Who has it on loan. Called from the loop only. */
+struct backend_user_ops {
+	void (*on_input)(void *user);
+	void (*on_output)(void *user); /* may be written to again */
+	void (*on_closed)(void *user, const struct err *err); /* the backend is gone; forget it */
+};
+
+struct backend {
+	struct pool *pool;	    /* borrowed; outlives its backends */
+	struct host *host;	    /* the worker it lives in */
+	struct pool_target *target; /* counted: where it connected to */
+	enum backend_state state;
+	struct ring node;	    /* in the pool's idle list, or alone */
+	struct conn *conn;	    /* owned */
+	struct resolve_req *resolve; /* owned, while resolving */
+	struct resolve_answer addrs;
+	unsigned addr_at;
+	struct login *login; /* owned, during login */
+	struct timer timer;  /* connect timeout, settle timeout */
+	struct err last_error;
+
+	uint64_t id;
+	uint64_t born_us, idle_us; /* since when */
+	uint32_t pid;
+	uint8_t secret[256];
+	unsigned nsecret;
+	char status; /* of the last ReadyForQuery: I T E */
+
+	struct settings params;	  /* reported by ParameterStatus */
+	struct settings defaults; /* unreported ones asked at login: search_path, .. */
+	struct settings image;	  /* what sessions have set on it, differing from the defaults */
+	struct prepared prepared;
+	uint64_t unnamed;	  /* id of the statement in the unnamed slot, 0 = none or unknown */
+	uint32_t sys_prepared;	  /* bit per enum sys_stmt */
+	struct expects expects;
+	bool ignoring;		  /* the server skips everything until Sync */
+	bool dirty;		  /* has state that only DISCARD ALL removes */
+	bool broken;		  /* close it instead of reusing it */
+	struct server_cancel *cancel; /* owned: a cancel request on its way to the server */
+	uint32_t stream_left;	  /* bytes of a long message that are still to come, its header already consumed */
+	bool copying_in;	  /* the server waits for CopyData */
+	uint32_t generation;	  /* of its pool when it connected; an older one is closed when free */
+
+	const struct backend_user_ops *ops; /* while lent */
+	void *user;
+
+	struct later free_later; /* to the pool at the end of the round, never from inside a callback */
+	struct mail mail;	/* for moving between workers */
+	struct host *move_to;
+};
+
+/* Statements of our own that a backend may hold. */
+enum sys_stmt { SYS_BEGIN, SYS_COMMIT, SYS_SET, SYS_GET, SYS_SNAPSHOT, NSYS_STMTS };
+
+/* Starts to connect; pool_backend_ready or pool_backend_failed follows. */
+struct backend *backend_new(struct pool *pool, struct pool_target *target, struct host *host);
+/* Closes at once, without telling anybody; freed after the round. */
+void backend_close(struct backend *b, const char *why);
+
+/* Begin and end of a loan; between them input goes to the user. */
+void backend_lent(struct backend *b, const struct backend_user_ops *ops, void *user);
+/* Gives it back whatever its state: cancels, syncs, rolls back and resets as needed, then pool_backend_free. */
+void backend_give_back(struct backend *b);
+
+/* Asks the server to cancel what runs now. The backend is not lent to anybody else before the request has
+ * been dealt with. */
+void backend_cancel(struct backend *b);
+
+/* Appends bind+execute (and parse, the first time) of one of our statements, hidden. No Sync. */
+int backend_sys(struct backend *b, enum sys_stmt id, const struct span *values, uint16_t n, enum expect_why why,
+		uint32_t index);
+int backend_sync(struct backend *b, enum expect_why why);
+/* Appends a simple query, hidden. */
+int backend_query(struct backend *b, const char *text, enum expect_why why);
+
+/* Takes a ParameterStatus into b->params. */
+int backend_note_param(struct backend *b, struct span body);
+
+/* What a message of the server means for the queue of replies. */
+enum reply_step {
+	REPLY_ASYNC, /* Notice, ParameterStatus, Notification: belongs to no request */
+	REPLY_PART,  /* more of the head's reply is to come */
+	REPLY_LAST,  /* ends the head's reply; call backend_reply_done when handled */
+	REPLY_ERROR, /* ErrorResponse of the head; backend_reply_done skips what the server skips */
+	REPLY_BAD,   /* breaks the protocol */
+};
+enum reply_step backend_reply(struct backend *b, char type);
+/* Pops what `step` of message `type` ended. dropped(arg, item) is called for each request that the server skips. */
+void backend_reply_done(struct backend *b, char type, enum reply_step step,
+			void (*dropped)(void *arg, const struct expect *item), void *arg);
+
+#endif

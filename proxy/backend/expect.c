@@ -1,0 +1,85 @@
+#include "proxy/backend/expect.h"
+
+#include "proxy/base/check.h"
+
+#include <stdlib.h>
+
+void expects_free(struct expects *q)
+{
+	free(q->at);
+	*q = (struct expects){0};
+}
+
+static int grow(struct expects *q)
+{
+	uint32_t cap = q->cap ? q->cap * 2 : 16;
+	struct expect *at;
+
+	if (q->n >= EXPECT_MAX)
+		return -1;
+	at = malloc(cap * sizeof *at);
+	if (at == NULL)
+		return -1;
+	for (uint32_t i = 0; i < q->n; i++)
+		at[i] = q->at[(q->head + i) & (q->cap - 1)];
+	free(q->at);
+	q->at = at;
+	q->cap = cap;
+	q->head = 0;
+	return 0;
+}
+
+static void counted(struct expects *q, const struct expect *e, int by)
+{
+	if (expect_ends_with_ready(e))
+		q->syncs += (uint32_t)by;
+	if (e->why == WHY_CLIENT)
+		q->visible += (uint32_t)by;
+}
+
+int expect_push(struct expects *q, const struct expect *item)
+{
+	if (q->n == q->cap && grow(q) != 0)
+		return -1;
+	q->at[(q->head + q->n) & (q->cap - 1)] = *item;
+	q->n++;
+	counted(q, item, 1);
+	return 0;
+}
+
+struct expect *expect_at(struct expects *q, uint32_t i)
+{
+	check(i < q->n);
+	return &q->at[(q->head + i) & (q->cap - 1)];
+}
+
+struct expect *expect_head(struct expects *q)
+{
+	return q->n == 0 ? NULL : expect_at(q, 0);
+}
+
+void expect_pop(struct expects *q)
+{
+	check(q->n > 0);
+	counted(q, expect_at(q, 0), -1);
+	q->head = (q->head + 1) & (q->cap - 1);
+	q->n--;
+}
+
+uint32_t expect_drop_syncs(struct expects *q)
+{
+	uint32_t kept = 0, dropped = 0;
+
+	for (uint32_t i = 0; i < q->n; i++) {
+		struct expect e = *expect_at(q, i);
+
+		if (i > 0 && e.kind == EXPECT_SYNC) {
+			counted(q, &e, -1);
+			dropped++;
+		} else {
+			*expect_at(q, kept++) = e;
+		}
+	}
+	q->n = kept;
+	return dropped;
+}

@@ -1,0 +1,71 @@
+/* expect.h - the replies that a backend still owes, in the order in which they will come.
+ * Source  PostgreSQL manual, "Message Flow", "Extended Query", "Pipelining".
+ * Shape   a ring of items, one per message sent that has a reply; hidden ones are ours, the others the
+ *         client's; local ones are replies that we make ourselves when their turn comes.
+ * Owner   the backend.
+ * Thread  the backend's worker.
+ * Errors  expect_push returns -1 above EXPECT_MAX. */
+#ifndef PROXY_BACKEND_EXPECT_H
+#define PROXY_BACKEND_EXPECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define EXPECT_MAX 65536u /* messages of one client in a pipeline without reading the replies */
+
+enum expect_kind {
+	EXPECT_PARSE,
+	EXPECT_BIND,
+	EXPECT_DESCRIBE,
+	EXPECT_EXECUTE,
+	EXPECT_CLOSE,
+	EXPECT_SYNC,
+	EXPECT_QUERY,
+	EXPECT_FUNCTION,
+	EXPECT_LOCAL, /* `local` holds the type of an empty-bodied message: '1' or '3' */
+};
+
+/* What a hidden item is for. */
+enum expect_why {
+	WHY_CLIENT,   /* not hidden */
+	WHY_IMAGE,    /* making the settings equal; a failure must not let the client's statement run */
+	WHY_BEGIN,    /* a deferred BEGIN; the same */
+	WHY_PARSE,    /* parsing again what the client parsed elsewhere */
+	WHY_SNAPSHOT, /* the snapshot in front of a fill */
+	WHY_INSPECT,  /* asking for settings after the client changed them */
+	WHY_PROBE,    /* asking what a tainted transaction left behind */
+	WHY_SETTLE,   /* ROLLBACK, DISCARD ALL and the like */
+	WHY_EVICT,    /* closing a prepared statement to make room */
+};
+
+struct expect {
+	uint8_t kind;
+	uint8_t why;
+	char local;
+	bool rename;	    /* PARSE: an error 42P05 names our statement; replace its text */
+	uint32_t index;	    /* INSPECT: which setting; PARSE: 1 + enum sys_stmt of our own statements */
+	uint64_t stmt;	    /* PARSE, CLOSE: id of the named statement, 0 = the unnamed one */
+	void *client_stmt;  /* PARSE of the client: the session's statement to forget when it fails; borrowed */
+};
+
+struct expects {
+	struct expect *at; /* owned */
+	uint32_t cap, head, n;
+	uint32_t syncs; /* SYNC, QUERY and FUNCTION among them: how many ReadyForQuery are to come */
+	uint32_t visible; /* not hidden */
+};
+
+void expects_free(struct expects *q);
+int expect_push(struct expects *q, const struct expect *item);
+struct expect *expect_head(struct expects *q); /* NULL when empty */
+struct expect *expect_at(struct expects *q, uint32_t i);
+void expect_pop(struct expects *q);
+/* Removes the SYNCs behind the head: a server in COPY FROM ignores what was sent before. Returns how many. */
+uint32_t expect_drop_syncs(struct expects *q);
+
+static inline bool expect_ends_with_ready(const struct expect *e)
+{
+	return e->kind == EXPECT_SYNC || e->kind == EXPECT_QUERY || e->kind == EXPECT_FUNCTION;
+}
+
+#endif

@@ -1,0 +1,104 @@
+#include "proxy/backend/prepared.h"
+
+#include "proxy/base/map.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct prepared_entry {
+	uint64_t id;
+	enum prepared_state state;
+	struct ring node;
+	UT_hash_handle hh;
+};
+
+void prepared_init(struct prepared *p)
+{
+	p->table = NULL;
+	p->n = 0;
+	ring_init(&p->lru);
+}
+
+static void drop(struct prepared *p, struct prepared_entry *e)
+{
+	HASH_DEL(p->table, e);
+	ring_remove(&e->node);
+	free(e);
+	p->n--;
+}
+
+void prepared_clear(struct prepared *p)
+{
+	struct prepared_entry *e, *next;
+
+	HASH_ITER(hh, p->table, e, next)
+		drop(p, e);
+}
+
+static struct prepared_entry *find(const struct prepared *p, uint64_t id)
+{
+	struct prepared_entry *e;
+
+	HASH_FIND(hh, p->table, &id, sizeof id, e);
+	return e;
+}
+
+enum prepared_state prepared_look(struct prepared *p, uint64_t id)
+{
+	struct prepared_entry *e = find(p, id);
+
+	if (e == NULL)
+		return PREPARED_NOT;
+	ring_remove(&e->node);
+	ring_add(&p->lru, &e->node);
+	return e->state;
+}
+
+int prepared_sent(struct prepared *p, uint64_t id)
+{
+	struct prepared_entry *e = find(p, id);
+
+	if (e != NULL)
+		return 0;
+	e = check_alloc(sizeof *e);
+	e->id = id;
+	e->state = PREPARED_PENDING;
+	ring_add(&p->lru, &e->node);
+	HASH_ADD(hh, p->table, id, sizeof e->id, e);
+	p->n++;
+	return 0;
+}
+
+void prepared_confirmed(struct prepared *p, uint64_t id)
+{
+	struct prepared_entry *e = find(p, id);
+
+	if (e != NULL)
+		e->state = PREPARED_HELD;
+}
+
+void prepared_forget(struct prepared *p, uint64_t id)
+{
+	struct prepared_entry *e = find(p, id);
+
+	if (e != NULL)
+		drop(p, e);
+}
+
+uint64_t prepared_oldest(const struct prepared *p)
+{
+	ring_each(it, &p->lru) {
+		struct prepared_entry *e = ring_item(it, struct prepared_entry, node);
+
+		if (e->state == PREPARED_HELD)
+			return e->id;
+	}
+	return 0;
+}
+
+struct span prepared_name(uint64_t id, char out[PREPARED_NAME_MAX])
+{
+	int n = snprintf(out, PREPARED_NAME_MAX, "pgweir_%" PRIu64, id);
+
+	return span_of(out, (size_t)n);
+}

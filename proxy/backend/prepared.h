@@ -1,0 +1,39 @@
+/* prepared.h - which statements a backend holds under our names ("pgweir_<id>").
+ * Source  PostgreSQL manual, "Extended Query"; PgBouncer's max_prepared_statements.
+ * Shape   id -> state, least recently used first out.
+ * Owner   the backend.
+ * Thread  the backend's worker.
+ * Errors  -1 when memory is gone. */
+#ifndef PROXY_BACKEND_PREPARED_H
+#define PROXY_BACKEND_PREPARED_H
+
+#include "protocol/span.h"
+#include "proxy/base/ring.h"
+
+#define PREPARED_NAME_MAX 32
+
+struct prepared_entry;
+
+struct prepared {
+	struct prepared_entry *table; /* owned, uthash */
+	struct ring lru;	      /* oldest first */
+	unsigned n;
+};
+
+void prepared_init(struct prepared *p);
+void prepared_clear(struct prepared *p); /* all forgotten: the server has none any more */
+
+enum prepared_state { PREPARED_NOT, PREPARED_PENDING, PREPARED_HELD };
+
+/* Marks it as used when it is there. */
+enum prepared_state prepared_look(struct prepared *p, uint64_t id);
+/* A Parse has been sent. */
+int prepared_sent(struct prepared *p, uint64_t id);
+void prepared_confirmed(struct prepared *p, uint64_t id); /* ParseComplete */
+void prepared_forget(struct prepared *p, uint64_t id);	  /* Parse failed or skipped; Close sent */
+/* The oldest held one, 0 when there is none. */
+uint64_t prepared_oldest(const struct prepared *p);
+/* "pgweir_<id>" into out, as a span of it. */
+struct span prepared_name(uint64_t id, char out[PREPARED_NAME_MAX]);
+
+#endif

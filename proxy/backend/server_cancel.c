@@ -1,0 +1,105 @@
+#include "proxy/backend/server_cancel.h"
+
+#include "proxy/backend/pool.h"
+#include "proxy/backend/settle.h"
+#include "proxy/base/check.h"
+#include "protocol/write.h"
+
+#include <stdlib.h>
+
+#define CANCEL_PATIENCE_US 10000000u
+
+struct server_cancel {
+	struct backend *b; /* NULL: the backend has gone */
+	struct loop *loop;
+	struct conn *conn;
+	struct timer timer;
+	bool again;
+};
+
+static void free_late(void *arg)
+{
+	struct server_cancel *c = arg;
+
+	timer_free(&c->timer);
+	free(c);
+}
+
+static void over(struct server_cancel *c)
+{
+	struct backend *b = c->b;
+	bool again = c->again;
+
+	conn_free(&c->conn);
+	timer_cancel(&c->timer);
+	loop_retire(c->loop, free_late, c);
+	if (b == NULL)
+		return;
+	b->cancel = NULL;
+	if (again && b->expects.visible > 0)
+		server_cancel_start(b);
+	else
+		settle_go_on(b);
+}
+
+static void on_input(void *owner)
+{
+	struct server_cancel *c = owner;
+
+	conn_consume(c->conn, conn_input(c->conn).n);
+}
+
+static void on_connected(void *owner)
+{
+	struct server_cancel *c = owner;
+
+	if (c->b == NULL) {
+		over(c);
+		return;
+	}
+	write_cancel(conn_out(c->conn), c->b->pid, span_of(c->b->secret, c->b->nsecret));
+	conn_flush_later(c->conn);
+}
+
+static void on_closed(void *owner, const struct err *err)
+{
+	(void)err;
+	over(owner);
+}
+
+static void timed_out(void *arg)
+{
+	over(arg);
+}
+
+static const struct conn_ops ops = {.on_input = on_input, .on_output = on_connected, .on_closed = on_closed};
+
+void server_cancel_start(struct backend *b)
+{
+	struct server_cancel *c = b->cancel;
+	struct err err;
+	int fd;
+
+	if (c != NULL) {
+		c->again = true;
+		return;
+	}
+	check(b->addr_at > 0);
+	fd = resolve_connect(&b->addrs.addr[b->addr_at - 1], &err);
+	if (fd < 0)
+		return;
+	c = check_alloc(sizeof *c);
+	c->b = b;
+	c->loop = b->host->loop;
+	timer_init(&c->timer, timed_out, c);
+	timer_set(c->loop, &c->timer, CANCEL_PATIENCE_US);
+	c->conn = conn_new(c->loop, fd, &ops, c);
+	b->cancel = c;
+}
+
+void server_cancel_forget(struct backend *b)
+{
+	if (b->cancel != NULL)
+		b->cancel->b = NULL;
+	b->cancel = NULL;
+}

@@ -1,0 +1,41 @@
+/* settings.h - a set of settings (name = value): a session's image, a backend's image, reported parameters.
+ * Source  docs/isolation.md.
+ * Shape   sorted by name; names are compared without case, values exactly.
+ * Owner   the embedding object; settings_free.
+ * Thread  one at a time.
+ * Errors  -1 when memory is gone or a bound is exceeded (SETTINGS_MAX names, SETTINGS_BYTES in all). */
+#ifndef PROXY_BACKEND_SETTINGS_H
+#define PROXY_BACKEND_SETTINGS_H
+
+#include "protocol/span.h"
+
+#define SETTINGS_MAX 512
+#define SETTINGS_BYTES (1024u * 1024u)
+
+struct setting {
+	char *name;  /* owned */
+	char *value; /* owned */
+	bool noted;  /* scratch for settings_diff's callers */
+};
+
+struct settings {
+	struct setting *at; /* owned */
+	unsigned n, cap;
+	size_t bytes;
+	uint64_t hash; /* of all names and values; equal sets have equal hashes */
+};
+
+void settings_init(struct settings *s);
+void settings_free(struct settings *s);
+int settings_copy(const struct settings *from, struct settings *to);
+/* value NULL removes the name. 1 = changed, 0 = it was so already, -1 = no memory or bound. */
+int settings_set(struct settings *s, struct span name, const struct span *value);
+const char *settings_get(const struct settings *s, const char *name);
+bool settings_equal(const struct settings *a, const struct settings *b);
+void settings_clear(struct settings *s);
+
+/* Calls fn for each name whose value in `have` differs from `want`: value NULL = it has to be reset. */
+void settings_diff(const struct settings *have, const struct settings *want,
+		   void (*fn)(void *arg, const char *name, const char *value), void *arg);
+
+#endif

@@ -1,0 +1,143 @@
+/* What a backend goes through between two sessions: cancelled, synced, rolled back, reset. Each step is taken only
+ * when the one before has been answered. */
+#include "proxy/backend/settle.h"
+
+#include "proxy/backend/pool.h"
+#include "proxy/backend/server_cancel.h"
+#include "proxy/base/check.h"
+#include "protocol/back.h"
+#include "protocol/write.h"
+
+#define SETTLE_PATIENCE_US 15000000u
+#define SETTLE_LONG_BODY (64u * 1024u)
+
+static void fail_copy(struct backend *b)
+{
+	struct buf *out = conn_out(b->conn);
+	size_t mark = write_begin(out, 'f');
+
+	buf_add_cstr(out, "the client has gone");
+	write_end(out, mark);
+	conn_flush_later(b->conn);
+	b->copying_in = false;
+}
+
+void settle_go_on(struct backend *b)
+{
+	if (b->state != BACKEND_SETTLING)
+		return;
+	if (b->broken) {
+		struct err err;
+
+		err_state(&err, "08006", "not fit for reuse");
+		backend_close(b, err.text);
+		pool_backend_gone(b->pool, b, false, &err);
+		return;
+	}
+	if (b->cancel != NULL || expect_head(&b->expects) != NULL || b->stream_left > 0)
+		return;
+	if (b->ignoring) {
+		backend_sync(b, WHY_SETTLE);
+	} else if (b->status != 'I') {
+		backend_query(b, "ROLLBACK", WHY_SETTLE);
+	} else if (b->dirty) {
+		backend_query(b, "DISCARD ALL", WHY_SETTLE);
+		prepared_clear(&b->prepared);
+		b->sys_prepared = 0;
+		settings_clear(&b->image);
+		b->dirty = false;
+	} else {
+		loop_later(b->host->loop, &b->free_later);
+	}
+}
+
+void settle_end(struct later *later)
+{
+	struct backend *b = (struct backend *)(void *)((char *)later - offsetof(struct backend, free_later));
+
+	if (b->state != BACKEND_SETTLING || expect_head(&b->expects) != NULL)
+		return;
+	timer_cancel(&b->timer);
+	pool_backend_free(b->pool, b);
+}
+
+void backend_cancel(struct backend *b)
+{
+	server_cancel_start(b);
+}
+
+void backend_give_back(struct backend *b)
+{
+	check(b->state == BACKEND_LENT);
+	b->state = BACKEND_SETTLING;
+	b->ops = NULL;
+	b->user = NULL;
+	conn_resume(b->conn);
+	if (expect_head(&b->expects) != NULL) {
+		timer_set(b->host->loop, &b->timer, SETTLE_PATIENCE_US);
+		if (b->copying_in)
+			fail_copy(b);
+		if (b->expects.visible > 0)
+			backend_cancel(b);
+		if (b->expects.syncs == 0)
+			backend_sync(b, WHY_SETTLE);
+	} else if (b->status != 'I' || b->dirty || b->cancel != NULL || b->ignoring) {
+		timer_set(b->host->loop, &b->timer, SETTLE_PATIENCE_US);
+	}
+	settle_go_on(b);
+}
+
+void settle_message(struct backend *b, const struct frame *f)
+{
+	enum reply_step step = backend_reply(b, f->type);
+	struct expect *head = expect_head(&b->expects);
+	const char *why;
+
+	if (f->type == 'G' || f->type == 'W')
+		fail_copy(b);
+	if (step == REPLY_BAD) {
+		b->broken = true;
+		settle_go_on(b);
+		return;
+	}
+	if (f->type == 'E' && head != NULL && head->why == WHY_SETTLE)
+		b->broken = true; /* not even ROLLBACK or DISCARD ALL works */
+	if (f->type == 'Z' && back_ready_decode(f->body, &b->status, &why) != 0)
+		b->broken = true;
+	backend_reply_done(b, f->type, step, NULL, NULL);
+	/* A Sync that is still owed keeps the queue alive; after the last reply go on. */
+	if (expect_head(&b->expects) == NULL || b->broken)
+		settle_go_on(b);
+}
+
+bool settle_skip(struct backend *b)
+{
+	for (;;) {
+		struct span in = conn_input(b->conn);
+		uint32_t body_n;
+		const char *why;
+		char type;
+
+		if (b->stream_left > 0) {
+			size_t n = in.n < b->stream_left ? in.n : b->stream_left;
+
+			conn_consume(b->conn, n);
+			b->stream_left -= (uint32_t)n;
+			if (b->stream_left > 0)
+				return true;
+			continue;
+		}
+		if (frame_peek(in, UINT32_MAX, &type, &body_n, &why) != FRAME_OK)
+			return false;
+		if (body_n <= SETTLE_LONG_BODY)
+			return false;
+		conn_consume(b->conn, FRAME_HEADER);
+		b->stream_left = body_n;
+	}
+}
+
+void settle_timed_out(struct backend *b)
+{
+	b->broken = true;
+	settle_go_on(b);
+}
