@@ -55,7 +55,6 @@ struct config_option {
 	enum config_life life;
 	const char *help;
 	const char *const *words; /* of an ENUM, ends with NULL */
-	const char *group;
 };
 
 /* What an entry of [databases] or [users] overrides: values.x counts if set[OPTION_x]. Read it by
