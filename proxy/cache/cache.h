@@ -50,16 +50,18 @@ size_t cache_entries(const struct cache *c);
 
 /* --- readers; any thread --- */
 
-#define LEASE_KEYS 64	/* more keys than that: reads_keys falls back to whole relations */
-#define LEASE_XIDS 32	/* more unconfirmed transactions than that: the answer is not stored */
+#define LEASE_KEYS 64 /* more keys than that: reads_keys falls back to whole relations */
+#define LEASE_XIDS 32 /* more unconfirmed transactions than that: the answer is not stored */
+
+struct lease_key {
+	uint32_t slot;
+	uint32_t version;
+};
 
 struct lease {
 	uint64_t epoch;
 	unsigned nkeys;
-	struct {
-		uint32_t slot;
-		uint32_t version;
-	} key[LEASE_KEYS];
+	struct lease_key key[LEASE_KEYS];
 	unsigned nxids;
 	uint32_t xid[LEASE_XIDS]; /* unconfirmed at registration and touching one of our relations */
 	bool full;		  /* more than fit: never store */
@@ -80,7 +82,8 @@ bool lease_alive(const struct cache *c, const struct lease *l);
 /* Stores a complete answer. `s0` = snapshot taken after lease_take and before the statement's own, on the same backend (NULL when
  * none was needed). Returns 1 = stored, 0 = refused by the fill rule, -1 = too large or no memory. The blob gets a reference
  * of its own. Also confirms. */
-int cache_store(struct cache *c, struct span key, struct blob *answer, const struct lease *l, const struct snapshot *s0);
+int cache_store(struct cache *c, struct span key, struct blob *answer, const struct lease *l,
+		const struct snapshot *s0);
 
 /* A live entry, counted, or NULL. Call it again after the proof: only then may it be served. */
 struct entry *cache_find(struct cache *c, struct span key);
@@ -100,8 +103,8 @@ enum proof {
 /* One answer of a probe that was asked after the read arrived: insert and flush LSN (normalised here, sizes as given by
  * cache_set_wal_sizes) and the snapshot. `epoch` = cache_epoch() before it was sent. Also confirms. When proven by the insert LSN
  * the snapshot becomes the new base E. */
-enum proof cache_prove(struct cache *c, uint64_t epoch, uint64_t insert, uint64_t flush, const struct snapshot *s,
-		       uint64_t *target_r);
+enum proof cache_prove(struct cache *c, uint64_t epoch, uint64_t insert, uint64_t flush,
+		       const struct snapshot *s, uint64_t *target_r);
 /* The same for the same probe, later: commits that came in may explain the snapshot. The target is first the flush LSN, then, when
  * that did not suffice (rolled back transactions, other databases), the insert LSN, which always does. */
 enum proof cache_prove_again(struct cache *c, uint64_t epoch, uint64_t insert, uint64_t flush,
@@ -144,7 +147,8 @@ void cache_turn_off(struct cache *c, const char *why);
 /* A new catalog (counted, like turn_on's: the cache takes a reference of its own): a new epoch, everything dropped, stays on. Before
  * cache_apply and cache_advance of the transaction that made it necessary. Ignored while off. */
 void cache_set_catalog(struct cache *c, struct catalog *catalog);
-/* One committed transaction, also while off (between slot and turn_on). Does not move pos. */
+/* One committed transaction, also while off (between slot and turn_on). Does not move pos. One that may have changed rights or
+ * definitions comes with `everything`: then answers of fills that cannot see it yet are refused as well. */
 void cache_apply(struct cache *c, const struct change *change);
 /* Everything up to `lsn` was applied. Wakes those who wait for it. */
 void cache_advance(struct cache *c, uint64_t lsn);

@@ -17,13 +17,13 @@ struct change_relation {
 };
 
 struct change {
-	uint32_t xid; /* top-level, low 32 bits */
+	uint32_t xid;		      /* top-level, low 32 bits */
 	struct change_relation *rels; /* owned; each relation once, ancestors included */
 	size_t nrels, caprels;
 	uint64_t *keys; /* owned; readkey_row hashes of old and new rows */
 	size_t nkeys, capkeys;
 	size_t max_keys;
-	bool everything; /* unknown relation, memory gone: the whole cache goes */
+	bool everything;   /* unknown relation, memory gone: the whole cache goes */
 	uint64_t nchanges; /* row records seen */
 };
 

@@ -1,0 +1,89 @@
+#include "proxy/cache/change.h"
+
+#include <stdlib.h>
+
+/* A transaction over more tables than that is not worth telling apart. */
+#define RELATIONS_MAX 1024u
+
+void change_init(struct change *c, size_t max_keys)
+{
+	*c = (struct change){.max_keys = max_keys};
+}
+
+void change_free(struct change *c)
+{
+	free(c->rels);
+	free(c->keys);
+	*c = (struct change){.max_keys = c->max_keys};
+}
+
+void change_begin(struct change *c, uint32_t xid)
+{
+	c->xid = xid;
+	c->nrels = 0;
+	c->nkeys = 0;
+	c->nchanges = 0;
+	c->everything = false;
+}
+
+/* Room for one more of `size` bytes each; -1 when memory is gone. */
+static int grow(void **array, size_t n, size_t *cap, size_t size)
+{
+	size_t more = *cap == 0 ? 16 : *cap * 2;
+	void *bigger;
+
+	if (n < *cap)
+		return 0;
+	bigger = realloc(*array, more * size);
+	if (bigger == NULL)
+		return -1;
+	*array = bigger;
+	*cap = more;
+	return 0;
+}
+
+/* Rows of one relation come in runs, so the last one is looked at first. */
+static struct change_relation *find(struct change *c, uint32_t relid)
+{
+	for (size_t i = c->nrels; i > 0; i--) {
+		if (c->rels[i - 1].relid == relid)
+			return &c->rels[i - 1];
+	}
+	return NULL;
+}
+
+void change_relation(struct change *c, uint32_t relid, bool whole)
+{
+	struct change_relation *rel = find(c, relid);
+
+	if (c->everything)
+		return;
+	if (rel == NULL) {
+		if (c->nrels == RELATIONS_MAX ||
+		    grow((void **)&c->rels, c->nrels, &c->caprels, sizeof(*c->rels)) != 0) {
+			c->everything = true;
+			return;
+		}
+		rel = &c->rels[c->nrels++];
+		*rel = (struct change_relation){.relid = relid};
+	}
+	rel->whole = rel->whole || whole;
+}
+
+void change_key(struct change *c, uint32_t relid, uint64_t key)
+{
+	const struct change_relation *rel = find(c, relid);
+
+	if (c->everything || (rel != NULL && rel->whole))
+		return;
+	/* The relation must be listed even when only its key is told. */
+	if (c->nkeys >= c->max_keys ||
+	    grow((void **)&c->keys, c->nkeys, &c->capkeys, sizeof(*c->keys)) != 0) {
+		change_relation(c, relid, true);
+		return;
+	}
+	if (rel == NULL)
+		change_relation(c, relid, false);
+	if (!c->everything)
+		c->keys[c->nkeys++] = key;
+}

@@ -1,0 +1,51 @@
+#include "proxy/cache/entry.h"
+
+#include "proxy/base/check.h"
+
+#include <stdlib.h>
+
+/* What malloc takes for `n` bytes: a header, steps of 16, whole pages for big ones. */
+static size_t footprint(size_t n)
+{
+	size_t step = n >= 128 * 1024 ? 4096 : 16;
+
+	return (n + 8 + step - 1) / step * step;
+}
+
+struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer, const struct lease *l)
+{
+	size_t lease_n = l->nkeys * sizeof(*l->key);
+	struct entry *entry = malloc(sizeof(*entry) + lease_n + key.n);
+
+	if (entry == NULL)
+		return NULL;
+	*entry = (struct entry){
+		.nkeys = l->nkeys,
+		.key_n = key.n,
+		.hash = hash,
+		.epoch = l->epoch,
+		.answer = blob_ref(answer),
+		.cost = footprint(sizeof(*entry) + lease_n + key.n) + footprint(sizeof(*answer) + answer->n),
+	};
+	atomic_init(&entry->refs, 1);
+	ring_init(&entry->node);
+	memcpy(entry->lease, l->key, lease_n);
+	memcpy(&entry->lease[l->nkeys], key.p, key.n);
+	return entry;
+}
+
+struct blob *entry_answer(struct entry *e)
+{
+	return e->answer;
+}
+
+void entry_unref(struct entry *e)
+{
+	unsigned before = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel);
+
+	check(before != 0);
+	if (before > 1)
+		return;
+	blob_unref(e->answer);
+	free(e);
+}

@@ -1,0 +1,42 @@
+/* entry.h - one cached answer, as the store and the eviction see it.
+ * Source  none.
+ * Shape   one allocation: the struct, its lease, its key. The answer is a blob of its own, which clients may outlive it with.
+ * Owner   counted: the store holds one reference, each reader one.
+ * Thread  immutable but for the links, freq and queue, which belong to the shard's lock.
+ * Errors  entry_new returns NULL when memory is gone. */
+#ifndef PROXY_CACHE_ENTRY_H
+#define PROXY_CACHE_ENTRY_H
+
+#include "proxy/base/ring.h"
+#include "proxy/cache/versions.h"
+
+#include <xxhash.h>
+
+struct entry {
+	atomic_uint refs;
+	uint8_t freq;	 /* hits since it was last passed over, up to 3 */
+	uint8_t in_main; /* which of the two queues */
+	uint32_t nkeys;
+	size_t key_n;
+	size_t cost; /* bytes with all that belongs to it */
+	XXH128_hash_t hash;
+	uint64_t epoch;
+	struct blob *answer;	  /* counted */
+	struct entry *chain;	  /* next in its bucket */
+	struct ring node;	  /* in its queue */
+	struct lease_key lease[]; /* then the key */
+};
+
+struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer, const struct lease *l);
+
+static inline struct span entry_key(const struct entry *entry)
+{
+	return span_of(&entry->lease[entry->nkeys], entry->key_n);
+}
+
+static inline bool entry_alive(const struct entry *entry, const struct versions *v)
+{
+	return versions_unchanged(v, entry->epoch, entry->lease, entry->nkeys);
+}
+
+#endif
