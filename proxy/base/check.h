@@ -11,10 +11,10 @@
 
 _Noreturn void check_failed(const char *file, int line, const char *cond);
 
-#define check(cond)                                                                                         \
-	do {                                                                                                \
-		if (__builtin_expect(!(cond), 0))                                                           \
-			check_failed(__FILE__, __LINE__, #cond);                                            \
+#define check(cond)                                              \
+	do {                                                     \
+		if (__builtin_expect(!(cond), 0))                \
+			check_failed(__FILE__, __LINE__, #cond); \
 	} while (0)
 
 /* Small fixed allocations: zeroed, abort when memory is gone. Peer-sized ones use malloc and return

@@ -19,6 +19,6 @@ int err_set(struct err *err, const char *fmt, ...) __attribute__((format(printf,
 
 /* The same with a SQLSTATE of five characters. */
 int err_state(struct err *err, const char *sqlstate, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 
 #endif

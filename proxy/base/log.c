@@ -30,7 +30,7 @@ static struct {
 	atomic_int json;
 	atomic_int may_block; /* a pipe, socket or terminal */
 	atomic_uint rate;
-	pthread_mutex_t lock; /* the slots and the second */
+	pthread_mutex_t lock;	   /* the slots and the second */
 	pthread_mutex_t pipe_lock; /* room asked and line written, in one piece */
 	int64_t second;
 	struct log_slot slots[LOG_SLOTS];

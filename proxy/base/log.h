@@ -51,13 +51,13 @@ void log_event(enum log_level level, const struct log_who *who, const char *even
 	       const struct log_field *fields, unsigned nfields);
 
 #define LOG_FIELDS_(...) ((struct log_field[]){__VA_ARGS__})
-#define LOG_AT_(level, who, event, ...)                                                                     \
-	do {                                                                                                \
-		if (log_enabled(level))                                                                     \
-			log_event(level, who, event, LOG_FIELDS_({0}, ##__VA_ARGS__) + 1,                    \
-				  (unsigned)(sizeof LOG_FIELDS_({0}, ##__VA_ARGS__) /                       \
-					     sizeof(struct log_field)) -                                    \
-				      1);                                                                   \
+#define LOG_AT_(level, who, event, ...)                                                   \
+	do {                                                                              \
+		if (log_enabled(level))                                                   \
+			log_event(level, who, event, LOG_FIELDS_({0}, ##__VA_ARGS__) + 1, \
+				  (unsigned)(sizeof LOG_FIELDS_({0}, ##__VA_ARGS__) /     \
+					     sizeof(struct log_field)) -                  \
+					  1);                                             \
 	} while (0)
 
 /* log_warn(&who, "login refused", F_STR("reason", why), F_US("after", us)); who may be NULL. */

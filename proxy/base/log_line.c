@@ -189,8 +189,8 @@ void log_line_head(struct log_line *line, enum log_level level, const struct tim
 		line_head_json(line, lower[level], &at, ms, who, event);
 		return;
 	}
-	line_put(line, "%04d-%02d-%02d %02d:%02d:%02d.%03ld UTC [%ld] %s ", at.tm_year + 1900,
-		 at.tm_mon + 1, at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec, ms, (long)getpid(), upper[level]);
+	line_put(line, "%04d-%02d-%02d %02d:%02d:%02d.%03ld UTC [%ld] %s ", at.tm_year + 1900, at.tm_mon + 1,
+		 at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec, ms, (long)getpid(), upper[level]);
 	if (who != NULL)
 		line_who_text(line, who);
 	line_escape(line, span_str(event), false);

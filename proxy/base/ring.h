@@ -62,8 +62,8 @@ static inline struct ring *ring_first(const struct ring *head)
 
 #define ring_each(it, head) for (struct ring *it = (head)->next; it != (head); it = it->next)
 /* Safe against removal of the current node. */
-#define ring_each_safe(it, head)                                                                            \
-	for (struct ring *it = (head)->next, *it##_next = it->next; it != (head);                            \
+#define ring_each_safe(it, head)                                                  \
+	for (struct ring *it = (head)->next, *it##_next = it->next; it != (head); \
 	     it = it##_next, it##_next = it->next)
 
 #endif

@@ -1,0 +1,309 @@
+#include "proxy/net/listener.h"
+
+#include "proxy/base/check.h"
+
+#include <errno.h>
+#include <event2/listener.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LISTENER_SOCKETS 8
+/* Out of descriptors: a pause, so that the waiting connection does not wake us at once and for ever. */
+#define LISTENER_REST_US (100u * 1000)
+
+struct listener {
+	struct loop *loop;
+	struct listener_settings set;
+	listener_fn fn;
+	void *arg;
+	struct evconnlistener *sockets[LISTENER_SOCKETS]; /* owned */
+	unsigned n;
+	int port;
+	bool is_unix;
+	bool paused;
+	struct timer rest;
+	char path[sizeof((struct sockaddr_un *)NULL)->sun_path]; /* "" = nothing to unlink */
+};
+
+static void set_option(int fd, int level, int name, int value)
+{
+	/* A kernel that does not know the option is not a reason to refuse the connection. */
+	(void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+void listener_tune(int fd, const struct listener_settings *set)
+{
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (set->user_timeout_ms > 0)
+		set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, set->user_timeout_ms);
+	if (!set->keepalive)
+		return;
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	if (set->keepidle_s > 0)
+		set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, set->keepidle_s);
+	if (set->keepintvl_s > 0)
+		set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, set->keepintvl_s);
+	if (set->keepcnt > 0)
+		set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, set->keepcnt);
+}
+
+static void listener_on_accept(struct evconnlistener *ev, evutil_socket_t fd, struct sockaddr *peer, int n,
+			       void *arg)
+{
+	struct listener *li = arg;
+
+	(void)ev;
+	if (!li->is_unix)
+		listener_tune(fd, &li->set);
+	li->fn(li->arg, fd, peer, (socklen_t)n, li->is_unix);
+}
+
+static void listener_enable(struct listener *li, bool on)
+{
+	for (unsigned i = 0; i < li->n; i++) {
+		if (on)
+			evconnlistener_enable(li->sockets[i]);
+		else
+			evconnlistener_disable(li->sockets[i]);
+	}
+}
+
+static void listener_on_error(struct evconnlistener *ev, void *arg)
+{
+	struct listener *li = arg;
+
+	(void)ev;
+	listener_enable(li, false);
+	timer_set(li->loop, &li->rest, LISTENER_REST_US);
+}
+
+static void listener_rested(void *arg)
+{
+	struct listener *li = arg;
+
+	if (!li->paused)
+		listener_enable(li, true);
+}
+
+void listener_pause(struct listener *li)
+{
+	li->paused = true;
+	listener_enable(li, false);
+}
+
+void listener_resume(struct listener *li)
+{
+	li->paused = false;
+	listener_enable(li, true);
+}
+
+int listener_port(const struct listener *li)
+{
+	return li->port;
+}
+
+static struct listener *listener_new(struct loop *l, const struct listener_settings *set, listener_fn fn,
+				     void *arg)
+{
+	struct listener *li = check_alloc(sizeof *li);
+
+	li->loop = l;
+	li->set = *set;
+	li->fn = fn;
+	li->arg = arg;
+	timer_init(&li->rest, listener_rested, li);
+	return li;
+}
+
+void listener_free(struct listener **lp)
+{
+	struct listener *li = *lp;
+
+	*lp = NULL;
+	if (li == NULL)
+		return;
+	for (unsigned i = 0; i < li->n; i++)
+		evconnlistener_free(li->sockets[i]);
+	timer_free(&li->rest);
+	if (li->path[0] != '\0')
+		unlink(li->path);
+	free(li);
+}
+
+/* Takes the bound fd, also when it fails. */
+static int listener_add(struct listener *li, int fd, struct err *err)
+{
+	const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC;
+	struct evconnlistener *ev = NULL;
+	int backlog = li->set.backlog > 0 ? li->set.backlog : SOMAXCONN;
+
+	if (listen(fd, backlog) == 0)
+		ev = evconnlistener_new(loop_base(li->loop), listener_on_accept, li, flags, 0, fd);
+	if (ev == NULL) {
+		err_set(err, "listen: %s", strerror(errno));
+		close(fd);
+		return -1;
+	}
+	evconnlistener_set_error_cb(ev, listener_on_error);
+	li->sockets[li->n++] = ev;
+	return 0;
+}
+
+static int tcp_bind(const struct addrinfo *ai, const struct listener_settings *set)
+{
+	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), saved;
+
+	if (fd < 0)
+		return -1;
+	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (set->reuseport)
+		set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (ai->ai_family == AF_INET6)
+		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1); /* v4 has a socket of its own */
+	if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0)
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+static int socket_port(int fd)
+{
+	struct sockaddr_storage own;
+	socklen_t n = sizeof own;
+
+	if (getsockname(fd, (struct sockaddr *)&own, &n) != 0)
+		return 0;
+	return ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
+					       : ((struct sockaddr_in *)&own)->sin_port);
+}
+
+static void set_port(struct sockaddr *addr, int port)
+{
+	if (addr->sa_family == AF_INET6)
+		((struct sockaddr_in6 *)addr)->sin6_port = htons((uint16_t)port);
+	else
+		((struct sockaddr_in *)addr)->sin_port = htons((uint16_t)port);
+}
+
+/* Every address of the name. A machine without IPv6 still offers "::" for "*": that one may fail. */
+static int tcp_add_all(struct listener *li, struct addrinfo *list, bool any, struct err *err)
+{
+	for (struct addrinfo *ai = list; ai != NULL && li->n < LISTENER_SOCKETS; ai = ai->ai_next) {
+		int fd;
+
+		if (ai->ai_family != AF_INET && ai->ai_family != AF_INET6)
+			continue;
+		set_port(ai->ai_addr, li->port);
+		fd = tcp_bind(ai, &li->set);
+		if (fd < 0 && any && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+			continue;
+		if (fd < 0)
+			return err_set(err, "%s", strerror(errno));
+		if (li->port == 0)
+			li->port = socket_port(fd); /* the same for all of them */
+		if (listener_add(li, fd, err) != 0)
+			return -1;
+	}
+	return li->n > 0 ? 0 : err_set(err, "no usable address");
+}
+
+struct listener *listener_tcp(struct loop *l, const char *host, int port, const struct listener_settings *set,
+			      listener_fn fn, void *arg, struct err *err)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
+	bool any = strcmp(host, "*") == 0;
+	struct listener *li;
+	struct err why;
+	int rc;
+
+	rc = getaddrinfo(any ? NULL : host, "0", &hints, &list);
+	if (rc != 0) {
+		err_set(err, "cannot listen on %s:%d: %s", host, port, gai_strerror(rc));
+		return NULL;
+	}
+	li = listener_new(l, set, fn, arg);
+	li->port = port;
+	if (tcp_add_all(li, list, any, &why) != 0) {
+		err_set(err, "cannot listen on %s:%d: %s", host, port, why.text);
+		listener_free(&li);
+	}
+	freeaddrinfo(list);
+	return li;
+}
+
+/* Left behind by a process that died: nobody answers. */
+static bool unix_is_stale(const struct sockaddr_un *addr, socklen_t n)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool stale;
+
+	if (fd < 0)
+		return false;
+	stale = connect(fd, (const struct sockaddr *)addr, n) != 0 && errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+static int unix_bind(struct listener *li, struct sockaddr_un *addr, socklen_t n, struct err *err)
+{
+	bool abstract = addr->sun_path[0] == '\0';
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int rc;
+
+	if (fd < 0)
+		return err_set(err, "%s", strerror(errno));
+	rc = bind(fd, (struct sockaddr *)addr, n);
+	if (rc != 0 && errno == EADDRINUSE && !abstract && unix_is_stale(addr, n) &&
+	    unlink(addr->sun_path) == 0)
+		rc = bind(fd, (struct sockaddr *)addr, n);
+	if (rc != 0) {
+		err_set(err, "%s", strerror(errno));
+		close(fd);
+		return -1;
+	}
+	if (!abstract) {
+		snprintf(li->path, sizeof li->path, "%s", addr->sun_path);
+		if (li->set.unix_mode != 0 && chmod(li->path, (mode_t)li->set.unix_mode) != 0) {
+			err_set(err, "chmod: %s", strerror(errno));
+			close(fd);
+			return -1;
+		}
+	}
+	return listener_add(li, fd, err);
+}
+
+struct listener *listener_unix(struct loop *l, const char *dir, int port, const struct listener_settings *set,
+			       listener_fn fn, void *arg, struct err *err)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int n = snprintf(addr.sun_path, sizeof addr.sun_path, "%s/.s.PGSQL.%d", dir, port);
+	struct listener *li;
+	struct err why;
+
+	if (n < 0 || (size_t)n >= sizeof addr.sun_path) {
+		err_set(err, "unix socket path %s/.s.PGSQL.%d is too long", dir, port);
+		return NULL;
+	}
+	if (dir[0] == '@')
+		addr.sun_path[0] = '\0';
+	li = listener_new(l, set, fn, arg);
+	li->is_unix = true;
+	li->port = port;
+	if (unix_bind(li, &addr, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n), &why) !=
+	    0) {
+		err_set(err, "cannot listen on %s/.s.PGSQL.%d: %s", dir, port, why.text);
+		listener_free(&li);
+	}
+	return li;
+}

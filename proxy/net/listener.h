@@ -1,0 +1,40 @@
+/* listener.h - listening sockets, TCP and unix.
+ * Source  libevent's evconnlistener.
+ * Shape   one object per address; accepted fds are non-blocking, close-on-exec, keepalive and nodelay set.
+ * Owner   the caller.
+ * Thread  the loop's.
+ * Errors  NULL with address and errno text. fd exhaustion pauses accepting for 100 ms, no spin. */
+#ifndef PROXY_NET_LISTENER_H
+#define PROXY_NET_LISTENER_H
+
+#include "proxy/base/err.h"
+#include "proxy/net/loop.h"
+
+#include <sys/socket.h>
+
+struct listener;
+
+struct listener_settings {
+	int backlog;
+	int reuseport;
+	int keepalive, keepidle_s, keepintvl_s, keepcnt, user_timeout_ms; /* 0 = the system's */
+	int unix_mode;							  /* e.g. 0777 */
+};
+
+typedef void (*listener_fn)(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_n, int is_unix);
+
+/* host "*" = all addresses (v4 and v6), or an address or name; port 0 = any free one. Returns one listener that may hold
+ * several sockets. */
+struct listener *listener_tcp(struct loop *l, const char *host, int port, const struct listener_settings *set,
+			      listener_fn fn, void *arg, struct err *err);
+/* dir/.s.PGSQL.port; a stale socket file is replaced; dir starting with '@' = abstract. */
+struct listener *listener_unix(struct loop *l, const char *dir, int port, const struct listener_settings *set,
+			       listener_fn fn, void *arg, struct err *err);
+/* The same TCP options for a socket of ours that connects. */
+void listener_tune(int fd, const struct listener_settings *set);
+void listener_pause(struct listener *li);
+void listener_resume(struct listener *li);
+int listener_port(const struct listener *li);
+void listener_free(struct listener **li);
+
+#endif

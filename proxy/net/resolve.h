@@ -1,0 +1,45 @@
+/* resolve.h - names to addresses, and non-blocking connects.
+ * Source  getaddrinfo in an offload thread (follows the system's resolver), cached for dns_max_ttl.
+ * Shape   asynchronous; the callback runs in the loop that asked.
+ * Owner   the request struct is the caller's until the callback ran or it was cancelled.
+ * Thread  the loop's.
+ * Errors  in the callback. */
+#ifndef PROXY_NET_RESOLVE_H
+#define PROXY_NET_RESOLVE_H
+
+#include "proxy/base/err.h"
+#include "proxy/base/offload.h"
+#include "proxy/net/loop.h"
+
+#include <sys/socket.h>
+
+#define RESOLVE_MAX 8
+
+struct resolve_addr {
+	struct sockaddr_storage addr;
+	socklen_t n;
+};
+
+struct resolve_answer {
+	unsigned n;
+	struct resolve_addr addr[RESOLVE_MAX];
+};
+
+struct resolve_req; /* opaque, cancellable; gone once the callback ran */
+
+/* How long answers are kept, for the whole process. Default 15 s; failures 1 s, or less. */
+void resolve_max_ttl(uint64_t us);
+/* Forgets all answers that nobody waits for. */
+void resolve_forget(void);
+
+/* Host starting with '/' or '@' is a unix socket directory and is answered at once (still from the loop). */
+struct resolve_req *resolve_start(struct loop *l, struct offload *o, const char *host, int port,
+				  void (*fn)(void *arg, const struct resolve_answer *answer,
+					     const struct err *err),
+				  void *arg);
+void resolve_cancel(struct resolve_req **r);
+
+/* A non-blocking connect; the fd, or -1 with the reason. EINPROGRESS is success. */
+int resolve_connect(const struct resolve_addr *a, struct err *err);
+
+#endif
