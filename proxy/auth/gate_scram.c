@@ -80,6 +80,8 @@ static const char *refusal(const struct gate *g)
 		return "no such user, or one without a password";
 	if (g->secret->kind == SECRET_MD5)
 		return "the secret is an md5 hash, which does not do for scram-sha-256";
+	if (g->secret->kind == SECRET_SCRAM && g->scram.verifier.mock)
+		return "the stored SCRAM secret is malformed";
 	return "wrong password";
 }
 
