@@ -283,9 +283,11 @@ static bool scan_boundary(struct scan *s, struct decoding *out, enum decoding_ki
 	if (!scan_number(s, UINT32_MAX, &xid))
 		return false;
 	out->xid = (uint32_t)xid;
-	if (kind == DECODING_COMMIT && skip_text(s, " (at ") && !at_end(s) &&
-	    s->d->record.p[s->end - 1] == ')')
+	if (kind == DECODING_COMMIT && skip_text(s, " (at ")) {
+		if (at_end(s) || s->d->record.p[s->end - 1] != ')')
+			return fail(s, "time of the commit without end");
 		s->at = s->end;
+	}
 	return at_end(s) || fail(s, "text behind the record");
 }
 

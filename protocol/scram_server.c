@@ -291,14 +291,15 @@ enum scram_status scram_server_step(struct scram_server *s, struct span in, stru
 	if (s->state == SCRAM_AT_FIRST && in.p == NULL)
 		return SCRAM_MORE;
 	if (in.n == 0)
-		return malformed(fault_r, "The message is empty.");
-	if (in.n > SCRAM_MESSAGE_MAX || memchr(in.p, 0, in.n) != NULL)
-		return malformed(fault_r, "Message length does not match input length.");
-	switch (s->state) {
-	case SCRAM_AT_FIRST: status = step_first(s, in, out, fault_r); break;
-	case SCRAM_AT_FINAL: status = step_final(s, in, out, fault_r); break;
-	default: status = malformed(fault_r, "The exchange is over."); break;
-	}
+		status = malformed(fault_r, "The message is empty.");
+	else if (in.n > SCRAM_MESSAGE_MAX || memchr(in.p, 0, in.n) != NULL)
+		status = malformed(fault_r, "Message length does not match input length.");
+	else if (s->state == SCRAM_AT_FIRST)
+		status = step_first(s, in, out, fault_r);
+	else if (s->state == SCRAM_AT_FINAL)
+		status = step_final(s, in, out, fault_r);
+	else
+		status = malformed(fault_r, "The exchange is over.");
 	if (status != SCRAM_MORE)
 		s->state = SCRAM_AT_END;
 	return status;
