@@ -113,6 +113,10 @@ class Cluster:
         wait_for("the postmaster to be gone", lambda: not _alive(pid))
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
+    def start_again(self):
+        """start() after kill9(): its last children may hold the shared memory for a moment."""
+        wait_for("PostgreSQL to start again", lambda: self.start())
+
     def dsn(self, dbname="postgres", user="postgres", **more):
         parts = {"host": "127.0.0.1", "port": self.port, "dbname": dbname, "user": user, **more}
         return " ".join(f"{key}={value}" for key, value in parts.items())
