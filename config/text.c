@@ -181,7 +181,7 @@ static size_t distance(const char *a, const char *b)
 const char *text_nearest(const char *s, const char *const *words)
 {
 	const char *nearest = NULL;
-	size_t best = strlen(s) / 2 + 1;
+	size_t best = (strlen(s) + 1) / 2;
 
 	for (; *words != NULL; words++) {
 		size_t d = distance(s, *words);
