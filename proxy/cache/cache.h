@@ -71,7 +71,8 @@ struct lease {
  * catalog was got that the keys were resolved with; if it has passed since, nothing will be stored. */
 void lease_take(struct cache *c, uint64_t epoch, const uint64_t *keys, unsigned nkeys, const uint32_t *relids,
 		unsigned nrels, struct lease *lease_r);
-/* Does the fill need a snapshot taken in front of its statement? (It does when nxids > 0.) */
+/* Does the fill need a snapshot taken in front of its statement? Also when the lease is full because of unconfirmed transactions:
+ * the answer will not be stored, but cache_store (call it all the same) learns from the snapshot, and the next lease is not. */
 static inline bool lease_needs_snapshot(const struct lease *l)
 {
 	return l->nxids > 0;

@@ -205,6 +205,8 @@ bool unconfirmed_match(struct unconfirmed *u, const uint32_t *relids, unsigned n
 		return true;
 	pthread_mutex_lock(&u->lock);
 	fits = u->dropped == 0;
+	if (!fits)
+		xid_r[(*n_r)++] = u->newest_dropped;
 	for (unsigned i = 0; fits && i < u->n; i++) {
 		if (!touches(&u->xact[i], relids, nrels))
 			continue;

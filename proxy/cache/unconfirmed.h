@@ -47,7 +47,8 @@ void unconfirmed_clear(struct unconfirmed *u);
 void unconfirmed_confirm(struct unconfirmed *u, const struct versions *v, uint64_t epoch,
 			 const struct snapshot *s);
 
-/* The xids that touch one of the relations; false when there are more than `max`, or when it cannot be told. */
+/* The xids that touch one of the relations; false when there are more than `max`, or when it cannot be told: then there is at
+ * least one, so that somebody asks for a snapshot. */
 bool unconfirmed_match(struct unconfirmed *u, const uint32_t *relids, unsigned nrels, uint32_t *xid_r,
 		       unsigned max, unsigned *n_r);
 

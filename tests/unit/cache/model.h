@@ -1,0 +1,40 @@
+/* model.h - a database with a log, a stream and delayed visibility, in one process, and a cache on top of it.
+ * Source  docs/coherence.md: what PostgreSQL does, measured.
+ * Shape   threads: writers, a flusher, the feed, readers. Rows hold numbers that only rise, so a read is stale when it returns less
+ *         than what was acknowledged, or returned by a finished read, before it began.
+ * Owner   model_run.
+ * Thread  the caller's, until it ends.
+ * Errors  abort. */
+#ifndef TESTS_UNIT_CACHE_MODEL_H
+#define TESTS_UNIT_CACHE_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One rule left out. */
+enum model_without {
+	WITHOUT_NOTHING,
+	WITHOUT_FILL_RULE,   /* the lease is taken when the answer is there */
+	WITHOUT_UNCONFIRMED, /* no snapshot is asked for */
+	WITHOUT_PROBE,	     /* what is found is served */
+	WITHOUT_INSERT_LSN,  /* the flush LSN must do */
+	WITHOUT_SECOND_LOOK, /* what was found before the proof is served */
+	WITHOUT_APPLY_FIRST, /* the position is published before the change is applied */
+	WITHOUT_BASELINE,    /* when it goes on, nobody is taken to be running */
+};
+
+struct model_settings {
+	enum model_without without;
+	unsigned async_percent; /* commits that become visible before they are flushed */
+	bool restarts;		/* the stream is lost now and then */
+	uint64_t run_us;	/* ends after that, or at the first stale read */
+};
+
+struct model_result {
+	uint64_t hits, fills, refused, waits, late, restarts, stale_hits;
+	uint64_t stale_reads; /* of the database itself: the model is wrong */
+};
+
+struct model_result model_run(const struct model_settings *set);
+
+#endif

@@ -1,0 +1,100 @@
+/* All rules together against a model of the database: no stale hit. And with one rule left out: stale hits, so the model can see. */
+#include "proxy/base/clock.h"
+#include "tests/unit/cache/model.h"
+#include "tests/support/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SECOND UINT64_C(1000000)
+
+static uint64_t run_us(void)
+{
+	const char *seconds = getenv("MODEL_SECONDS");
+
+	return seconds == NULL ? SECOND * 3 / 2 : strtoull(seconds, NULL, 10) * SECOND;
+}
+
+static struct model_result run(struct model_settings set)
+{
+	struct model_result r = model_run(&set);
+
+	fprintf(stderr, "model: %llu hits, %llu fills, %llu refused, %llu late, %llu restarts, %llu stale\n",
+		(unsigned long long)r.hits, (unsigned long long)r.fills, (unsigned long long)r.refused,
+		(unsigned long long)r.late, (unsigned long long)r.restarts, (unsigned long long)r.stale_hits);
+	EXPECT_EQ(r.stale_reads, 0);
+	return r;
+}
+
+static void expect_fresh(struct model_settings set)
+{
+	struct model_result r;
+
+	set.run_us = run_us();
+	r = run(set);
+	EXPECT_EQ(r.stale_hits, 0);
+	EXPECT(r.hits > 100);
+	EXPECT(r.fills > 100);
+	EXPECT(r.refused > 0);
+}
+
+static void expect_stale(struct model_settings set)
+{
+	set.run_us = 40 * SECOND; /* it ends at the first */
+	EXPECT(run(set).stale_hits > 0);
+}
+
+TEST(model, fresh_when_commits_are_flushed)
+{
+	expect_fresh((struct model_settings){.async_percent = 0});
+}
+
+TEST(model, fresh_when_commits_are_visible_before_they_are_flushed)
+{
+	expect_fresh((struct model_settings){.async_percent = 100});
+}
+
+TEST(model, fresh_when_some_are)
+{
+	expect_fresh((struct model_settings){.async_percent = 30});
+}
+
+TEST(model, fresh_when_the_stream_is_lost)
+{
+	expect_fresh((struct model_settings){.async_percent = 30, .restarts = true});
+}
+
+TEST(model, stale_without_the_fill_rule)
+{
+	expect_stale((struct model_settings){.without = WITHOUT_FILL_RULE});
+}
+
+TEST(model, stale_without_the_unconfirmed)
+{
+	expect_stale((struct model_settings){.without = WITHOUT_UNCONFIRMED});
+}
+
+TEST(model, stale_without_the_probe)
+{
+	expect_stale((struct model_settings){.without = WITHOUT_PROBE});
+}
+
+TEST(model, stale_without_the_insert_position)
+{
+	expect_stale((struct model_settings){.without = WITHOUT_INSERT_LSN, .async_percent = 50});
+}
+
+TEST(model, stale_without_a_second_look)
+{
+	expect_stale((struct model_settings){.without = WITHOUT_SECOND_LOOK});
+}
+
+TEST(model, stale_when_the_position_comes_before_the_change)
+{
+	expect_stale((struct model_settings){.without = WITHOUT_APPLY_FIRST});
+}
+
+TEST(model, stale_without_the_baseline)
+{
+	expect_stale((struct model_settings){.without = WITHOUT_BASELINE, .restarts = true});
+}
