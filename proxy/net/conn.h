@@ -2,7 +2,8 @@
  * Source  libevent for readiness; read/writev or SSL_read/SSL_write for the transfer.
  * Shape   input: bytes not yet consumed, contiguous. output: a buf, then counted blobs, sent in order.
  *         Reads go through the loop's shared scratch: an idle connection holds no buffer at all.
- *         Output is sent at the end of the loop's round (one write per round), earlier above 64 KiB.
+ *         Output is sent at the end of the loop's round (one write per round), earlier above 64 KiB, and
+ *         for pieces of 16 KiB and more, which are not copied as far as the kernel takes them.
  *         Spans of conn_input stay valid until the callback returns, or outside of one until the round ends.
  *         A close is noticed only while reading: not while paused, nor while the unread bytes are at their maximum.
  * Owner   the session or backend that made it. After on_closed or conn_free nothing is called again.

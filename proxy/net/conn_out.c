@@ -13,6 +13,8 @@
 /* Up to this a copy is cheaper than counting references and one more iovec. */
 #define BLOB_COPY (2u * 1024)
 #define OUT_IOV 32
+/* From this on conn_send does not copy what the kernel takes at once. */
+#define OUT_DIRECT (16u * 1024)
 
 void conn_out_init(struct conn *c)
 {
@@ -71,12 +73,6 @@ void conn_drop_output(struct conn *c)
 	for (; c->seg_first < c->seg_n; c->seg_first++)
 		blob_unref(c->segs[c->seg_first].blob);
 	out_reset(c);
-}
-
-void conn_send(struct conn *c, const void *p, size_t n)
-{
-	buf_add(conn_out(c), p, n);
-	conn_flush_later(c);
 }
 
 static int seg_add(struct conn *c, struct blob *b)
@@ -246,6 +242,40 @@ static void out_failed(struct conn *c, int error)
 	conn_drop_output(c);
 	conn_want_write(c, false);
 	conn_todo(c, CONN_TODO_HANGUP);
+}
+
+/* A large piece goes to the kernel from where it lies, behind what is pending: half of the cost of passing
+ * on a large answer would be our copy of it. The number of its bytes that are gone. */
+static size_t out_send_direct(struct conn *c, const void *p, size_t n)
+{
+	struct iovec iov[OUT_IOV];
+	size_t before = conn_pending(c);
+	int pieces = out_pieces(c, iov, OUT_IOV);
+	ssize_t r;
+
+	if (pieces == OUT_IOV)
+		return 0;
+	iov[pieces] = (struct iovec){.iov_base = (void *)p, .iov_len = n};
+	r = conn_send_fd(c->fd, iov, pieces + 1);
+	if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+		out_failed(c, errno);
+		return n; /* it goes nowhere */
+	}
+	if (r <= 0)
+		return 0;
+	conn_sent(c, (size_t)r < before ? (size_t)r : before);
+	return (size_t)r < before ? 0 : (size_t)r - before;
+}
+
+void conn_send(struct conn *c, const void *p, size_t n)
+{
+	size_t gone = 0;
+
+	if (n >= OUT_DIRECT && c->state == CONN_OPEN && c->ssl == NULL && !c->write_on && !c->out.failed)
+		gone = out_send_direct(c, p, n);
+	if (n > gone)
+		buf_add(conn_out(c), (const uint8_t *)p + gone, n - gone);
+	conn_flush_later(c);
 }
 
 bool conn_flush(struct conn *c)
