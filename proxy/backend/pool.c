@@ -153,6 +153,17 @@ struct policy pool_policy(struct pool *p)
 	return policy;
 }
 
+char *pool_server_user(struct pool *p)
+{
+	char *user;
+
+	pthread_mutex_lock(&p->lock);
+	user = strdup(p->target->user);
+	pthread_mutex_unlock(&p->lock);
+	check(user != NULL);
+	return user;
+}
+
 struct pool_defaults *pool_defaults(struct pool *p)
 {
 	struct pool_defaults *d;

@@ -70,6 +70,7 @@ const char *pool_user(const struct pool *p);
 struct pool_defaults *pool_defaults(struct pool *p);
 void pool_defaults_unref(struct pool_defaults *d);
 struct policy pool_policy(struct pool *p);
+char *pool_server_user(struct pool *p); /* owned by the caller */
 
 /* A backend of the caller's worker at once, or NULL: then `lend` is queued and its fn will run. */
 struct backend *pool_lend(struct pool *p, struct host *host, struct lend *lend);

@@ -1,0 +1,61 @@
+/* house.h - what sessions share inside one worker.
+ * Source  none.
+ * Shape   filled by the app; one per worker.
+ * Owner   the app.
+ * Thread  the worker's; `cancels` and `pools` have locks of their own.
+ * Errors  none. */
+#ifndef PROXY_SESSION_HOUSE_H
+#define PROXY_SESSION_HOUSE_H
+
+#include "config/config.h"
+#include "proxy/backend/pool.h"
+#include "proxy/origin/fresh.h"
+#include "proxy/sql/memo.h"
+#include "proxy/sql/verdict.h"
+
+struct cancels;
+
+/* A database with a cache, as one worker sees it. */
+struct served {
+	struct served *next;
+	char *database; /* owned */
+	struct cache *cache; /* borrowed from origin */
+	struct origin *origin; /* borrowed from the app */
+	struct fresh *fresh; /* owned by the worker */
+	/* The catalog of `epoch`, refreshed by served_catalog. */
+	uint64_t epoch;
+	struct catalog *catalog; /* counted */
+};
+
+struct house {
+	struct host host;
+	struct config *config;	     /* counted; swapped by reload */
+	struct tls *client_tls;	     /* counted; NULL = disabled */
+	struct tls *server_tls;	     /* counted; NULL = disabled */
+	struct pools *pools;	     /* borrowed */
+	struct cancels *cancels;     /* borrowed */
+	struct memo *memo;	     /* owned */
+	struct ring sessions;	     /* all of this worker */
+	_Atomic unsigned nsessions;
+	atomic_uint *nclients;	     /* of all workers */
+	struct served *served;	     /* made on demand */
+	_Atomic uint64_t pass[NREASONS];
+	bool draining;		     /* SIGTERM: close sessions at the end of their transactions */
+	/* The origin of a database, started when there is none; NULL = not cached. */
+	struct origin *(*origin_of)(void *app, struct config *cfg, const char *database);
+	void *app;
+};
+
+/* NULL when the database has no cache. */
+struct served *house_served(struct house *h, const char *database);
+/* Borrowed until the next call; NULL while the cache is off. *epoch_r goes with it. */
+const struct catalog *served_catalog(struct served *sv, uint64_t *epoch_r);
+void house_free_served(struct house *h);
+
+static inline void house_pass(struct house *h, enum reason r)
+{
+	atomic_store_explicit(&h->pass[r], atomic_load_explicit(&h->pass[r], memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+#endif

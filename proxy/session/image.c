@@ -1,0 +1,300 @@
+/* The session image: what a client has set, put onto whichever backend runs its next transaction, and learned from the backend
+ * after a transaction that may have changed it. PostgreSQL itself is asked for the outcome, so rollbacks, savepoints, SET LOCAL
+ * and rejected values need no rules here. */
+#include "proxy/session/session_private.h"
+
+#include "proxy/base/check.h"
+#include "protocol/write.h"
+
+#include <strings.h>
+
+/* The last hidden request of a synchronisation carries this index. */
+#define IMAGE_LAST 1
+
+/* Settings that cannot change an answer's bytes: they are no part of a cache key. */
+static const char *const harmless_names[] = {"application_name",
+					     "default_transaction_read_only",
+					     "idle_in_transaction_session_timeout",
+					     "idle_session_timeout",
+					     "lock_timeout",
+					     "statement_timeout"};
+
+/* Everything that a transaction can leave behind, in one query: 's' rows are settings, 'p' rows are pins. */
+static const char probe_query[] =
+    "SELECT 's', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session' "
+    "UNION ALL SELECT 's', 'role', pg_catalog.current_setting('role') "
+    "UNION ALL SELECT 's', 'session_authorization', session_user::text "
+    "UNION ALL SELECT 'p', 'advisory', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
+    "AND pid = pg_catalog.pg_backend_pid()) "
+    "UNION ALL SELECT 'p', 'cursor', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable) "
+    "UNION ALL SELECT 'p', 'listen', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_listening_channels()) "
+    "UNION ALL SELECT 'p', 'prepared', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql) "
+    "UNION ALL SELECT 'p', 'temp', '' WHERE pg_catalog.pg_my_temp_schema() <> 0 AND ("
+    "EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()) OR "
+    "EXISTS (SELECT 1 FROM pg_catalog.pg_proc WHERE pronamespace = pg_catalog.pg_my_temp_schema()) OR "
+    "EXISTS (SELECT 1 FROM pg_catalog.pg_type WHERE typnamespace = pg_catalog.pg_my_temp_schema()))";
+
+static const struct pin_row {
+	const char *name;
+} pin_rows[NPINS] = {
+#define PIN(id, name) {name},
+#include "proxy/session/pins.def"
+#undef PIN
+};
+
+/* --- from the session to the backend --- */
+
+static void set_on_backend(struct session *s, const char *name, const char *value)
+{
+	struct backend *b = s->backend;
+	struct span v[2] = {span_str(name), value != NULL ? span_str(value) : span_of(NULL, 0)};
+
+	backend_sys(b, SYS_SET, v, 2, WHY_IMAGE, 0);
+	count(&s->house->host.counters, image_commands);
+}
+
+static void put_difference(void *arg, const char *name, const char *value)
+{
+	/* A new session authorization resets the role, so it went first. */
+	if (strcmp(name, "session_authorization") != 0)
+		set_on_backend(arg, name, value);
+}
+
+static void put_authorization(void *arg, const char *name, const char *value)
+{
+	struct session *s = arg;
+
+	if (strcmp(name, "session_authorization") != 0)
+		return;
+	set_on_backend(s, name, value);
+	/* It resets the role on the backend, so the role has to be set again even when it was equal. */
+	settings_set(&s->backend->image, span_str("role"), NULL);
+}
+
+static void reset_first(struct session *s)
+{
+	for (unsigned i = 0; i < s->image.n; i++)
+		if (settings_get(&s->backend->image, s->image.at[i].name) != NULL)
+			set_on_backend(s, s->image.at[i].name, NULL);
+}
+
+static void image_tell_params(struct session *s)
+{
+	struct backend *b = s->backend;
+
+	if (s->welcome_learning || settings_equal(&s->params, &b->params))
+		return;
+	for (unsigned i = 0; i < b->params.n; i++) {
+		const char *told = settings_get(&s->params, b->params.at[i].name);
+		struct span v = span_str(b->params.at[i].value);
+
+		if (told != NULL && strcmp(told, b->params.at[i].value) == 0)
+			continue;
+		write_param_status(conn_out(s->client), span_str(b->params.at[i].name), v);
+		conn_flush_later(s->client);
+		settings_set(&s->params, span_str(b->params.at[i].name), &v);
+	}
+}
+
+void image_synced(struct session *s)
+{
+	image_tell_params(s);
+}
+
+/* BEGIN, the settings, COMMIT, pipelined and without Sync: should one of them fail, the server skips all that follows, so the
+ * client's statement cannot run under the wrong settings. The block keeps them when the client's statement fails, and
+ * leaves no pipeline behind that VACUUM and its like would refuse. */
+void image_link(struct session *s)
+{
+	struct backend *b = s->backend;
+
+	if (settings_equal(&s->image, &b->image)) {
+		image_tell_params(s);
+		return;
+	}
+	count(&s->house->host.counters, image_syncs);
+	backend_sys(b, SYS_BEGIN, NULL, 0, WHY_IMAGE, 0);
+	if (s->welcome_learning)
+		reset_first(s);
+	settings_diff(&b->image, &s->image, put_authorization, s);
+	settings_diff(&b->image, &s->image, put_difference, s);
+	backend_sys(b, SYS_COMMIT, NULL, 0, WHY_IMAGE, IMAGE_LAST);
+	if (settings_copy(&s->image, &b->image) != 0)
+		b->dirty = true;
+}
+
+/* --- from the backend to the session --- */
+
+static void touch(struct session *s, const char *name, bool reset)
+{
+	struct span v = span_str(reset ? "reset" : "set");
+
+	if (settings_set(&s->touched, span_str(name), &v) < 0)
+		s->effects |= EFFECT_TAINT; /* too many to remember: the probe sees them all */
+}
+
+static void touch_all(struct session *s)
+{
+	for (unsigned i = 0; i < s->image.n; i++)
+		touch(s, s->image.at[i].name, true);
+	for (unsigned i = 0; s->backend != NULL && i < s->backend->image.n; i++)
+		touch(s, s->backend->image.at[i].name, true);
+}
+
+void image_note(struct session *s, const struct stmt_facts *f)
+{
+	for (unsigned i = 0; i < f->nsettings; i++)
+		if (f->settings[i].action != SETTING_SET_LOCAL)
+			touch(s, f->settings[i].name, f->settings[i].action == SETTING_RESET);
+	if (f->effects & EFFECT_ROLE) {
+		touch(s, "role", false);
+		touch(s, "session_authorization", false);
+	}
+	if (f->effects & EFFECT_RESET_ALL)
+		touch_all(s);
+}
+
+bool image_inspect(struct session *s)
+{
+	struct backend *b = s->backend;
+	bool probe = txn_needs_probe(s);
+	struct settings touched = s->touched;
+
+	if (b == NULL)
+		return false;
+	s->touched = s->inspecting;
+	settings_clear(&s->touched);
+	s->inspecting = touched;
+	s->effects = 0;
+	if (probe) {
+		count(&s->house->host.counters, probes_after_taint);
+		settings_clear(&s->probed);
+		s->probed_pins = s->load_pin ? 1u << PIN_LOAD : 0;
+		s->asked = 1;
+		return backend_query(b, probe_query, WHY_PROBE) == 0;
+	}
+	for (unsigned i = 0; i < s->inspecting.n; i++) {
+		struct span name = span_str(s->inspecting.at[i].name);
+
+		backend_sys(b, SYS_GET, &name, 1, WHY_INSPECT, i);
+		s->asked++;
+	}
+	if (s->asked > 0)
+		backend_sync(b, WHY_INSPECT);
+	return s->asked > 0;
+}
+
+static void learned(struct session *s, const char *name, bool reset, const struct span *value)
+{
+	const char *back = reset ? settings_get(&s->startup, name) : NULL;
+	struct span startup = back != NULL ? span_str(back) : span_of(NULL, 0);
+
+	settings_set(&s->backend->image, span_str(name), value);
+	/* RESET goes back to what the startup packet asked for, which the shared backend does not know. */
+	settings_set(&s->image, span_str(name), back != NULL ? &startup : value);
+}
+
+/* The row of one inspected setting. While a login is being learned the names are those of the image itself. */
+void image_inspected(struct session *s, uint32_t index, struct span value, bool null)
+{
+	if (s->welcome_learning) {
+		check(index < s->image.n);
+		if (!null)
+			settings_set(&s->image, span_str(s->image.at[index].name), &value);
+		return;
+	}
+	check(index < s->inspecting.n);
+	learned(s, s->inspecting.at[index].name, strcmp(s->inspecting.at[index].value, "reset") == 0,
+		null ? NULL : &value);
+}
+
+void image_probed(struct session *s, char kind, struct span name, struct span value)
+{
+	if (kind == 'p') {
+		for (unsigned i = 0; i < NPINS; i++)
+			if (span_eq(name, span_str(pin_rows[i].name)))
+				s->probed_pins |= 1u << i;
+		return;
+	}
+	if (span_eq(name, span_str("role")) && span_eq(value, span_str("none")))
+		return;
+	if (span_eq(name, span_str("session_authorization")) && span_eq(value, span_str(s->backend->target->user)))
+		return;
+	settings_set(&s->probed, name, &value);
+}
+
+static void take_probe(struct session *s)
+{
+	settings_copy(&s->probed, &s->backend->image);
+	settings_copy(&s->probed, &s->image);
+	for (unsigned i = 0; i < s->inspecting.n; i++) {
+		const char *name = s->inspecting.at[i].name, *back = settings_get(&s->startup, name);
+
+		if (strcmp(s->inspecting.at[i].value, "reset") == 0 && back != NULL) {
+			struct span v = span_str(back);
+
+			settings_set(&s->image, span_str(name), &v);
+		}
+	}
+	s->pins = s->probed_pins;
+}
+
+void image_inspect_done(struct session *s, bool probe)
+{
+	if (probe)
+		take_probe(s);
+	settings_clear(&s->inspecting);
+	s->asked = 0;
+	image_key_refresh(s);
+}
+
+/* --- what the cache needs of it --- */
+
+static bool in_key(const char *name)
+{
+	for (size_t i = 0; i < sizeof harmless_names / sizeof *harmless_names; i++)
+		if (strcasecmp(name, harmless_names[i]) == 0)
+			return false;
+	return true;
+}
+
+void image_key_refresh(struct session *s)
+{
+	if (s->image_key_of == s->image.hash && s->image_key.len > 0)
+		return;
+	buf_clear(&s->image_key);
+	buf_add_u8(&s->image_key, 'i');
+	for (unsigned i = 0; i < s->image.n; i++) {
+		if (!in_key(s->image.at[i].name))
+			continue;
+		buf_add_cstr(&s->image_key, s->image.at[i].name);
+		buf_add_cstr(&s->image_key, s->image.at[i].value);
+	}
+	s->image_key_of = s->image.hash;
+}
+
+static const char *setting_now(const struct session *s, const char *name)
+{
+	const char *v = settings_get(&s->image, name);
+
+	return v != NULL || s->defaults == NULL ? v : settings_get(&s->defaults->defaults, name);
+}
+
+struct reads_session image_reads_session(struct session *s)
+{
+	const char *path = setting_now(s, "search_path");
+	const char *role = settings_get(&s->image, "role");
+
+	if (role == NULL || strcmp(role, "none") == 0)
+		role = settings_get(&s->image, "session_authorization");
+	if (role == NULL)
+		role = s->server_user;
+	return (struct reads_session){.search_path = span_str(path != NULL ? path : ""), .role = span_str(role)};
+}
+
+bool image_read_committed(struct session *s)
+{
+	const char *level = setting_now(s, "default_transaction_isolation");
+
+	return level != NULL && (strcmp(level, "read committed") == 0 || strcmp(level, "read uncommitted") == 0);
+}

@@ -1,0 +1,218 @@
+/* What is answered without a backend and without the cache: BEGIN and COMMIT of a transaction that no backend knows
+ * of, empty statements, DEALLOCATE of what the client prepared by protocol. */
+#include "proxy/session/session_private.h"
+
+#include "protocol/write.h"
+
+static struct buf *out(struct session *s)
+{
+	conn_flush_later(s->client);
+	return conn_out(s->client);
+}
+
+void local_ready(struct session *s)
+{
+	write_ready(out(s), s->status);
+	s->statement_us = 0;
+}
+
+/* The request in the input fails with an ERROR of ours; what follows up to its Sync is skipped, as PostgreSQL does. */
+void local_error(struct session *s, const char *sqlstate, const char *message)
+{
+	struct batch batch;
+	const char *why;
+	enum batch_status st = batch_scan(conn_input(s->client), (uint32_t)s->config->max_packet_size, &batch, &why);
+
+	if (st != BATCH_OK || !batch.whole) {
+		/* Its end is not in sight, so it cannot be skipped. */
+		session_fatal(s, sqlstate, message, NULL);
+		return;
+	}
+	if (s->status == 'T')
+		s->status = 'E';
+	if (s->config->log_pooler_errors) {
+		struct log_who w = session_who(s);
+
+		log_warn(&w, "statement refused", F_STR("sqlstate", sqlstate), F_STR("reason", message));
+	}
+	write_error(out(s), 'E', "ERROR", sqlstate, message, NULL, NULL);
+	conn_consume(s->client, batch.op[batch.n - 1].end);
+	local_ready(s);
+	session_enter(s, SESSION_READY);
+	session_run(s);
+}
+
+/* One statement that can be answered here; the tag, or NULL. Does its work. */
+static const char *answer(struct session *s, struct stmt *stmt)
+{
+	const struct stmt_facts *f = stmt->facts->stmts;
+
+	if (stmt->facts->nstmts != 1)
+		return NULL;
+	switch (f->command) {
+	case COMMAND_BEGIN:
+		if (s->txn != TXN_NONE || !s->policy.defer_begin || s->policy.pool_mode == POOL_MODE_STATEMENT || f->tag == NULL)
+			return NULL;
+		txn_begin_virtual(s, stmt);
+		return f->tag;
+	case COMMAND_COMMIT:
+	case COMMAND_ROLLBACK: {
+		const char *tag = s->status == 'E' ? "ROLLBACK" : f->tag;
+
+		if (s->txn != TXN_VIRTUAL || tag == NULL)
+			return NULL;
+		txn_end_local(s);
+		return tag;
+	}
+	case COMMAND_DEALLOCATE:
+		if (s->status == 'E' || (s->pins & (1u << PIN_PREPARED)) != 0)
+			return NULL;
+		if (f->name == NULL) {
+			stmts_clear(&s->stmts);
+			return "DEALLOCATE ALL";
+		}
+		/* A name that is not known goes to PostgreSQL, which says so. */
+		return f->name[0] != '\0' && stmts_remove(&s->stmts, span_str(f->name)) ? "DEALLOCATE" : NULL;
+	default:
+		return NULL;
+	}
+}
+
+static bool answer_query(struct session *s, struct batch *batch)
+{
+	struct span text;
+	const char *why, *tag;
+	struct stmt *stmt;
+
+	if (front_query_decode(batch->op[0].body, &text, &why) != 0)
+		return false;
+	stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
+	if (stmt == NULL)
+		return false;
+	if (stmt->facts->nstmts == 0) {
+		write_empty_query(out(s));
+	} else {
+		tag = answer(s, stmt);
+		if (tag == NULL) {
+			stmt_unref(stmt);
+			return false;
+		}
+		write_complete(out(s), tag);
+	}
+	stmt_unref(stmt);
+	stmts_set_unnamed(&s->stmts, NULL); /* as PostgreSQL does at a simple query */
+	conn_consume(s->client, batch->op[0].end);
+	count(&s->house->host.counters, statements);
+	local_ready(s);
+	return true;
+}
+
+/* The statement that a leading [Parse] Bind [Describe portal] Execute runs; *nops_r = how many messages that is. */
+static struct stmt *leading_execute(struct session *s, const struct batch *batch, unsigned *nops_r, bool *new_r)
+{
+	struct front_parse parse = {0};
+	struct front_bind bind;
+	struct front_target target;
+	struct front_execute exec;
+	struct stmt *stmt = NULL;
+	const char *why;
+	unsigned i = 0;
+
+	*new_r = false;
+	if (i < batch->n && batch->op[i].type == 'P') {
+		if (front_parse_decode(batch->op[i].body, &parse, &why) != 0)
+			return NULL;
+		if (parse.name.n > 0 && stmts_find(&s->stmts, parse.name) != NULL)
+			return NULL;
+		stmt = memo_get(s->house->memo, parse.query, parse.param_oids);
+		*new_r = true;
+		i++;
+	}
+	if (i >= batch->n || batch->op[i].type != 'B' || front_bind_decode(batch->op[i].body, &bind, &why) != 0 ||
+	    bind.portal.n != 0 || bind.nparams != 0 || (*new_r && !span_eq(bind.stmt, parse.name)))
+		goto no;
+	if (!*new_r) {
+		stmt = stmts_find(&s->stmts, bind.stmt);
+		if (stmt == NULL)
+			return NULL;
+		stmt_ref(stmt);
+	}
+	i++;
+	if (i < batch->n && batch->op[i].type == 'D') {
+		if (front_target_decode(batch->op[i].body, &target, &why) != 0 || target.kind != 'P' || target.name.n != 0)
+			goto no;
+		i++;
+	}
+	if (i >= batch->n || batch->op[i].type != 'E' || front_execute_decode(batch->op[i].body, &exec, &why) != 0 ||
+	    exec.portal.n != 0)
+		goto no;
+	*nops_r = i + 1;
+	return stmt;
+no:
+	if (stmt != NULL)
+		stmt_unref(stmt);
+	return NULL;
+}
+
+static bool answer_extended(struct session *s, struct batch *batch)
+{
+	unsigned nops;
+	bool is_new;
+	struct stmt *stmt = leading_execute(s, batch, &nops, &is_new);
+	const char *tag;
+
+	if (stmt == NULL)
+		return false;
+	tag = stmt->facts->nstmts == 0 ? "" : answer(s, stmt);
+	if (tag == NULL) {
+		stmt_unref(stmt);
+		return false;
+	}
+	for (unsigned i = 0; i < nops; i++) {
+		struct front_parse parse;
+		const char *why;
+
+		switch (batch->op[i].type) {
+		case 'P':
+			front_parse_decode(batch->op[i].body, &parse, &why);
+			stmts_add(&s->stmts, parse.name, stmt);
+			write_parse_complete(out(s));
+			break;
+		case 'B':
+			write_bind_complete(out(s));
+			break;
+		case 'D':
+			write_no_data(out(s));
+			break;
+		default:
+			if (tag[0] == '\0')
+				write_empty_query(out(s));
+			else
+				write_complete(out(s), tag);
+			break;
+		}
+	}
+	stmt_unref(stmt);
+	count(&s->house->host.counters, statements);
+	conn_consume(s->client, batch->op[nops - 1].end);
+	return true; /* what follows, at least a Sync, is the next batch */
+}
+
+/* A transaction that failed before any backend knew of it: nothing runs until its end. */
+static bool failed_virtual(struct session *s, struct batch *batch)
+{
+	if (s->txn != TXN_VIRTUAL || s->status != 'E')
+		return false;
+	(void)batch;
+	local_error(s, "25P02", "current transaction is aborted, commands ignored until end of transaction block");
+	return true;
+}
+
+bool local_answer(struct session *s, struct batch *batch)
+{
+	bool done = batch->op[0].type == 'Q' ? answer_query(s, batch)
+		    : batch->whole || batch->n > 1 ? answer_extended(s, batch)
+						   : false;
+
+	return done || failed_virtual(s, batch);
+}

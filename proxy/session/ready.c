@@ -1,0 +1,170 @@
+/* A request arrives while no reply is outstanding: answered here, from the cache, or by a backend. */
+#include "proxy/session/session_private.h"
+
+#include "proxy/base/check.h"
+#include "proxy/base/clock.h"
+#include "protocol/write.h"
+
+static void lent(struct lend *lend, struct backend *b, const struct err *err);
+
+/* A backend for the request in the input: the linked one, a free one now, or one that comes later. */
+static enum step want_backend(struct session *s)
+{
+	struct house *h = s->house;
+	struct backend *b;
+
+	if (s->backend != NULL) {
+		ready_lent(s);
+		return STEP_AGAIN;
+	}
+	s->lend.fn = lent;
+	b = pool_lend(s->pool, &h->host, &s->lend);
+	if (b == NULL) {
+		count(&h->host.counters, waits);
+		session_enter(s, SESSION_QUEUED);
+		return STEP_WAIT;
+	}
+	s->backend = b;
+	backend_lent(b, &relay_ops, s);
+	ready_lent(s);
+	return STEP_AGAIN;
+}
+
+static void lent(struct lend *lend, struct backend *b, const struct err *err)
+{
+	struct session *s = (struct session *)(void *)((char *)lend - offsetof(struct session, lend));
+	uint64_t waited = clock_us() - lend->since_us;
+
+	if (s->state == SESSION_CLOSED) {
+		if (b != NULL) {
+			backend_lent(b, &relay_ops, s);
+			backend_give_back(b);
+		}
+		session_free_after_mail(s);
+		return;
+	}
+	count_add(&s->house->host.counters, COUNTER_wait_us, (int64_t)waited);
+	hist_add(&s->house->host.wait_time, waited);
+	if (b == NULL) {
+		/* Only this statement fails; the client may try again when the database is back. */
+		fill_drop(s);
+		local_error(s, err->sqlstate[0] ? err->sqlstate : "08006", err->text);
+		return;
+	}
+	s->backend = b;
+	backend_lent(b, &relay_ops, s);
+	ready_lent(s);
+	session_run(s);
+}
+
+/* In front of the client's own messages: settings, BEGIN, the snapshot of a fill. */
+void ready_lent(struct session *s)
+{
+	bool fresh_loan = s->txn != TXN_REAL && !s->unsynced;
+
+	session_enter(s, SESSION_BUSY);
+	if (fresh_loan)
+		image_link(s);
+	if (s->txn == TXN_VIRTUAL)
+		txn_materialise(s);
+	if (s->fill_wanted)
+		fill_begin(s);
+}
+
+static void broke_protocol(struct session *s, const char *why)
+{
+	count(&s->house->host.counters, protocol_errors);
+	session_fatal(s, "08P01", why, NULL);
+}
+
+/* Messages that need no thought. true = the batch has been dealt with. */
+static bool trivial(struct session *s, const struct batch *batch)
+{
+	switch (batch->op[0].type) {
+	case 'X':
+		session_close(s, "client said goodbye");
+		return true;
+	case 'd':
+	case 'c':
+	case 'f':
+		/* Late CopyData of a COPY that has failed: PostgreSQL ignores it too. */
+		conn_consume(s->client, batch->op[0].end);
+		return true;
+	case 'p':
+		broke_protocol(s, "unexpected password message");
+		return true;
+	case 'H':
+		conn_consume(s->client, batch->op[0].end);
+		return true;
+	case 'S':
+		conn_consume(s->client, batch->op[0].end);
+		local_ready(s);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The request as a whole: where does it go? */
+static enum step dispatch(struct session *s, struct batch *batch)
+{
+	if (trivial(s, batch))
+		return s->state == SESSION_CLOSED ? STEP_WAIT : STEP_AGAIN;
+	if (s->statement_us == 0)
+		s->statement_us = loop_now_us(s->house->host.loop);
+	s->fill_wanted = false;
+	if (!s->pass_only) {
+		if (local_answer(s, batch))
+			return s->state == SESSION_CLOSED ? STEP_WAIT : STEP_AGAIN;
+		switch (serve_decide(s, batch)) {
+		case SERVE_WAIT:
+			return STEP_WAIT;
+		case SERVE_DONE:
+			return STEP_AGAIN;
+		case SERVE_FILL:
+			s->fill_wanted = true;
+			break;
+		case SERVE_PASS:
+			break;
+		}
+	}
+	s->pass_only = false;
+	return want_backend(s);
+}
+
+enum step step_ready(struct session *s)
+{
+	struct span in = conn_input(s->client);
+	struct batch batch;
+	const char *why = "";
+
+	if (s->client_skip) {
+		size_t n = in.n < s->client_left ? in.n : s->client_left;
+
+		conn_consume(s->client, n);
+		s->client_left -= (uint32_t)n;
+		s->client_skip = s->client_left > 0;
+		return s->client_skip ? STEP_WAIT : STEP_AGAIN;
+	}
+	if (in.n == 0)
+		return STEP_WAIT;
+	if (conn_full(s->client))
+		return STEP_WAIT; /* on_output runs us again */
+	switch (batch_scan(in, (uint32_t)s->config->max_packet_size, &batch, &why)) {
+	case BATCH_MORE:
+		return STEP_WAIT;
+	case BATCH_BAD:
+		broke_protocol(s, why);
+		return STEP_WAIT;
+	case BATCH_LARGE:
+		house_pass(s->house, REASON_TOO_LARGE);
+		s->pass_only = false;
+		s->fill_wanted = false;
+		if (s->statement_us == 0)
+			s->statement_us = loop_now_us(s->house->host.loop);
+		return want_backend(s);
+	case BATCH_OK:
+		break;
+	}
+	return dispatch(s, &batch);
+}

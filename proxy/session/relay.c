@@ -1,0 +1,438 @@
+/* Backend to client: replies are delivered in runs of whole messages; hidden ones are taken out; long ones stream through. */
+#include "proxy/session/session_private.h"
+
+#include "proxy/base/check.h"
+#include "protocol/back.h"
+#include "protocol/write.h"
+
+#include <stdio.h>
+
+#define STREAM_ABOVE (32u * 1024u) /* longer rows and CopyData are not waited for */
+
+/* Bytes of the backend's input that are for the client and have not been sent yet. */
+struct run {
+	struct span in;
+	size_t from, to;
+};
+
+static void run_send(struct session *s, struct run *r)
+{
+	struct span bytes = span_of(r->in.p + r->from, r->to - r->from);
+
+	if (bytes.n > 0) {
+		conn_send(s->client, bytes.p, bytes.n);
+		fill_tee(s, bytes);
+		count_add(&s->house->host.counters, COUNTER_bytes_sent, (int64_t)bytes.n);
+	}
+	r->from = r->to;
+}
+
+static void run_skip(struct run *r, size_t n)
+{
+	check(r->from == r->to);
+	r->from += n;
+	r->to += n;
+}
+
+void relay_locals(struct session *s)
+{
+	struct backend *b = s->backend;
+	struct expect *head;
+
+	while ((head = expect_head(&b->expects)) != NULL && head->kind == EXPECT_LOCAL) {
+		struct buf *out = conn_out(s->client);
+		size_t before = out->len;
+
+		if (head->local == '1')
+			write_parse_complete(out);
+		else
+			write_close_complete(out);
+		if (!out->failed)
+			fill_tee(s, span_of(out->p + before, out->len - before));
+		conn_flush_later(s->client);
+		expect_pop(&b->expects);
+	}
+}
+
+/* --- errors --- */
+
+struct dropped {
+	struct session *s;
+	bool query; /* a simple query of the client was skipped: it gets no ReadyForQuery by itself */
+};
+
+static void on_dropped(void *arg, const struct expect *e)
+{
+	struct dropped *d = arg;
+
+	if (e->why != WHY_CLIENT)
+		return;
+	if (e->kind == EXPECT_QUERY || e->kind == EXPECT_FUNCTION)
+		d->query = true;
+	if (e->kind != EXPECT_PARSE || e->rename)
+		return;
+	if (e->client_stmt != NULL)
+		stmts_remove_key(&d->s->stmts, e->client_stmt);
+	else
+		stmts_set_unnamed(&d->s->stmts, NULL);
+}
+
+static void fatal_from(struct session *s, struct span body, const char *prefix)
+{
+	struct back_error e = {0};
+	char text[600], state[6] = "XX000";
+	const char *why;
+
+	if (back_error_decode(body, &e, &why) != 0)
+		e.message = span_str(why);
+	if (e.sqlstate.n == 5)
+		memcpy(state, e.sqlstate.p, 5);
+	snprintf(text, sizeof text, "%s%.*s", prefix, (int)e.message.n, (const char *)e.message.p);
+	session_fatal(s, state, text, NULL);
+}
+
+static void deliver_renamed(struct session *s)
+{
+	char text[256];
+
+	snprintf(text, sizeof text, "prepared statement \"%.*s\" already exists", (int)s->renamed.len,
+		 (const char *)s->renamed.p);
+	write_error(conn_out(s->client), 'E', "ERROR", "42P05", text, NULL, NULL);
+	conn_flush_later(s->client);
+}
+
+static bool has_state(struct span body, const char *state)
+{
+	struct back_error e = {0};
+	const char *why;
+
+	return back_error_decode(body, &e, &why) == 0 && span_eq(e.sqlstate, span_str(state));
+}
+
+/* An ErrorResponse. false = the session is closed. */
+static bool on_error(struct session *s, struct run *r, const struct frame *f, size_t used)
+{
+	struct backend *b = s->backend;
+	struct expect *head = expect_head(&b->expects);
+	enum expect_why why = head != NULL ? (enum expect_why)head->why : WHY_CLIENT;
+	struct dropped d = {.s = s};
+
+	s->fill.spoiled = true;
+	run_send(s, r);
+	if (why == WHY_IMAGE || why == WHY_INSPECT || why == WHY_PROBE) {
+		b->dirty = true;
+		fatal_from(s, f->body, s->welcome_learning ? "" : "session settings cannot be kept: ");
+		return false;
+	}
+	if (head != NULL && head->rename && has_state(f->body, "42P05")) {
+		deliver_renamed(s);
+		run_skip(r, used);
+	} else {
+		r->to += used;
+		run_send(s, r);
+	}
+	if (has_state(f->body, "0A000"))
+		b->dirty = true; /* a cached plan may be out of date: DISCARD ALL before the next session */
+	backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
+	if (d.query && b->ignoring)
+		backend_sync(b, WHY_CLIENT);
+	return true;
+}
+
+/* --- messages that belong to no request --- */
+
+static void on_async(struct session *s, struct run *r, const struct frame *f, size_t used)
+{
+	struct expect *head = expect_head(&s->backend->expects);
+	bool hidden = head != NULL && head->why != WHY_CLIENT;
+	struct back_param p;
+	const char *why;
+
+	if (f->type == 'S') {
+		backend_note_param(s->backend, f->body);
+		if (!hidden && back_param_decode(f->body, &p, &why) == 0)
+			settings_set(&s->params, p.name, &p.value);
+	}
+	if (hidden && f->type != 'A') {
+		run_send(s, r);
+		run_skip(r, used);
+		return;
+	}
+	/* An answer with a notice or a changed parameter cannot be given again from the cache. */
+	s->fill.spoiled = true;
+	r->to += used;
+}
+
+/* --- hidden replies --- */
+
+static void on_hidden_row(struct session *s, const struct expect *head, struct span body)
+{
+	struct span v[3] = {{0}};
+	size_t at = 2;
+	bool null = false;
+	int n = back_count(body);
+
+	for (int i = 0; i < n && i < 3; i++)
+		null = back_value_next(body, &at, &v[i]) != 0;
+	switch (head->why) {
+	case WHY_SNAPSHOT:
+		snapshot_free(&s->fill.s0);
+		s->fill.have_s0 = n == 1 && !null && snapshot_parse(v[0], &s->fill.s0) == 0;
+		break;
+	case WHY_INSPECT:
+		image_inspected(s, head->index, v[0], null);
+		break;
+	case WHY_PROBE:
+		if (n == 3 && v[0].n == 1)
+			image_probed(s, (char)v[0].p[0], v[1], v[2]);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_hidden(struct session *s, const struct frame *f, enum reply_step step)
+{
+	struct backend *b = s->backend;
+	struct expect head = *expect_head(&b->expects);
+	const char *why;
+
+	if (f->type == 'D')
+		on_hidden_row(s, &head, f->body);
+	if (f->type == 'Z')
+		back_ready_decode(f->body, &b->status, &why);
+	backend_reply_done(b, f->type, step, NULL, NULL);
+	if (step != REPLY_LAST)
+		return;
+	if (head.why == WHY_IMAGE && head.kind == EXPECT_EXECUTE && head.index == 1)
+		image_synced(s);
+	if (head.why == WHY_INSPECT && head.kind == EXPECT_SYNC && !s->welcome_learning)
+		image_inspect_done(s, false);
+	if (head.why == WHY_PROBE)
+		image_inspect_done(s, true);
+}
+
+/* --- replies to the client's requests --- */
+
+static void on_copy_in(struct session *s)
+{
+	struct backend *b = s->backend;
+	struct expect *head = expect_head(&b->expects);
+
+	b->copying_in = true;
+	/* A server in COPY FROM ignores the Sync that was sent behind Execute; the client sends another. */
+	if (head != NULL && head->kind == EXPECT_EXECUTE && expect_drop_syncs(&b->expects) > 0)
+		s->unsynced = true;
+}
+
+static void on_complete(struct session *s, struct span body)
+{
+	struct backend *b = s->backend;
+	struct span tag;
+	const char *why;
+
+	if (back_complete_decode(body, &tag, &why) != 0)
+		return;
+	if (span_eq(tag, span_str("DISCARD ALL")) || span_eq(tag, span_str("DEALLOCATE ALL"))) {
+		prepared_clear(&b->prepared);
+		b->sys_prepared = 0;
+		b->unnamed = 0;
+		stmts_clear(&s->stmts);
+	}
+}
+
+static void on_ready(struct session *s, struct run *r, const struct frame *f, size_t used)
+{
+	struct backend *b = s->backend;
+	const char *why;
+	char status = 'I';
+
+	run_send(s, r);
+	back_ready_decode(f->body, &status, &why);
+	b->status = status;
+	b->copying_in = false;
+	fill_end(s); /* before ReadyForQuery, which is not part of the answer */
+	r->to += used;
+	run_send(s, r);
+	txn_ready(s, status);
+}
+
+/* One whole message. false = stop: the session is closed or the backend gone. */
+static bool on_message(struct session *s, struct run *r, const struct frame *f, size_t used)
+{
+	struct backend *b = s->backend;
+	enum reply_step step = backend_reply(b, f->type);
+	struct expect *head = expect_head(&b->expects);
+
+	switch (step) {
+	case REPLY_ASYNC:
+		on_async(s, r, f, used);
+		return true;
+	case REPLY_BAD:
+		b->broken = true;
+		session_fatal(s, "08P01", "the server sent an unexpected message", NULL);
+		return false;
+	case REPLY_ERROR:
+		return on_error(s, r, f, used);
+	default:
+		break;
+	}
+	if (head->why != WHY_CLIENT) {
+		run_send(s, r);
+		on_hidden(s, f, step);
+		run_skip(r, used);
+		relay_locals(s);
+		return true;
+	}
+	switch (f->type) {
+	case 'Z':
+		on_ready(s, r, f, used);
+		break;
+	case 'G':
+		on_copy_in(s);
+		/* fall through */
+	case 'H':
+	case 'W':
+	case 's':
+		s->fill.spoiled = true;
+		r->to += used;
+		break;
+	case 'C':
+		on_complete(s, f->body);
+		/* fall through */
+	default:
+		r->to += used;
+		break;
+	}
+	if (step == REPLY_LAST) {
+		backend_reply_done(b, f->type, step, NULL, NULL);
+		head = expect_head(&b->expects);
+		if (head != NULL && head->kind == EXPECT_LOCAL) {
+			run_send(s, r);
+			relay_locals(s);
+		}
+	}
+	return true;
+}
+
+/* The begin of a message that is too long to be waited for. false = it has to be whole. */
+static bool on_long(struct session *s, struct run *r, char type, uint32_t body_n)
+{
+	struct backend *b = s->backend;
+	struct expect *head = expect_head(&b->expects);
+	size_t here = r->in.n - r->to;
+
+	if (body_n <= STREAM_ABOVE || strchr("DdTV", type) == NULL)
+		return false;
+	if (backend_reply(b, type) == REPLY_BAD || head == NULL || head->why != WHY_CLIENT)
+		return false;
+	r->to += here;
+	run_send(s, r);
+	b->stream_left = (uint32_t)(FRAME_HEADER + body_n - here);
+	if (type == 'T' && head->kind == EXPECT_DESCRIBE)
+		backend_reply_done(b, 'T', REPLY_LAST, NULL, NULL);
+	return true;
+}
+
+static void stream_rest(struct session *s, struct run *r)
+{
+	struct backend *b = s->backend;
+	size_t here = r->in.n < b->stream_left ? r->in.n : b->stream_left;
+
+	r->to = here;
+	run_send(s, r);
+	b->stream_left -= (uint32_t)here;
+}
+
+/* What can be delivered of the input that is there. */
+static bool relay_some(struct session *s)
+{
+	struct backend *b = s->backend;
+	struct run r = {.in = conn_input(b->conn)};
+	bool going = true;
+
+	if (b->stream_left > 0)
+		stream_rest(s, &r);
+	while (going && b->stream_left == 0) {
+		struct span rest = span_skip(r.in, r.to);
+		struct frame f;
+		uint32_t body_n;
+		const char *why = "";
+		char type;
+		enum frame_status st = frame_peek(rest, UINT32_MAX - 16, &type, &body_n, &why);
+
+		if (st == FRAME_MORE)
+			break;
+		if (st == FRAME_BAD) {
+			b->broken = true;
+			session_fatal(s, "08P01", "the server broke the protocol", NULL);
+			return false;
+		}
+		if (rest.n < FRAME_HEADER + (size_t)body_n) {
+			on_long(s, &r, type, body_n);
+			break;
+		}
+		f = (struct frame){.type = type, .body = span_of(rest.p + FRAME_HEADER, body_n)};
+		going = on_message(s, &r, &f, FRAME_HEADER + (size_t)body_n);
+		if (going && f.type == 'Z' && expect_head(&b->expects) == NULL)
+			break; /* quiet: the session decides what comes next */
+	}
+	if (!going)
+		return false;
+	run_send(s, &r);
+	conn_consume(b->conn, r.to);
+	return true;
+}
+
+void relay_input(struct session *s)
+{
+	struct backend *b = s->backend;
+
+	while (s->state != SESSION_CLOSED && (b = s->backend) != NULL && conn_input(b->conn).n > 0) {
+		size_t before = conn_input(b->conn).n;
+
+		if (conn_full(s->client)) {
+			conn_pause(b->conn); /* on_output of the client resumes it */
+			return;
+		}
+		if (!relay_some(s))
+			return;
+		if (expect_head(&b->expects) == NULL && !s->unsynced && b->stream_left == 0 &&
+		    (s->state == SESSION_BUSY || s->state == SESSION_WELCOME))
+			txn_quiet(s);
+		else if (s->backend == b && conn_input(b->conn).n == before)
+			return;
+	}
+}
+
+static void on_input(void *user)
+{
+	struct session *s = user;
+
+	relay_input(s);
+	session_run(s);
+}
+
+static void on_output(void *user)
+{
+	struct session *s = user;
+
+	conn_resume(s->client);
+	session_run(s);
+}
+
+static void on_closed(void *user, const struct err *err)
+{
+	struct session *s = user;
+	struct backend *b = s->backend;
+	bool free_of_state = s->state == SESSION_READY && s->status == 'I' && s->pins == 0 && s->asked == 0;
+
+	s->backend = NULL;
+	(void)b;
+	if (free_of_state)
+		return;
+	fill_drop(s);
+	session_fatal(s, err->sqlstate[0] ? err->sqlstate : "08006", err->text, NULL);
+}
+
+const struct backend_user_ops relay_ops = {.on_input = on_input, .on_output = on_output, .on_closed = on_closed};

@@ -1,0 +1,416 @@
+/* The cache's part of a request: is it cacheable, is it there, is it proven current, and how an answer gets in. The rules are
+ * those of docs/coherence.md; their names are used here. */
+#include "proxy/session/session_private.h"
+
+#include "proxy/base/check.h"
+#include "proxy/base/clock.h"
+#include "protocol/write.h"
+
+#include <stdlib.h>
+
+#define PARAMS_MAX 256
+
+/* The one statement that a batch runs. */
+struct wanted {
+	struct stmt *stmt;	 /* counted */
+	struct span parse_name;	 /* of the Parse in the batch */
+	bool parsed;		 /* the batch has a Parse of it */
+	bool simple;
+	struct front_bind bind;	 /* extended only */
+	uint8_t shape[BATCH_OPS];
+	unsigned nshape;
+};
+
+static void wanted_free(struct wanted *w)
+{
+	if (w->stmt != NULL)
+		stmt_unref(w->stmt);
+	w->stmt = NULL;
+}
+
+static enum reason want_simple(struct session *s, const struct batch *batch, struct wanted *w)
+{
+	struct span text;
+	const char *why;
+
+	w->simple = true;
+	if (front_query_decode(batch->op[0].body, &text, &why) != 0)
+		return REASON_SYNTAX;
+	w->stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
+	return w->stmt == NULL ? REASON_SYNTAX : REASON_NONE;
+}
+
+static enum reason want_parse(struct session *s, const struct op *op, struct wanted *w)
+{
+	struct front_parse p;
+	const char *why;
+
+	if (w->nshape != 0 || front_parse_decode(op->body, &p, &why) != 0)
+		return REASON_PIPELINE;
+	if (p.name.n > 0 && stmts_find(&s->stmts, p.name) != NULL)
+		return REASON_SYNTAX; /* 42P05 is PostgreSQL's to say */
+	w->stmt = memo_get(s->house->memo, p.query, p.param_oids);
+	w->parse_name = p.name;
+	w->parsed = true;
+	return w->stmt == NULL ? REASON_SYNTAX : REASON_NONE;
+}
+
+/* The statement of that name; with a Parse in the batch it has to be the same. */
+static enum reason want_named(struct session *s, struct span name, struct wanted *w)
+{
+	struct stmt *stmt;
+
+	if (w->parsed)
+		return span_eq(name, w->parse_name) ? REASON_NONE : REASON_PIPELINE;
+	stmt = stmts_find(&s->stmts, name);
+	if (stmt == NULL)
+		return REASON_SYNTAX; /* 26000 is PostgreSQL's to say */
+	if (w->stmt != NULL)
+		return w->stmt == stmt ? REASON_NONE : REASON_PIPELINE;
+	w->stmt = stmt_ref(stmt);
+	return REASON_NONE;
+}
+
+static enum reason want_op(struct session *s, const struct op *op, struct wanted *w, bool *bound, bool *executed)
+{
+	struct front_target t;
+	struct front_execute e;
+	const char *why;
+	uint8_t mark = (uint8_t)op->type;
+	enum reason r = REASON_NONE;
+
+	switch (op->type) {
+	case 'P':
+		r = want_parse(s, op, w);
+		break;
+	case 'D':
+		if (front_target_decode(op->body, &t, &why) != 0)
+			return REASON_SYNTAX;
+		mark = t.kind == 'S' ? 's' : 'p';
+		if (t.kind == 'S')
+			r = want_named(s, t.name, w);
+		else if (t.name.n != 0 || !*bound)
+			r = REASON_PORTAL;
+		break;
+	case 'B':
+		if (*bound || front_bind_decode(op->body, &w->bind, &why) != 0)
+			return REASON_PIPELINE;
+		if (w->bind.portal.n != 0)
+			return REASON_PORTAL;
+		*bound = true;
+		r = want_named(s, w->bind.stmt, w);
+		break;
+	case 'E':
+		if (front_execute_decode(op->body, &e, &why) != 0 || e.portal.n != 0 || !*bound)
+			return REASON_PORTAL;
+		if (*executed)
+			return REASON_PIPELINE;
+		if (e.max_rows != 0)
+			return REASON_ROW_LIMIT;
+		*executed = true;
+		break;
+	case 'C':
+		if (front_target_decode(op->body, &t, &why) != 0 || t.kind != 'P' || t.name.n != 0 || !*executed)
+			return REASON_PORTAL;
+		break;
+	default:
+		return REASON_PIPELINE;
+	}
+	w->shape[w->nshape++] = mark;
+	return r;
+}
+
+static enum reason want_extended(struct session *s, const struct batch *batch, struct wanted *w)
+{
+	bool bound = false, executed = false;
+	enum reason r;
+
+	for (unsigned i = 0; i + 1 < batch->n; i++) {
+		r = want_op(s, &batch->op[i], w, &bound, &executed);
+		if (r != REASON_NONE)
+			return r;
+	}
+	return executed ? REASON_NONE : REASON_NOT_SELECT;
+}
+
+/* What of the session forbids it, whatever the statement. */
+static enum reason session_reason(struct session *s)
+{
+	if (s->served == NULL || s->policy.coherence == COHERENCE_OFF)
+		return REASON_OFF;
+	if (!fresh_ready(s->served->fresh))
+		return REASON_FEED;
+	if (s->status == 'E')
+		return REASON_TXN_FAILED;
+	if (s->unsynced)
+		return REASON_PIPELINE;
+	if (s->txn != TXN_NONE && s->above_rc)
+		return REASON_TXN_ISOLATION;
+	if (s->txn != TXN_NONE && !s->clean)
+		return REASON_TXN_WROTE;
+	if (s->pins != 0 || s->asked > 0)
+		return REASON_SESSION_STATE;
+	if (!image_read_committed(s))
+		return REASON_TXN_ISOLATION;
+	return REASON_NONE;
+}
+
+/* The read set of this execution into s->dep_*. */
+static enum reason find_keys(struct session *s, struct wanted *w, struct reads *reads)
+{
+	struct reads_param params[PARAMS_MAX];
+	size_t at = 0;
+	uint16_t n = w->simple ? 0 : w->bind.nparams;
+
+	if (n > PARAMS_MAX)
+		return REASON_PARAMETER;
+	for (uint16_t i = 0; i < n; i++) {
+		struct front_param p = front_bind_param(&w->bind, i, &at);
+
+		params[i] = (struct reads_param){.null = p.null, .binary = p.binary, .value = p.value};
+	}
+	return reads_keys(reads, params, n, s->dep_keys, LEASE_KEYS, &s->ndep_keys, s->dep_rels,
+			  sizeof s->dep_rels / sizeof *s->dep_rels, &s->ndep_rels);
+}
+
+static void add_counted(struct buf *b, struct span v)
+{
+	buf_add_u32(b, (uint32_t)v.n);
+	buf_add_span(b, v);
+}
+
+static enum reason make_key(struct session *s, const struct wanted *w)
+{
+	struct buf *k = &s->key;
+
+	buf_clear(k);
+	buf_add_u8(k, w->simple ? 'Q' : 'E');
+	add_counted(k, span_str(s->user));
+	add_counted(k, buf_span(&s->image_key));
+	add_counted(k, w->stmt->text);
+	if (!w->simple) {
+		add_counted(k, span_of(w->stmt->oids, w->stmt->noids * sizeof *w->stmt->oids));
+		add_counted(k, span_of(w->shape, w->nshape));
+		buf_add_span(k, w->bind.after_names);
+	}
+	return k->failed ? REASON_TOO_LARGE : REASON_NONE;
+}
+
+/* Why the batch is not answered from the cache; REASON_NONE: s->key and s->dep_* are set and w->stmt is counted. */
+static enum reason examine(struct session *s, const struct batch *batch, struct wanted *w)
+{
+	struct reads_session rs;
+	const struct catalog *catalog;
+	struct reads *reads;
+	enum reason r = session_reason(s);
+
+	if (r != REASON_NONE)
+		return r;
+	if (!batch->whole || batch->op[0].type == 'F')
+		return batch->op[0].type == 'F' ? REASON_NOT_SELECT : REASON_PIPELINE;
+	r = batch->op[0].type == 'Q' ? want_simple(s, batch, w) : want_extended(s, batch, w);
+	if (r != REASON_NONE)
+		return r;
+	if (w->stmt->facts->shape == NULL)
+		return (enum reason)w->stmt->facts->reason;
+	catalog = served_catalog(s->served, &s->dep_epoch);
+	if (catalog == NULL)
+		return REASON_FEED;
+	rs = image_reads_session(s);
+	reads = memo_reads(w->stmt, catalog, &rs);
+	if (reads == NULL)
+		return REASON_TOO_LARGE;
+	r = reads_reason(reads);
+	if (r == REASON_NONE)
+		r = find_keys(s, w, reads);
+	return r != REASON_NONE ? r : make_key(s, w);
+}
+
+/* The entry is alive after the proof: send it, and let the session be as if the statement had run. */
+static void send_answer(struct session *s, struct entry *e, const struct batch *batch, const struct wanted *w)
+{
+	struct house *h = s->house;
+
+	conn_send_blob(s->client, entry_answer(e));
+	write_ready(conn_out(s->client), s->status);
+	conn_flush_later(s->client);
+	if (w->simple)
+		stmts_set_unnamed(&s->stmts, NULL);
+	else if (w->parsed)
+		stmts_add(&s->stmts, w->parse_name, w->stmt);
+	conn_consume(s->client, batch->op[batch->n - 1].end);
+	count(&h->host.counters, cache_hits);
+	count(&h->host.counters, statements);
+	if (s->txn == TXN_NONE)
+		count(&h->host.counters, transactions);
+	hist_add(&h->host.query_time, clock_us() - s->statement_us);
+	s->statement_us = 0;
+}
+
+/* A miss: lead the fill of this key, or wait for who does. */
+static enum serve miss(struct session *s)
+{
+	struct house *h = s->house;
+
+	count(&h->host.counters, cache_misses);
+	if (!flight_join(s->served->cache, buf_span(&s->key), &s->flight_wait)) {
+		count(&h->host.counters, flights_followed);
+		s->flight_waiting = true;
+		session_enter(s, SESSION_FLIGHT);
+		return SERVE_WAIT;
+	}
+	s->fill.leading = true;
+	return SERVE_FILL;
+}
+
+enum serve serve_decide(struct session *s, const struct batch *batch)
+{
+	struct wanted w = {0};
+	enum reason r = examine(s, batch, &w);
+	struct entry *e;
+
+	wanted_free(&w);
+	if (r != REASON_NONE) {
+		house_pass(s->house, r);
+		return SERVE_PASS;
+	}
+	e = cache_find(s->served->cache, buf_span(&s->key));
+	if (e == NULL)
+		return miss(s);
+	entry_unref(e);
+	session_enter(s, SESSION_PROOF);
+	fresh_join(s->served->fresh, &s->fresh_wait);
+	return SERVE_WAIT;
+}
+
+/* The proof is here: only an entry that is alive now may be served. The input has not been touched since serve_decide. */
+static bool serve_proven(struct session *s)
+{
+	struct wanted w = {0};
+	struct batch batch;
+	const char *why;
+	struct entry *e = NULL;
+
+	if (batch_scan(conn_input(s->client), (uint32_t)s->config->max_packet_size, &batch, &why) == BATCH_OK &&
+	    examine(s, &batch, &w) == REASON_NONE)
+		e = cache_find(s->served->cache, buf_span(&s->key));
+	if (e != NULL) {
+		send_answer(s, e, &batch, &w);
+		entry_unref(e);
+	}
+	wanted_free(&w);
+	return e != NULL;
+}
+
+void serve_fresh(struct fresh_wait *w, enum fresh_result result)
+{
+	struct session *s = (struct session *)(void *)((char *)w - offsetof(struct session, fresh_wait));
+	struct counters *c = &s->house->host.counters;
+
+	check(s->state == SESSION_PROOF);
+	hist_add(&s->house->host.fresh_time, clock_us() - w->since_us);
+	session_enter(s, SESSION_READY);
+	if (result != FRESH_PROVEN) {
+		count(c, cache_late);
+		house_pass(s->house, REASON_FEED);
+		s->pass_only = true;
+	} else if (!serve_proven(s)) {
+		count(c, cache_overtaken); /* step_ready finds no entry and fills */
+	}
+	session_run(s);
+}
+
+void serve_flight(struct mail *mail, void *ctx)
+{
+	struct session *s = (struct session *)(void *)((char *)mail - offsetof(struct session, flight_wait.mail));
+
+	(void)ctx;
+	s->flight_waiting = false;
+	if (s->state == SESSION_CLOSED) {
+		session_free_after_mail(s);
+		return;
+	}
+	if (s->state != SESSION_FLIGHT)
+		return;
+	session_enter(s, SESSION_READY);
+	session_run(s);
+}
+
+void serve_leave(struct session *s)
+{
+	if (s->state == SESSION_PROOF)
+		fresh_leave(&s->fresh_wait);
+	if (s->flight_waiting && flight_cancel(s->served->cache, buf_span(&s->key), &s->flight_wait))
+		s->flight_waiting = false;
+}
+
+/* --- fills --- */
+
+void fill_begin(struct session *s)
+{
+	struct fill *f = &s->fill;
+	struct cache *c = s->served->cache;
+	struct policy *p = &s->policy;
+
+	s->fill_wanted = false;
+	/* Register before the statement leaves. */
+	lease_take(c, s->dep_epoch, s->dep_keys, s->ndep_keys, s->dep_rels, s->ndep_rels, &f->lease);
+	if (f->lease.full && !lease_needs_snapshot(&f->lease)) {
+		count(&s->house->host.counters, cache_fills_refused);
+		fill_drop(s);
+		return;
+	}
+	f->on = true;
+	f->spoiled = false;
+	f->have_s0 = false;
+	buf_clear(&f->answer);
+	f->answer.max = p->cache_max_result;
+	if (lease_needs_snapshot(&f->lease) && backend_sys(s->backend, SYS_SNAPSHOT, NULL, 0, WHY_SNAPSHOT, 0) != 0)
+		f->spoiled = true;
+}
+
+void fill_tee(struct session *s, struct span bytes)
+{
+	struct fill *f = &s->fill;
+
+	if (!f->on || f->spoiled)
+		return;
+	buf_add_span(&f->answer, bytes);
+	if (f->answer.failed)
+		f->spoiled = true; /* larger than cache_max_result */
+}
+
+void fill_drop(struct session *s)
+{
+	struct fill *f = &s->fill;
+
+	f->on = false;
+	s->fill_wanted = false;
+	if (f->leading) {
+		f->leading = false;
+		flight_done(s->served->cache, buf_span(&s->key));
+	}
+	buf_free(&f->answer);
+}
+
+void fill_end(struct session *s)
+{
+	struct fill *f = &s->fill;
+	struct counters *c = &s->house->host.counters;
+	struct blob *blob;
+
+	if (!f->on)
+		return;
+	if (!f->spoiled && f->answer.len > 0 && (!lease_needs_snapshot(&f->lease) || f->have_s0)) {
+		blob = blob_new(buf_span(&f->answer));
+		if (blob != NULL && cache_store(s->served->cache, buf_span(&s->key), blob, &f->lease,
+						f->have_s0 ? &f->s0 : NULL) == 1)
+			count(c, cache_fills);
+		else
+			count(c, cache_fills_refused);
+		blob_unref(blob);
+	} else {
+		count(c, cache_fills_refused);
+	}
+	fill_drop(s);
+}

@@ -1,0 +1,309 @@
+#include "proxy/session/session_private.h"
+
+#include "proxy/base/check.h"
+#include "proxy/base/clock.h"
+#include "protocol/write.h"
+
+#include <stdlib.h>
+
+#define INPUT_MAX (64u * 1024u)
+#define LINGER_US 5000000u
+#define FLIGHT_PATIENCE_US 1000000u /* a follower waits so long for a fill, then asks PostgreSQL itself */
+
+static atomic_uint_fast64_t next_id = 1;
+
+static enum step step_wait(struct session *s)
+{
+	(void)s;
+	return STEP_WAIT;
+}
+
+static const struct state_row {
+	enum step (*step)(struct session *s);
+} rows[NSESSION_STATES] = {
+#define S(id, step, limit, what) {step},
+#include "proxy/session/states.def"
+#undef S
+};
+
+struct log_who session_who(const struct session *s)
+{
+	return (struct log_who){.kind = "client", .id = s->id, .database = s->database, .user = s->user};
+}
+
+void session_enter(struct session *s, enum session_state state)
+{
+	s->state = state;
+	s->since_us = loop_now_us(s->house->host.loop);
+}
+
+void session_run(struct session *s)
+{
+	if (s->running)
+		return;
+	s->running = true;
+	while (s->state != SESSION_CLOSED && rows[s->state].step(s) == STEP_AGAIN)
+		continue;
+	s->running = false;
+}
+
+/* --- callbacks of the client's connection: find the session, run it --- */
+
+static void on_input(void *owner)
+{
+	session_run(owner);
+}
+
+static void on_output(void *owner)
+{
+	struct session *s = owner;
+
+	/* The client has taken what it was sent: the backend may go on. */
+	if (s->backend != NULL)
+		conn_resume(s->backend->conn);
+	session_run(s);
+}
+
+static void on_closed(void *owner, const struct err *err)
+{
+	struct session *s = owner;
+
+	if (err->text[0] != '\0') {
+		struct log_who w = session_who(s);
+
+		log_debug(&w, "client connection failed", F_STR("reason", err->text));
+	}
+	session_close(s, "client closed the connection");
+}
+
+static void on_tls(void *owner)
+{
+	startup_tls_done(owner);
+}
+
+static const struct conn_ops client_ops = {
+    .on_input = on_input, .on_output = on_output, .on_closed = on_closed, .on_tls = on_tls};
+
+void session_new(struct house *h, int fd, bool is_unix)
+{
+	struct session *s = check_alloc(sizeof *s);
+
+	s->house = h;
+	s->id = atomic_fetch_add(&next_id, 1);
+	s->is_unix = is_unix;
+	s->config = config_ref(h->config);
+	s->status = 'I';
+	s->clean = true;
+	ring_init(&s->fresh_wait.node);
+	s->fresh_wait.fn = serve_fresh;
+	s->flight_wait.mb = loop_mailbox(h->host.loop);
+	s->flight_wait.mail.run = serve_flight;
+	buf_init(&s->welcome_key, 64 * 1024);
+	buf_init(&s->image_key, SETTINGS_BYTES * 2);
+	buf_init(&s->key, 1024 * 1024);
+	buf_init(&s->renamed, 64 * 1024);
+	buf_init(&s->fill.answer, 0);
+	ring_add(&h->sessions, &s->node);
+	h->nsessions++;
+	count(&h->host.counters, clients_accepted);
+	session_enter(s, SESSION_HELLO);
+	s->client = conn_new(h->host.loop, fd, &client_ops, s);
+	conn_input_max(s->client, INPUT_MAX);
+}
+
+static void free_late(void *arg)
+{
+	struct session *s = arg;
+
+	stmts_clear(&s->stmts);
+	settings_free(&s->startup);
+	settings_free(&s->image);
+	settings_free(&s->params);
+	settings_free(&s->touched);
+	settings_free(&s->inspecting);
+	settings_free(&s->probed);
+	pool_defaults_unref(s->defaults);
+	settings_free(&s->welcome_image);
+	buf_free(&s->welcome_key);
+	buf_free(&s->image_key);
+	buf_free(&s->key);
+	buf_free(&s->renamed);
+	buf_free(&s->fill.answer);
+	snapshot_free(&s->fill.s0);
+	if (s->begin != NULL)
+		stmt_unref(s->begin);
+	config_unref(s->config);
+	free(s->database);
+	free(s->user);
+	free(s->server_user);
+	free(s);
+}
+
+void session_vanish_backend(struct session *s)
+{
+	struct backend *b = s->backend;
+
+	if (b == NULL)
+		return;
+	s->backend = NULL;
+	if (s->pins != 0 || s->asked > 0 || s->touched.n > 0 || (s->effects & EFFECT_TAINT) != 0 ||
+	    s->policy.pool_mode == POOL_MODE_SESSION || s->config->server_reset_query_always)
+		b->dirty = true;
+	if (s->client_left > 0 && !s->client_skip)
+		b->broken = true; /* it waits for the rest of a message that will not come */
+	backend_give_back(b);
+}
+
+/* Nothing of the session may be called any more once this has returned, but its memory lives to the end of the
+ * round, or until a loan that is on its way has arrived. */
+void session_close(struct session *s, const char *why)
+{
+	struct house *h = s->house;
+	struct log_who w = session_who(s);
+
+	if (s->state == SESSION_CLOSED)
+		return;
+	if (s->database != NULL && s->config->log_disconnections)
+		log_info(&w, "client disconnected", F_STR("reason", why));
+	if (s->status != 'I' || s->state == SESSION_BUSY)
+		count(&h->host.counters, clients_vanished);
+	serve_leave(s);
+	fill_drop(s);
+	gate_free(&s->gate);
+	if (s->number != 0)
+		cancels_remove(h->cancels, s->number);
+	if (s->counted)
+		atomic_fetch_sub(h->nclients, 1);
+	s->state = SESSION_CLOSED;
+	session_vanish_backend(s);
+	conn_finish(&s->client, LINGER_US);
+	ring_remove(&s->node);
+	h->nsessions--;
+	if (s->lend.state != LEND_NONE && !pool_lend_cancel(s->pool, &s->lend))
+		return; /* lent() frees it */
+	if (!s->flight_waiting)
+		loop_retire(h->host.loop, free_late, s);
+}
+
+void session_free_after_mail(struct session *s)
+{
+	loop_retire(s->house->host.loop, free_late, s);
+}
+
+void session_fatal(struct session *s, const char *sqlstate, const char *message, const char *hint)
+{
+	struct log_who w = session_who(s);
+
+	if (s->state == SESSION_CLOSED)
+		return;
+	if (s->config->log_pooler_errors)
+		log_warn(&w, "closing client", F_STR("sqlstate", sqlstate), F_STR("reason", message));
+	write_error(conn_out(s->client), 'E', "FATAL", sqlstate, message, NULL, hint);
+	conn_flush_later(s->client);
+	session_close(s, message);
+}
+
+/* --- limits --- */
+
+static uint64_t limit_of(const struct session *s)
+{
+	const struct policy *p = &s->policy;
+
+	switch (s->state) {
+	case SESSION_HELLO:
+	case SESSION_TLS:
+	case SESSION_AUTH:
+	case SESSION_GATE:
+	case SESSION_WELCOME:
+		return s->config->client_login_timeout;
+	case SESSION_READY:
+		if (s->txn != TXN_NONE)
+			return p->idle_transaction_timeout;
+		if (s->pins != 0 && p->pin_timeout > 0)
+			return p->pin_timeout;
+		return p->client_idle_timeout;
+	case SESSION_QUEUED:
+		return p->query_wait_timeout;
+	case SESSION_FLIGHT:
+		return FLIGHT_PATIENCE_US;
+	case SESSION_BUSY:
+		return p->query_timeout;
+	default:
+		return 0;
+	}
+}
+
+static void over_limit(struct session *s)
+{
+	switch (s->state) {
+	case SESSION_READY:
+		session_fatal(s, "57P05",
+			      s->txn != TXN_NONE ? "idle_transaction_timeout"
+			      : s->pins != 0	 ? "pin_timeout"
+						 : "client_idle_timeout",
+			      NULL);
+		break;
+	case SESSION_QUEUED:
+		count(&s->house->host.counters, wait_timeouts);
+		session_fatal(s, "08P01", "query_wait_timeout",
+			      "All server connections of the pool are in use; see default_pool_size.");
+		break;
+	case SESSION_FLIGHT:
+		serve_leave(s);
+		s->pass_only = true;
+		session_enter(s, SESSION_READY);
+		session_run(s);
+		break;
+	case SESSION_BUSY:
+		session_fatal(s, "57014", "query_timeout", NULL);
+		break;
+	default:
+		session_fatal(s, "08006", "client_login_timeout", NULL);
+		break;
+	}
+}
+
+void session_sweep(struct house *h)
+{
+	uint64_t now = clock_us();
+
+	ring_each_safe(it, &h->sessions) {
+		struct session *s = ring_item(it, struct session, node);
+		uint64_t limit = limit_of(s);
+
+		if (limit > 0 && now > s->since_us && now - s->since_us >= limit)
+			over_limit(s);
+		else if (h->draining && s->state == SESSION_READY && s->txn == TXN_NONE)
+			session_fatal(s, "57P01", "the proxy is shutting down", NULL);
+	}
+}
+
+void session_drain_all(struct house *h)
+{
+	h->draining = true;
+	session_sweep(h);
+}
+
+void session_close_all(struct house *h, const char *why)
+{
+	ring_each_safe(it, &h->sessions)
+		session_fatal(ring_item(it, struct session, node), "57P01", why, NULL);
+}
+
+void session_count_all(const struct house *h, struct session_counts *c)
+{
+	*c = (struct session_counts){0};
+	ring_each(it, &h->sessions) {
+		const struct session *s = ring_item(it, struct session, node);
+
+		c->total++;
+		if (s->state == SESSION_QUEUED)
+			c->waiting++;
+		else if (s->backend != NULL)
+			c->active++;
+		else
+			c->idle++;
+		if (s->pins != 0)
+			c->pinned++;
+	}
+}

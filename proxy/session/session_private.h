@@ -1,0 +1,202 @@
+/* session_private.h - the inside of a session, for the files of this folder.
+ * Source  see session.h.
+ * Shape   one struct; every file of the folder has one part of its behaviour.
+ * Owner   session.c makes and frees it.
+ * Thread  its worker's.
+ * Errors  - */
+#ifndef PROXY_SESSION_SESSION_PRIVATE_H
+#define PROXY_SESSION_SESSION_PRIVATE_H
+
+#include "proxy/auth/gate.h"
+#include "proxy/base/log.h"
+#include "proxy/session/batch.h"
+#include "proxy/session/cancel.h"
+#include "proxy/session/session.h"
+#include "proxy/session/stmts.h"
+
+enum session_state {
+#define S(id, step, limit, what) SESSION_##id,
+#include "proxy/session/states.def"
+#undef S
+	NSESSION_STATES
+};
+
+enum step { STEP_AGAIN, STEP_WAIT };
+
+/* Where the client's transaction is. */
+enum txn {
+	TXN_NONE,    /* none is open */
+	TXN_VIRTUAL, /* BEGIN was answered, no backend knows of it yet */
+	TXN_REAL,    /* open on the backend */
+};
+
+/* Why a session keeps its backend after a transaction; bits of session.pins. */
+enum pin {
+#define PIN(id, name) PIN_##id,
+#include "proxy/session/pins.def"
+#undef PIN
+	NPINS
+};
+
+/* An answer on its way into the cache. */
+struct fill {
+	bool on;
+	bool spoiled;	 /* something came that must not be stored */
+	bool leading;	 /* flight_done has to be called */
+	bool have_s0;
+	struct lease lease;
+	struct snapshot s0;
+	struct buf answer;
+};
+
+struct session {
+	struct ring node; /* in house->sessions */
+	struct house *house;
+	struct conn *client; /* owned */
+	enum session_state state;
+	uint64_t since_us;     /* in this state */
+	uint64_t statement_us; /* when the statement in work arrived; 0 = none */
+	uint64_t id;
+	bool running; /* session_run is on the stack */
+	bool is_unix;
+
+	/* --- who it is --- */
+	char *database, *user;	/* owned */
+	uint32_t version;	/* protocol 3.0 or 3.2 */
+	uint32_t number;	/* cancel key's, 0 = none */
+	bool counted;		/* in house->nclients */
+	struct config *config;	/* counted: of its login */
+	struct policy policy;
+	struct pool *pool;	/* borrowed */
+	struct served *served;	/* borrowed; NULL = not cached */
+	struct gate *gate;	/* owned, during login */
+	struct buf welcome_key; /* startup parameters, name NUL value NUL .. */
+	bool welcome_learning;	/* the backend on loan is being asked what they mean */
+	struct settings welcome_image;
+
+	/* --- session image --- */
+	struct settings startup; /* canonical values of the startup parameters: what RESET goes back to */
+	struct settings image;	 /* what it has set, startup parameters included */
+	struct settings params;	 /* what the client was told by ParameterStatus */
+	struct buf image_key;	 /* those of `image` that belong to every cache key */
+	uint64_t image_key_of;	 /* hash of the image that image_key was made from */
+	struct pool_defaults *defaults; /* counted: of its login */
+	char *server_user;	 /* owned: who it is on the server */
+	struct stmts stmts;
+	struct buf renamed; /* name in a Parse that is in use already */
+	unsigned pins;
+	bool load_pin;	   /* LOAD was seen: nothing can take that back */
+
+	/* --- transaction --- */
+	enum txn txn;
+	char status;	     /* what the client was told last: I T E */
+	struct stmt *begin;  /* counted: text of the deferred BEGIN */
+	bool clean;	     /* everything in this transaction so far is proven harmless */
+	bool above_rc;	     /* this transaction's isolation is above READ COMMITTED, or not known */
+	uint32_t effects;    /* of all statements since the last transaction end */
+	struct settings touched; /* names that may have changed, values unused */
+	struct settings inspecting; /* names that the backend is being asked for */
+	struct settings probed;	    /* settings that the probe has shown so far */
+	unsigned probed_pins;
+	uint32_t asked;		    /* questions to the backend that are not answered yet */
+
+	/* --- backend --- */
+	struct backend *backend; /* on loan, NULL = none */
+	struct lend lend;
+	bool unsynced;	      /* messages of the extended protocol were forwarded since the last Sync */
+	bool copying_in;      /* the client sends CopyData */
+	uint32_t client_left; /* bytes of a long message that are still to be forwarded */
+	bool client_skip;     /* .. to be thrown away instead */
+
+	/* --- cache --- */
+	struct fresh_wait fresh_wait;
+	struct flight_wait flight_wait;
+	bool flight_waiting;
+	struct buf key;		   /* cache key of the statement in work */
+	uint64_t dep_keys[LEASE_KEYS];
+	uint32_t dep_rels[16];
+	unsigned ndep_keys, ndep_rels;
+	uint64_t dep_epoch;
+	bool fill_wanted; /* the statement in work is to be filled */
+	bool pass_only;	  /* the statement in work was decided to go to PostgreSQL */
+	struct fill fill;
+
+	const char *close_reason; /* static */
+};
+
+/* session.c */
+void session_free_after_mail(struct session *s); /* closed, but a loan or a flight was still on its way */
+void session_run(struct session *s);
+void session_close(struct session *s, const char *why);
+void session_enter(struct session *s, enum session_state state);
+/* FATAL error to the client, then close. */
+void session_fatal(struct session *s, const char *sqlstate, const char *message, const char *hint);
+struct log_who session_who(const struct session *s);
+void session_vanish_backend(struct session *s); /* gives a backend back whatever its state */
+
+/* startup.c */
+enum step step_hello(struct session *s);
+enum step step_auth(struct session *s);
+enum step step_gate(struct session *s);
+enum step step_welcome(struct session *s);
+void startup_tls_done(struct session *s);
+/* The backend lent in WELCOME has answered everything. */
+void welcome_learned(struct session *s);
+void startup_deliver_cancel(struct session *s);
+
+/* ready.c: a statement arrives while no reply is outstanding */
+enum step step_ready(struct session *s);
+void ready_lent(struct session *s); /* a backend is there for the batch in the input */
+
+/* serve.c: the cache's part */
+enum serve { SERVE_PASS, SERVE_WAIT, SERVE_DONE, SERVE_FILL };
+enum serve serve_decide(struct session *s, const struct batch *batch);
+void serve_fresh(struct fresh_wait *w, enum fresh_result result);
+void serve_flight(struct mail *mail, void *ctx);
+void serve_leave(struct session *s); /* stops waiting */
+void fill_begin(struct session *s);  /* the backend is there, its image equal: register and ask for the snapshot */
+void fill_tee(struct session *s, struct span bytes);
+void fill_end(struct session *s); /* ReadyForQuery of the filled statement */
+void fill_drop(struct session *s);
+
+/* local.c: what is answered without a backend and without the cache */
+bool local_answer(struct session *s, struct batch *batch);
+void local_ready(struct session *s);
+void local_error(struct session *s, const char *sqlstate, const char *message);
+
+/* forward.c: client -> backend */
+/* Forwards messages of the input as long as there are any and both sides can take them. false = the session was closed. */
+bool forward_input(struct session *s);
+enum step step_busy(struct session *s);
+
+/* relay.c: backend -> client */
+extern const struct backend_user_ops relay_ops;
+void relay_input(struct session *s);
+/* Sends the local replies whose turn it is. */
+void relay_locals(struct session *s);
+
+/* image.c */
+void image_link(struct session *s); /* pipelines what makes the backend's settings equal */
+void image_key_refresh(struct session *s);
+struct reads_session image_reads_session(struct session *s);
+bool image_read_committed(struct session *s);
+void image_note(struct session *s, const struct stmt_facts *f);
+/* After a transaction: asks for what has changed; true = answers are outstanding. */
+bool image_inspect(struct session *s);
+void image_inspected(struct session *s, uint32_t index, struct span row, bool null);
+void image_probed(struct session *s, char kind, struct span name, struct span value);
+void image_inspect_done(struct session *s, bool probe);
+void image_synced(struct session *s); /* the backend's image is equal now */
+
+/* txn.c */
+void txn_note(struct session *s, struct stmt *stmt); /* a statement goes to the backend */
+void txn_note_unknown(struct session *s);
+void txn_begin_virtual(struct session *s, struct stmt *begin);
+void txn_materialise(struct session *s);
+void txn_ready(struct session *s, char status); /* ReadyForQuery delivered to the client */
+void txn_end_local(struct session *s);
+bool txn_needs_probe(const struct session *s); /* what the transaction did leaves traces that only the backend shows */
+/* Nothing is outstanding: give the backend back or keep it. */
+void txn_quiet(struct session *s);
+
+#endif

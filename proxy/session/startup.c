@@ -1,0 +1,509 @@
+/* From the first byte to ReadyForQuery: startup packet, TLS, login, what the startup parameters mean. */
+#include "proxy/session/session_private.h"
+
+#include "proxy/base/check.h"
+#include "protocol/frame.h"
+#include "protocol/startup.h"
+#include "protocol/write.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#define PASSWORD_MAX 65536u
+
+static void refused(struct session *s, const char *sqlstate, const char *message)
+{
+	count(&s->house->host.counters, clients_refused);
+	session_fatal(s, sqlstate, message, NULL);
+}
+
+static enum step ask_tls(struct session *s, size_t used)
+{
+	struct tls *tls = s->house->client_tls;
+	struct err err;
+
+	if (conn_input(s->client).n > used) {
+		/* Bytes that were sent before the handshake cannot come from the encrypted side (CVE-2021-23214). */
+		refused(s, "08P01", "received unencrypted data after SSL request");
+		return STEP_WAIT;
+	}
+	conn_consume(s->client, used);
+	if (tls == NULL || s->is_unix || conn_ssl(s->client) != NULL) {
+		conn_send(s->client, "N", 1);
+		return STEP_WAIT;
+	}
+	conn_send(s->client, "S", 1);
+	session_enter(s, SESSION_TLS);
+	if (conn_tls_accept(s->client, tls, &err) != 0)
+		session_close(s, "TLS could not be started");
+	return STEP_WAIT;
+}
+
+static enum step direct_tls(struct session *s)
+{
+	struct err err;
+
+	if (s->house->client_tls == NULL || s->is_unix || conn_ssl(s->client) != NULL) {
+		session_close(s, "direct TLS is not offered");
+		return STEP_WAIT;
+	}
+	session_enter(s, SESSION_TLS);
+	if (conn_tls_accept(s->client, s->house->client_tls, &err) != 0)
+		session_close(s, "TLS could not be started");
+	return STEP_WAIT;
+}
+
+void startup_tls_done(struct session *s)
+{
+	uint64_t since = s->since_us;
+
+	session_enter(s, SESSION_HELLO);
+	s->since_us = since; /* client_login_timeout counts from the first byte */
+	session_run(s);
+}
+
+static int wish(struct session *s, struct span name, struct span value)
+{
+	char n[128];
+
+	snprintf(n, sizeof n, "%.*s", (int)name.n, (const char *)name.p);
+	if (config_list_has(s->config->ignore_startup_parameters, n))
+		return 0;
+	buf_add_span(&s->welcome_key, name);
+	buf_add_u8(&s->welcome_key, 0);
+	buf_add_span(&s->welcome_key, value);
+	buf_add_u8(&s->welcome_key, 0);
+	return s->welcome_key.failed ? -1 : 0;
+}
+
+static char *dup_span(struct span v)
+{
+	char *p = check_alloc(v.n + 1);
+
+	memcpy(p, v.p, v.n);
+	return p;
+}
+
+/* One startup parameter; static text = why it is refused. */
+static const char *take_param(struct session *s, struct span name, struct span value)
+{
+	char text[4096];
+	struct span n, v;
+	size_t at = 0;
+	int rc;
+
+	if (span_eq(name, span_str("user"))) {
+		free(s->user);
+		s->user = dup_span(value);
+	} else if (span_eq(name, span_str("database"))) {
+		free(s->database);
+		s->database = dup_span(value);
+	} else if (span_eq(name, span_str("replication"))) {
+		if (value.n > 0 && strchr("0fFnN", value.p[0]) == NULL && !span_eq(value, span_str("off")))
+			return "replication connections are not passed through; connect to PostgreSQL itself";
+	} else if (span_eq(name, span_str("options"))) {
+		while ((rc = startup_option_next(value, &at, text, sizeof text, &n, &v)) == 1)
+			if (wish(s, n, v) != 0)
+				return "too many startup parameters";
+		if (rc < 0 && !config_list_has(s->config->ignore_startup_parameters, "options"))
+			return "startup parameter \"options\" is not understood";
+	} else if (name.n > 5 && memcmp(name.p, "_pq_.", 5) == 0) {
+		/* An option of the protocol: answered by NegotiateProtocolVersion. */
+	} else if (wish(s, name, value) != 0) {
+		return "too many startup parameters";
+	}
+	return NULL;
+}
+
+static const char *take_params(struct session *s, struct span params)
+{
+	struct span name, value;
+	size_t at = 0;
+	const char *why = NULL;
+
+	while (why == NULL && startup_param_next(params, &at, &name, &value))
+		why = take_param(s, name, value);
+	if (why != NULL)
+		return why;
+	if (s->user == NULL || s->user[0] == '\0')
+		return "no PostgreSQL user name specified in startup packet";
+	if (s->database == NULL || s->database[0] == '\0') {
+		free(s->database);
+		s->database = dup_span(span_str(s->user));
+	}
+	return NULL;
+}
+
+static void negotiate(struct session *s, const struct startup *hello, int minor)
+{
+	struct span unknown[16], name, value;
+	size_t at = 0, n = 0;
+
+	while (n < 16 && startup_param_next(hello->params, &at, &name, &value))
+		if (name.n > 5 && memcmp(name.p, "_pq_.", 5) == 0)
+			unknown[n++] = name;
+	write_negotiate(conn_out(s->client), (uint32_t)minor, unknown, n);
+	conn_flush_later(s->client);
+}
+
+static bool count_in(struct session *s)
+{
+	unsigned max = (unsigned)s->config->max_client_conn;
+
+	if (atomic_fetch_add(s->house->nclients, 1) >= max) {
+		atomic_fetch_sub(s->house->nclients, 1);
+		return false;
+	}
+	s->counted = true;
+	return true;
+}
+
+static enum step hello(struct session *s, const struct startup *hello, size_t used)
+{
+	struct house *h = s->house;
+	bool must_negotiate;
+	int minor = startup_negotiate(hello->version, hello->params, &must_negotiate);
+	struct gate_client facts = {.config = s->config, .ssl = conn_ssl(s->client), .fd = conn_fd(s->client)};
+	struct sockaddr_storage peer;
+	socklen_t npeer = sizeof peer;
+	const char *why;
+
+	if (minor < 0) {
+		char text[128];
+
+		snprintf(text, sizeof text, "unsupported frontend protocol %u.%u: server supports 3.0 to 3.2",
+			 hello->version >> 16, hello->version & 0xffff);
+		refused(s, "0A000", text);
+		return STEP_WAIT;
+	}
+	why = take_params(s, hello->params);
+	if (why != NULL) {
+		refused(s, "08P01", why);
+		return STEP_WAIT;
+	}
+	if (!count_in(s)) {
+		refused(s, "53300", "no more connections allowed (max_client_conn)");
+		return STEP_WAIT;
+	}
+	if (h->config->client_tls_sslmode >= SSLMODE_REQUIRE && !s->is_unix && conn_ssl(s->client) == NULL) {
+		refused(s, "28000", "SSL required");
+		return STEP_WAIT;
+	}
+	s->version = minor >= 2 ? PROTOCOL_3_2 : PROTOCOL_3_0;
+	if (must_negotiate)
+		negotiate(s, hello, minor);
+	conn_consume(s->client, used);
+	facts.database = s->database;
+	facts.user = s->user;
+	if (!s->is_unix && getpeername(facts.fd, (struct sockaddr *)&peer, &npeer) == 0)
+		facts.peer = (struct sockaddr *)&peer;
+	s->gate = gate_new(&facts, h->host.loop, h->host.offload, h->host.secrets, (void (*)(void *))session_run, s);
+	s->state = SESSION_GATE;
+	return STEP_AGAIN;
+}
+
+enum step step_hello(struct session *s)
+{
+	struct span in = conn_input(s->client);
+	struct startup st;
+	size_t used = 0;
+	const char *why = "";
+
+	if (in.n == 0)
+		return STEP_WAIT;
+	switch (startup_next(in, &st, &used, &why)) {
+	case STARTUP_MORE:
+		return STEP_WAIT;
+	case STARTUP_BAD:
+		count(&s->house->host.counters, protocol_errors);
+		refused(s, "08P01", why);
+		return STEP_WAIT;
+	case STARTUP_TLS:
+		return direct_tls(s);
+	case STARTUP_SSL:
+		return ask_tls(s, used);
+	case STARTUP_GSS:
+		conn_consume(s->client, used);
+		conn_send(s->client, "N", 1);
+		return STEP_AGAIN;
+	case STARTUP_CANCEL:
+		if (!cancels_request(s->house->cancels, st.pid, st.secret, startup_deliver_cancel))
+			count(&s->house->host.counters, cancels_missed);
+		session_close(s, "cancel request");
+		return STEP_WAIT;
+	case STARTUP_HELLO:
+		return hello(s, &st, used);
+	}
+	return STEP_WAIT;
+}
+
+/* In the worker of the session whose statement is to be cancelled. */
+void startup_deliver_cancel(struct session *s)
+{
+	switch (s->state) {
+	case SESSION_QUEUED:
+		if (!pool_lend_cancel(s->pool, &s->lend))
+			return; /* the backend is on its way: too late, as it may be with PostgreSQL */
+		count(&s->house->host.counters, cancels);
+		fill_drop(s);
+		local_error(s, "57014", "canceling statement due to user request");
+		break;
+	case SESSION_BUSY:
+		if (s->backend != NULL && s->backend->expects.visible > 0) {
+			count(&s->house->host.counters, cancels);
+			backend_cancel(s->backend);
+		}
+		break;
+	default:
+		count(&s->house->host.counters, cancels_missed);
+		break;
+	}
+}
+
+/* --- authentication --- */
+
+static enum step after_gate(struct session *s, enum gate_step step, const struct err *err)
+{
+	struct log_who w = session_who(s);
+
+	conn_flush_later(s->client);
+	switch (step) {
+	case GATE_CONTINUE:
+		s->state = SESSION_AUTH;
+		return STEP_AGAIN;
+	case GATE_WAIT:
+		s->state = SESSION_GATE;
+		return STEP_WAIT;
+	case GATE_DENIED:
+		log_warn(&w, "login refused", F_STR("method", gate_method(s->gate)), F_STR("reason", gate_reason(s->gate)));
+		count(&s->house->host.counters, clients_refused);
+		session_fatal(s, err->sqlstate[0] ? err->sqlstate : "28000", err->text, NULL);
+		return STEP_WAIT;
+	case GATE_OK:
+		break;
+	}
+	if (s->config->log_connections)
+		log_info(&w, "client logged in", F_STR("method", gate_method(s->gate)),
+			 F_STR("tls", conn_ssl(s->client) != NULL ? SSL_get_version(conn_ssl(s->client)) : "no"));
+	gate_free(&s->gate);
+	write_auth(conn_out(s->client), 0, span_of(NULL, 0));
+	s->state = SESSION_WELCOME;
+	return STEP_AGAIN;
+}
+
+enum step step_gate(struct session *s)
+{
+	struct err err = {0};
+
+	return after_gate(s, gate_step_again(s->gate, conn_out(s->client), &err), &err);
+}
+
+enum step step_auth(struct session *s)
+{
+	struct frame f;
+	size_t used;
+	const char *why = "";
+	struct err err = {0};
+	enum gate_step step;
+
+	switch (frame_next(conn_input(s->client), PASSWORD_MAX - 1024, &f, &used, &why)) {
+	case FRAME_MORE:
+		return STEP_WAIT;
+	case FRAME_BAD:
+		count(&s->house->host.counters, protocol_errors);
+		refused(s, "08P01", why);
+		return STEP_WAIT;
+	case FRAME_OK:
+		break;
+	}
+	if (f.type == 'X') {
+		session_close(s, "client left during login");
+		return STEP_WAIT;
+	}
+	if (f.type != 'p') {
+		count(&s->house->host.counters, protocol_errors);
+		refused(s, "08P01", "expected password response");
+		return STEP_WAIT;
+	}
+	step = gate_input(s->gate, f.body, conn_out(s->client), &err);
+	conn_consume(s->client, used);
+	return after_gate(s, step, &err);
+}
+
+/* --- what the startup parameters mean --- */
+
+static void tell_param(struct session *s, const char *name, const char *value)
+{
+	write_param_status(conn_out(s->client), span_str(name), span_str(value));
+}
+
+static void welcome_done(struct session *s, const struct settings *params, const struct settings *image)
+{
+	struct house *h = s->house;
+	uint8_t secret[CANCEL_SECRET_LONG];
+	unsigned nsecret = s->version == PROTOCOL_3_2 ? CANCEL_SECRET_LONG : 4;
+	const char *app = settings_get(image, "application_name");
+
+	if (settings_copy(params, &s->params) != 0 || settings_copy(image, &s->image) != 0 ||
+	    settings_copy(image, &s->startup) != 0) {
+		session_fatal(s, "53200", "out of memory", NULL);
+		return;
+	}
+	if (app != NULL) {
+		struct span v = span_str(app);
+
+		settings_set(&s->params, span_str("application_name"), &v);
+	}
+	pool_defaults_unref(s->defaults);
+	s->defaults = pool_defaults(s->pool);
+	image_key_refresh(s);
+	for (unsigned i = 0; i < s->params.n; i++)
+		tell_param(s, s->params.at[i].name, s->params.at[i].value);
+	s->number = cancels_add(h->cancels, h, s, secret, nsecret);
+	write_backend_key(conn_out(s->client), s->number, span_of(secret, nsecret));
+	if (h->config->login_notify_message[0] != '\0')
+		write_error(conn_out(s->client), 'N', "NOTICE", "00000", h->config->login_notify_message, NULL, NULL);
+	write_ready(conn_out(s->client), 'I');
+	conn_flush_later(s->client);
+	s->served = s->policy.coherence == COHERENCE_OFF ? NULL : house_served(h, s->database);
+	session_enter(s, SESSION_READY);
+}
+
+/* The startup parameters as a settings image, as given by the client. */
+static int wished_image(struct session *s, struct settings *image)
+{
+	struct span key = buf_span(&s->welcome_key);
+	struct span name, value;
+	size_t at = 0;
+
+	while (startup_param_next(key, &at, &name, &value))
+		if (settings_set(image, name, &value) < 0)
+			return -1;
+	return 0;
+}
+
+/* application_name takes any text and differs from client to client: it is not worth a question. */
+static bool only_name(struct session *s)
+{
+	struct settings image = {0};
+	bool only;
+
+	settings_init(&image);
+	only = wished_image(s, &image) == 0 &&
+	       (image.n == 0 || (image.n == 1 && settings_get(&image, "application_name") != NULL));
+	settings_free(&image);
+	return only;
+}
+
+static bool welcome_known(struct session *s)
+{
+	struct pool_defaults *d = pool_defaults(s->pool);
+	struct pool_welcome *w;
+	struct settings image;
+	bool known = false;
+
+	if (d == NULL)
+		return false;
+	settings_init(&image);
+	w = pool_welcome_find(s->pool, buf_span(&s->welcome_key));
+	if (w != NULL) {
+		known = true;
+		welcome_done(s, &w->params, &w->image);
+		pool_welcome_unref(w);
+	} else if (only_name(s)) {
+		known = true;
+		wished_image(s, &image);
+		welcome_done(s, &d->params, &image);
+	}
+	settings_free(&image);
+	pool_defaults_unref(d);
+	return known;
+}
+
+static void lent_for_welcome(struct lend *lend, struct backend *b, const struct err *err);
+
+static void learn(struct session *s, struct backend *b)
+{
+	s->backend = b;
+	backend_lent(b, &relay_ops, s);
+	settings_clear(&s->image);
+	if (wished_image(s, &s->image) != 0) {
+		session_fatal(s, "53200", "out of memory", NULL);
+		return;
+	}
+	/* Make it so on the backend, then ask what came of it. */
+	s->welcome_learning = true;
+	image_link(s);
+	for (unsigned i = 0; i < s->image.n; i++) {
+		struct span name = span_str(s->image.at[i].name);
+
+		backend_sys(b, SYS_GET, &name, 1, WHY_INSPECT, i);
+		s->asked++;
+	}
+	backend_sync(b, WHY_INSPECT);
+}
+
+static void lent_for_welcome(struct lend *lend, struct backend *b, const struct err *err)
+{
+	struct session *s = (struct session *)(void *)((char *)lend - offsetof(struct session, lend));
+
+	if (s->state == SESSION_CLOSED) {
+		if (b != NULL) {
+			backend_lent(b, &relay_ops, s);
+			backend_give_back(b);
+		}
+		session_free_after_mail(s);
+		return;
+	}
+	if (b == NULL) {
+		session_fatal(s, err->sqlstate[0] ? err->sqlstate : "08006", err->text, NULL);
+		return;
+	}
+	learn(s, b);
+}
+
+/* All answers are in: s->image has the canonical values, the backend what it reports. */
+void welcome_learned(struct session *s)
+{
+	struct backend *b = s->backend;
+	struct settings image = s->image;
+
+	s->welcome_learning = false;
+	s->asked = 0;
+	settings_init(&s->image);
+	pool_welcome_add(s->pool, buf_span(&s->welcome_key), &b->params, &image);
+	settings_copy(&image, &b->image);
+	s->backend = NULL;
+	welcome_done(s, &b->params, &image);
+	settings_free(&image);
+	backend_give_back(b);
+	session_run(s);
+}
+
+enum step step_welcome(struct session *s)
+{
+	struct house *h = s->house;
+	struct backend *b;
+	struct err err = {0};
+
+	if (s->backend != NULL || s->lend.state != LEND_NONE)
+		return STEP_WAIT;
+	if (s->pool == NULL) {
+		s->pool = pools_get(h->pools, s->config, h->server_tls, s->database, s->user, &err);
+		if (s->pool == NULL) {
+			refused(s, err.sqlstate, err.text);
+			return STEP_WAIT;
+		}
+		s->policy = pool_policy(s->pool);
+		s->server_user = pool_server_user(s->pool);
+	}
+	if (welcome_known(s))
+		return STEP_AGAIN;
+	s->lend.fn = lent_for_welcome;
+	b = pool_lend(s->pool, &h->host, &s->lend);
+	if (b != NULL)
+		learn(s, b);
+	return STEP_WAIT;
+}

@@ -1,0 +1,34 @@
+/* stmts.h - the prepared statements a client has made by protocol.
+ * Source  PostgreSQL manual, "Extended Query": names live as long as the session, the unnamed one until the next Parse or
+ *         simple query.
+ * Shape   name -> counted struct stmt.
+ * Owner   the session.
+ * Thread  its worker's.
+ * Errors  -1 above STMTS_BYTES. */
+#ifndef PROXY_SESSION_STMTS_H
+#define PROXY_SESSION_STMTS_H
+
+#include "proxy/sql/memo.h"
+
+#define STMTS_BYTES (64u * 1024u * 1024u) /* names and texts of one client */
+
+struct client_stmt;
+
+struct stmts {
+	struct client_stmt *table; /* owned */
+	size_t bytes;
+	struct stmt *unnamed; /* counted, NULL = none */
+};
+
+struct stmt *stmts_find(const struct stmts *t, struct span name); /* borrowed; "" = the unnamed one */
+/* Takes a reference of its own. 0, or -1: too many bytes. The name must not be in use (but ""). */
+int stmts_add(struct stmts *t, struct span name, struct stmt *stmt);
+bool stmts_remove(struct stmts *t, struct span name);
+void stmts_clear(struct stmts *t);
+/* A Parse failed after all: removes every name that stands for `stmt` and was added by it. */
+void stmts_remove_key(struct stmts *t, void *key);
+/* What expect.client_stmt holds for a name that was just added; NULL for the unnamed one. */
+void *stmts_key(const struct stmts *t, struct span name);
+void stmts_set_unnamed(struct stmts *t, struct stmt *stmt);
+
+#endif

@@ -1,0 +1,171 @@
+/* Transactions of a session: where they are, what they have done, and what becomes of the backend at their end. */
+#include "proxy/session/session_private.h"
+
+#include "proxy/base/check.h"
+#include "proxy/base/clock.h"
+#include "protocol/write.h"
+
+/* What forces a look at the backend after the transaction: the text does not show the outcome. */
+#define EFFECTS_PROBED                                                                                      \
+	(EFFECT_TAINT | EFFECT_TEMP | EFFECT_HOLD_CURSOR | EFFECT_ADVISORY | EFFECT_LISTEN | EFFECT_PREPARED | \
+	 EFFECT_DISCARD)
+
+static void forget_begin(struct session *s)
+{
+	if (s->begin != NULL)
+		stmt_unref(s->begin);
+	s->begin = NULL;
+}
+
+void txn_begin_virtual(struct session *s, struct stmt *begin)
+{
+	forget_begin(s);
+	s->begin = stmt_ref(begin);
+	s->txn = TXN_VIRTUAL;
+	s->status = 'T';
+	s->clean = true;
+	s->above_rc = (begin->facts->effects & EFFECT_TXN_SNAPSHOT) != 0;
+	count(&s->house->host.counters, begins_deferred);
+}
+
+void txn_end_local(struct session *s)
+{
+	forget_begin(s);
+	s->txn = TXN_NONE;
+	s->status = 'I';
+	s->clean = true;
+	s->above_rc = false;
+	count(&s->house->host.counters, begins_saved);
+	count(&s->house->host.counters, transactions);
+}
+
+/* The deferred BEGIN, in front of the first statement that needs a backend. In the extended protocol and without Sync, so that
+ * nothing runs should it fail. */
+void txn_materialise(struct session *s)
+{
+	struct backend *b = s->backend;
+	struct buf *out = conn_out(b->conn);
+	struct span text = s->begin->text;
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_BEGIN};
+
+	if (s->begin->facts->effects & EFFECT_TXN_MODE) {
+		write_parse(out, span_str(""), text, NULL, 0);
+		b->unnamed = 0;
+		expect_push(&b->expects, &e);
+		write_bind_text(out, span_str(""), span_str(""), NULL, 0);
+		e.kind = EXPECT_BIND;
+		expect_push(&b->expects, &e);
+		write_execute(out, span_str(""), 0);
+		e.kind = EXPECT_EXECUTE;
+		expect_push(&b->expects, &e);
+		conn_flush_later(b->conn);
+	} else {
+		backend_sys(b, SYS_BEGIN, NULL, 0, WHY_BEGIN, 0);
+	}
+	forget_begin(s);
+	s->txn = TXN_REAL;
+}
+
+void txn_note_unknown(struct session *s)
+{
+	s->clean = false;
+	s->effects |= EFFECT_TAINT;
+}
+
+/* Proven free of writes, locks and side effects? Only the catalog can tell; without one nothing is served anyway. */
+static bool harmless(struct session *s, struct stmt *stmt)
+{
+	const struct catalog *catalog;
+	struct reads_session rs;
+	struct reads *reads;
+	uint64_t epoch;
+
+	if (s->served == NULL || !cache_on(s->served->cache))
+		return false;
+	catalog = served_catalog(s->served, &epoch);
+	if (catalog == NULL)
+		return false;
+	rs = image_reads_session(s);
+	reads = memo_reads(stmt, catalog, &rs);
+	return reads != NULL && reads_harmless(reads);
+}
+
+void txn_note(struct session *s, struct stmt *stmt)
+{
+	const struct facts *f = stmt->facts;
+
+	if (f->nstmts < 0) {
+		txn_note_unknown(s);
+		return;
+	}
+	s->effects |= f->effects;
+	if (f->effects & EFFECT_LOAD)
+		s->load_pin = true;
+	for (int i = 0; i < f->nstmts; i++)
+		image_note(s, &f->stmts[i]);
+	if (f->effects & EFFECT_TXN_SNAPSHOT)
+		s->above_rc = true;
+	if ((f->effects & EFFECT_DDL) && s->served != NULL)
+		origin_suspect_ddl(s->served->origin);
+	if (s->clean && f->nstmts > 0 && !harmless(s, stmt))
+		s->clean = false;
+}
+
+
+void txn_ready(struct session *s, char status)
+{
+	struct counters *c = &s->house->host.counters;
+
+	s->status = status;
+	count(c, statements);
+	if (s->statement_us != 0)
+		hist_add(&s->house->host.query_time, clock_us() - s->statement_us);
+	s->statement_us = 0;
+	if (status == 'I')
+		count(c, transactions);
+	s->txn = status == 'I' ? TXN_NONE : TXN_REAL;
+}
+
+static bool keeps_backend(const struct session *s)
+{
+	return s->status != 'I' || s->pins != 0 || s->policy.pool_mode == POOL_MODE_SESSION;
+}
+
+void txn_quiet(struct session *s)
+{
+	struct backend *b = s->backend;
+
+	if (s->welcome_learning) {
+		welcome_learned(s);
+		return;
+	}
+	/* Only here: in a pipeline the statements behind a ReadyForQuery have been noted already. */
+	if (s->status == 'I') {
+		s->clean = true;
+		s->above_rc = false;
+	}
+	if (s->status == 'I' && s->asked == 0 &&
+	    (s->touched.n > 0 || (s->effects & (EFFECTS_PROBED | EFFECT_RESET_ALL)) != 0) && image_inspect(s))
+		return; /* still BUSY: the answers are ours */
+	session_enter(s, SESSION_READY);
+	if (s->policy.pool_mode == POOL_MODE_STATEMENT && s->status != 'I') {
+		session_fatal(s, "08P01", "transaction blocks not allowed in statement pooling mode", NULL);
+		return;
+	}
+	if (s->house->draining && s->status == 'I') {
+		session_fatal(s, "57P01", "the proxy is shutting down", NULL);
+		return;
+	}
+	if (keeps_backend(s))
+		return;
+	s->effects = 0;
+	s->backend = NULL;
+	if (s->config->server_reset_query_always)
+		b->dirty = true;
+	backend_give_back(b);
+}
+
+bool txn_needs_probe(const struct session *s)
+{
+	return (s->effects & EFFECTS_PROBED) != 0;
+}
