@@ -109,7 +109,8 @@ enum gate_step gate_find_user(struct gate *g, gate_ready_fn then, struct buf *ou
 	/* The console has no database of its own to ask, only the one of auth_dbname. */
 	if (policy.auth_user[0] == '\0' || (g->console && policy.auth_dbname[0] == '\0') ||
 	    (g->db == NULL && !g->console)) {
-		g->known = g->config->userlist == NULL && policy.auth_user[0] == '\0';
+		/* A start from a URL knows one user, and promises that the others may try their luck at the server. */
+		g->known = (g->config->userlist == NULL || g->config->from_url) && policy.auth_user[0] == '\0';
 		return then(g, out, err);
 	}
 	g->then = then;

@@ -1,0 +1,99 @@
+#include "proxy/admin/reading.h"
+
+#include "proxy/base/check.h"
+#include "proxy/base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int pool_order(const void *a, const void *b)
+{
+	const struct report_pool *x = a, *y = b;
+	int by_database = strcmp(x->database, y->database);
+
+	return by_database != 0 ? by_database : strcmp(x->user, y->user);
+}
+
+static int cache_order(const void *a, const void *b)
+{
+	const struct report_cache *x = a, *y = b;
+
+	return strcmp(x->database, y->database);
+}
+
+static void pool_add(struct report_pool *to, const struct report_pool *from)
+{
+	to->active += from->active;
+	to->idle += from->idle;
+	to->login += from->login;
+	to->pinned += from->pinned;
+	to->waiting += from->waiting;
+	/* The size is the pool's, however many workers share it. */
+	if (from->size > to->size)
+		to->size = from->size;
+	if (from->maxwait_us > to->maxwait_us)
+		to->maxwait_us = from->maxwait_us;
+}
+
+static void take_pools(const struct report_source *source, struct reading *r)
+{
+	unsigned n, kept = 0;
+
+	r->pools = check_alloc(REPORT_POOLS * sizeof *r->pools);
+	n = source->pools(source->arg, r->pools, REPORT_POOLS);
+	if (n > REPORT_POOLS) {
+		r->hidden_pools = n - REPORT_POOLS;
+		n = REPORT_POOLS;
+	}
+	qsort(r->pools, n, sizeof *r->pools, pool_order);
+	for (unsigned i = 0; i < n; i++) {
+		if (kept > 0 && pool_order(&r->pools[kept - 1], &r->pools[i]) == 0)
+			pool_add(&r->pools[kept - 1], &r->pools[i]);
+		else
+			r->pools[kept++] = r->pools[i];
+	}
+	r->npools = kept;
+}
+
+static void take_caches(const struct report_source *source, struct reading *r)
+{
+	unsigned n, kept = 0;
+
+	r->caches = check_alloc(REPORT_CACHES * sizeof *r->caches);
+	n = source->caches(source->arg, r->caches, REPORT_CACHES);
+	if (n > REPORT_CACHES)
+		n = REPORT_CACHES;
+	qsort(r->caches, n, sizeof *r->caches, cache_order);
+	/* There is one per database; a second one would make the whole page unreadable to scrapers. */
+	for (unsigned i = 0; i < n; i++)
+		if (kept == 0 || cache_order(&r->caches[kept - 1], &r->caches[i]) != 0)
+			r->caches[kept++] = r->caches[i];
+	r->ncaches = kept;
+}
+
+void reading_take(const struct report_source *source, uint64_t started_us, struct reading *r)
+{
+	memset(r, 0, sizeof *r);
+	r->uptime_us = clock_us() - started_us;
+	r->ready = source->ready == NULL || source->ready(source->arg);
+	if (source->counters != NULL)
+		source->counters(source->arg, r->counters);
+	if (source->reasons != NULL)
+		source->reasons(source->arg, r->pass);
+	if (source->clients != NULL)
+		source->clients(source->arg, &r->clients);
+	r->has_hist = source->hist != NULL;
+	for (unsigned i = 0; r->has_hist && i < REPORT_NHISTS; i++)
+		source->hist(source->arg, (enum report_hist_id)i, &r->hist[i]);
+	if (source->pools != NULL)
+		take_pools(source, r);
+	if (source->caches != NULL)
+		take_caches(source, r);
+}
+
+void reading_free(struct reading *r)
+{
+	free(r->pools);
+	free(r->caches);
+	memset(r, 0, sizeof *r);
+}

@@ -1,0 +1,30 @@
+/* reading.h - all numbers at one moment, read once from the source and then written in any form.
+ * Source  report.h.
+ * Shape   pools and caches sorted by name, rows of the same name added up, so that each series stands once.
+ * Owner   reading_free.
+ * Thread  the loop that serves the stats.
+ * Errors  small allocations abort. */
+#ifndef PROXY_ADMIN_READING_H
+#define PROXY_ADMIN_READING_H
+
+#include "proxy/admin/report.h"
+
+struct reading {
+	int64_t counters[NCOUNTERS];
+	uint64_t pass[NREASONS];
+	struct report_clients clients;
+	struct report_hist hist[REPORT_NHISTS];
+	bool has_hist;
+	bool ready;
+	struct report_pool *pools; /* owned */
+	unsigned npools;
+	unsigned hidden_pools;	     /* more than REPORT_POOLS */
+	struct report_cache *caches; /* owned */
+	unsigned ncaches;
+	uint64_t uptime_us;
+};
+
+void reading_take(const struct report_source *source, uint64_t started_us, struct reading *r);
+void reading_free(struct reading *r);
+
+#endif

@@ -1,0 +1,88 @@
+/* report.h - what the stats show, as a table of functions that the app fills.
+ * Source  none.
+ * Shape   the source copies plain values into the caller's structs; a function that is NULL leaves its part out.
+ * Owner   the app.
+ * Thread  called from the loop that serves the stats; the source takes what locks it needs.
+ * Errors  none. */
+#ifndef PROXY_ADMIN_REPORT_H
+#define PROXY_ADMIN_REPORT_H
+
+#include "proxy/base/counters.h"
+#include "proxy/base/hist.h"
+#include "proxy/sql/verdict.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define REPORT_NAME 64u	   /* names are cut at PostgreSQL's length */
+#define REPORT_POOLS 1024u /* most that are read; more are only counted */
+#define REPORT_CACHES 256u
+
+/* Rows of one (database, user), say one of each worker, are added up. */
+struct report_pool {
+	char database[REPORT_NAME];
+	char user[REPORT_NAME];
+	const char *mode;    /* static */
+	unsigned active;     /* backends that run something or are held in a transaction */
+	unsigned idle;	     /* backends that are free */
+	unsigned login;	     /* backends that connect or log in */
+	unsigned pinned;     /* of the active ones: kept beyond their transaction */
+	unsigned waiting;    /* clients that wait for a backend */
+	unsigned size;	     /* most backends allowed */
+	uint64_t maxwait_us; /* of the client that waits longest */
+};
+
+struct report_cache {
+	char database[REPORT_NAME];
+	const char *state;	/* static: phase of the feed */
+	const char *off_reason; /* static; "" or NULL while on */
+	bool on;
+	uint64_t pos; /* LSN up to which all invalidations are applied */
+	uint64_t bytes;
+	uint64_t entries;
+	uint64_t epoch;
+	uint64_t lag_us; /* since the feed last moved or was known to be current */
+	uint64_t rtt_us; /* of the probe, smoothed */
+};
+
+struct report_clients {
+	unsigned total;
+	unsigned active;
+	unsigned idle;
+	unsigned waiting;
+	unsigned pinned;
+	unsigned login;
+};
+
+/* HIST(id, name, help): durations with buckets. */
+#define REPORT_HISTS(HIST)                                                                     \
+	HIST(QUERY, query, "Time from a client's statement to the end of its answer.")         \
+	HIST(WAIT, wait, "Time that a transaction waited for a backend.")                      \
+	HIST(FRESH, fresh, "Time that a read waited for the proof that the cache is current.") \
+	HIST(CONNECT, connect, "Time to connect and log in to a server.")
+
+enum report_hist_id {
+#define HIST(id, name, help) REPORT_##id,
+	REPORT_HISTS(HIST)
+#undef HIST
+		REPORT_NHISTS
+};
+
+struct report_hist {
+	uint64_t bucket[HIST_BUCKETS]; /* bucket i: at most 2^i microseconds; the last takes the rest */
+	uint64_t sum_us;
+};
+
+struct report_source {
+	void *arg;
+	void (*counters)(void *arg, int64_t sum[NCOUNTERS]); /* adds to zeroed `sum` */
+	/* Fills at most `max` rows; returns how many there are. */
+	unsigned (*pools)(void *arg, struct report_pool *out, unsigned max);
+	unsigned (*caches)(void *arg, struct report_cache *out, unsigned max);
+	void (*reasons)(void *arg, uint64_t pass[NREASONS]); /* adds to zeroed `pass` */
+	void (*clients)(void *arg, struct report_clients *out);
+	bool (*ready)(void *arg);						  /* can lend a backend */
+	void (*hist)(void *arg, enum report_hist_id id, struct report_hist *out); /* adds to zeroed `out` */
+};
+
+#endif

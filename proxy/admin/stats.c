@@ -1,0 +1,192 @@
+#include "proxy/admin/stats.h"
+
+#include "proxy/admin/quote.h"
+
+#include <inttypes.h>
+
+/* The comma in front of all members but the first. */
+struct json {
+	struct buf *out;
+	bool first;
+};
+
+static void key(struct json *j, const char *name)
+{
+	if (!j->first)
+		buf_add_u8(j->out, ',');
+	j->first = false;
+	buf_add_u8(j->out, '"');
+	quote_json(j->out, name);
+	buf_add(j->out, "\":", 2);
+}
+
+static void element(struct json *j)
+{
+	if (!j->first)
+		buf_add_u8(j->out, ',');
+	j->first = false;
+}
+
+static void open_as(struct json *j, char bracket)
+{
+	buf_add_u8(j->out, (uint8_t)bracket);
+	j->first = true;
+}
+
+static void close_as(struct json *j, char bracket)
+{
+	buf_add_u8(j->out, (uint8_t)bracket);
+	j->first = false;
+}
+
+static void member_text(struct json *j, const char *name, const char *value)
+{
+	key(j, name);
+	buf_add_u8(j->out, '"');
+	quote_json(j->out, value != NULL ? value : "");
+	buf_add_u8(j->out, '"');
+}
+
+static void member_u64(struct json *j, const char *name, uint64_t value)
+{
+	key(j, name);
+	quote_printf(j->out, "%" PRIu64, value);
+}
+
+static void member_i64(struct json *j, const char *name, int64_t value)
+{
+	key(j, name);
+	quote_printf(j->out, "%" PRId64, value);
+}
+
+static void member_bool(struct json *j, const char *name, bool value)
+{
+	key(j, name);
+	quote_printf(j->out, "%s", value ? "true" : "false");
+}
+
+static void write_clients(struct json *j, const struct report_clients *c)
+{
+	key(j, "clients");
+	open_as(j, '{');
+	member_u64(j, "total", c->total);
+	member_u64(j, "active", c->active);
+	member_u64(j, "idle", c->idle);
+	member_u64(j, "waiting", c->waiting);
+	member_u64(j, "pinned", c->pinned);
+	member_u64(j, "login", c->login);
+	close_as(j, '}');
+}
+
+static void write_pool(struct json *j, const struct report_pool *pool)
+{
+	element(j);
+	open_as(j, '{');
+	member_text(j, "database", pool->database);
+	member_text(j, "user", pool->user);
+	member_text(j, "mode", pool->mode);
+	member_u64(j, "active", pool->active);
+	member_u64(j, "idle", pool->idle);
+	member_u64(j, "login", pool->login);
+	member_u64(j, "pinned", pool->pinned);
+	member_u64(j, "waiting", pool->waiting);
+	member_u64(j, "size", pool->size);
+	member_u64(j, "maxwait_us", pool->maxwait_us);
+	close_as(j, '}');
+}
+
+static void write_cache(struct json *j, const struct report_cache *c)
+{
+	element(j);
+	open_as(j, '{');
+	member_text(j, "database", c->database);
+	member_bool(j, "on", c->on);
+	member_text(j, "state", c->state);
+	member_text(j, "off_reason", c->off_reason);
+	key(j, "pos");
+	quote_printf(j->out, "\"%X/%X\"", (unsigned)(c->pos >> 32), (unsigned)c->pos);
+	member_u64(j, "bytes", c->bytes);
+	member_u64(j, "entries", c->entries);
+	member_u64(j, "epoch", c->epoch);
+	member_u64(j, "lag_us", c->lag_us);
+	member_u64(j, "rtt_us", c->rtt_us);
+	close_as(j, '}');
+}
+
+static void write_hist(struct json *j, const char *name, const struct report_hist *h)
+{
+	uint64_t count = 0;
+
+	key(j, name);
+	open_as(j, '{');
+	for (unsigned i = 0; i < HIST_BUCKETS; i++)
+		count += h->bucket[i];
+	member_u64(j, "count", count);
+	member_u64(j, "sum_us", h->sum_us);
+	key(j, "buckets"); /* [i]: at most 2^i us, not cumulative; the last takes the rest */
+	open_as(j, '[');
+	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
+		element(j);
+		quote_printf(j->out, "%" PRIu64, h->bucket[i]);
+	}
+	close_as(j, ']');
+	close_as(j, '}');
+}
+
+static void write_lists(struct json *j, const struct reading *r)
+{
+	key(j, "pools");
+	open_as(j, '[');
+	for (unsigned i = 0; i < r->npools; i++)
+		write_pool(j, &r->pools[i]);
+	close_as(j, ']');
+	member_u64(j, "pools_hidden", r->hidden_pools);
+	key(j, "caches");
+	open_as(j, '[');
+	for (unsigned i = 0; i < r->ncaches; i++)
+		write_cache(j, &r->caches[i]);
+	close_as(j, ']');
+}
+
+static void write_reasons(struct json *j, const struct reading *r)
+{
+	key(j, "pass");
+	open_as(j, '[');
+	for (unsigned i = 1; i < NREASONS; i++) {
+		element(j);
+		open_as(j, '{');
+		member_text(j, "reason", reason_name((enum reason)i));
+		member_text(j, "text", reason_text((enum reason)i));
+		member_u64(j, "count", r->pass[i]);
+		close_as(j, '}');
+	}
+	close_as(j, ']');
+}
+
+void stats_write(struct buf *out, const struct reading *r)
+{
+	struct json json = {.out = out, .first = true}, *j = &json;
+
+	open_as(j, '{');
+	member_text(j, "version", PGWEIR_VERSION);
+	member_u64(j, "uptime_us", r->uptime_us);
+	member_bool(j, "ready", r->ready);
+	key(j, "counters");
+	open_as(j, '{');
+	for (unsigned i = 0; i < NCOUNTERS; i++)
+		member_i64(j, counter_rows[i].name, r->counters[i]);
+	close_as(j, '}');
+	write_reasons(j, r);
+	write_clients(j, &r->clients);
+	write_lists(j, r);
+	if (r->has_hist) {
+		key(j, "durations");
+		open_as(j, '{');
+#define HIST(id, name, help) write_hist(j, #name, &r->hist[REPORT_##id]);
+		REPORT_HISTS(HIST)
+#undef HIST
+		close_as(j, '}');
+	}
+	close_as(j, '}');
+	buf_add_u8(out, '\n');
+}
