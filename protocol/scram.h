@@ -4,7 +4,8 @@
  *         write_sasl_initial, write_sasl_response; scram_initial_decode is below).
  *         No step runs PBKDF2: the functions marked "slow" do (milliseconds), and may run in
  *         any thread.
- * Owner   the structs are plain values; they hold secrets: scram_wipe() them when done.
+ * Owner   keys and verifiers are plain values; they are secrets: scram_wipe() them when done. The two
+ *         exchange structs own buffers: scram_server_end(), scram_client_end(), which also wipe.
  * Thread  one at a time per struct.
  * Errors  a step returns its status and fills struct scram_fault with static text. */
 #ifndef PROTOCOL_SCRAM_H

@@ -55,20 +55,8 @@ TEST(datum, reads_integers_as_the_server_does)
 
 TEST(datum, refuses_integers_that_are_none)
 {
-	static const char *const bad[] = {"",
-					  " ",
-					  "+",
-					  "-",
-					  "- 1",
-					  "--1",
-					  "1.0",
-					  "1e3",
-					  "0x10",
-					  "1_000",
-					  "1 2",
-					  "a",
-					  "\xc2\xa0"
-					  "1"};
+	static const char *const bad[] = {"",	 " ",	 "+",	  "-",	 "- 1", "--1",	   "1.0",
+					  "1e3", "0x10", "1_000", "1 2", "a",	"\xc2\xa0"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		EXPECT_STR(canon(DATUM_INT8, false, span_str(bad[i])), "BAD");
