@@ -1,0 +1,146 @@
+/* analysis.h - private to select.c, expr.c, keys.c and reads.c: a SELECT being understood against a catalog.
+ * Source  the raw parse tree; PostgreSQL's rules of name and type resolution, where they are certain.
+ * Shape   scopes of FROM entries, nested like the statement; anything uncertain ends with a reason.
+ * Owner   everything lives in `mem`, which becomes the reads object's.
+ * Thread  one at a time.
+ * Errors  functions return false after setting `reason`. */
+#ifndef PROXY_SQL_ANALYSIS_H
+#define PROXY_SQL_ANALYSIS_H
+
+#include "proxy/sql/builtins.h"
+#include "proxy/sql/names.h"
+
+/* A column as expressions see it. */
+struct column {
+	struct span name; /* empty: has none that can be used */
+	uint32_t type;	  /* 0: built-in, but which is not known */
+	bool usable;	  /* of a built-in type whose operators and text form are PostgreSQL's own */
+	bool shown;	  /* may at least be in the answer */
+};
+
+struct outputs {
+	struct column *columns;
+	size_t count;
+	size_t room;
+};
+
+/* Where a key column's values come from. */
+struct key_source {
+	enum { SOURCE_CONST, SOURCE_PARAM, SOURCE_ARRAY } kind;
+	uint32_t type;	   /* of the parameter, or of the array parameter */
+	uint16_t param;	   /* from 1 */
+	struct span value; /* canonical */
+};
+
+struct key_column {
+	bool fixed;
+	uint16_t nsources; /* 0 and fixed: NULL, no row at all */
+	struct key_source *sources;
+};
+
+/* One conjunction that fixes every primary key column. */
+struct key_choice {
+	struct key_column *columns; /* rel->nkey of them */
+	struct key_choice *next;
+};
+
+#define READS_KEY_MAX 8 /* primary key columns; more = the whole relation */
+
+struct rel_read {
+	uint32_t relid;
+	uint16_t nkey;
+	int16_t key[READS_KEY_MAX];
+	struct key_choice *choices; /* NULL: any change of the relation */
+	struct rel_read *next;
+};
+
+struct entry {
+	struct span alias;
+	struct span schema; /* to be named as schema.table.column; empty when it has an alias */
+	const struct catalog_relation *rel; /* or */
+	const struct outputs *derived;
+	struct rel_read *read; /* of rel */
+};
+
+struct merged { /* a column of JOIN .. USING */
+	struct span name;
+	struct merged *next;
+};
+
+struct level { /* the FROM entries of one SELECT */
+	struct entry *entries;
+	size_t count;
+	size_t room;
+	struct merged *merged;
+};
+
+struct scope {
+	struct level *level;
+	size_t from, to; /* the entries that can be seen */
+	const struct scope *parent;
+};
+
+struct cte {
+	struct span name;
+	const struct outputs *outputs;
+	const struct cte *next;
+};
+
+/* What is known of an expression's type. */
+struct typed {
+	uint32_t oid;	/* 0 = built-in, but not known which */
+	uint16_t param; /* an untyped parameter */
+	bool literal;	/* an untyped string */
+	bool clock;	/* that has a word like 'now' in it */
+};
+
+struct analysis {
+	struct arena *mem;
+	const struct catalog *catalog;
+	struct names names;
+	const uint32_t *oids;
+	uint16_t noids;
+	uint16_t nparams;
+	bool *clock_param; /* [nparams + 1]: might become a date or time; its text must not be 'now' */
+	struct rel_read *reads;
+	struct rel_read **reads_end;
+	enum reason reason;
+};
+
+bool analysis_refuse(struct analysis *a, enum reason reason); /* returns false */
+
+/* select.c */
+bool select_check(struct analysis *a, const PgQuery__SelectStmt *select, const struct scope *parent,
+		  const struct cte *ctes, struct outputs *outputs_r);
+
+/* expr.c; `ctes` are for sub-selects. */
+struct place {
+	const struct scope *scope;
+	const struct cte *ctes;
+};
+
+bool expr_check(struct analysis *a, struct place at, const PgQuery__Node *node, struct typed *typed_r);
+/* The same for an expression whose type nothing else decides. */
+bool expr_alone(struct analysis *a, struct place at, const PgQuery__Node *node);
+/* The second half of expr_alone: a string or parameter that nothing gave a type may be read as a date. */
+bool expr_settle(struct analysis *a, struct typed typed);
+bool expr_list(struct analysis *a, struct place at, PgQuery__Node *const *nodes, size_t n);
+bool expr_window(struct analysis *a, struct place at, const PgQuery__WindowDef *window);
+/* Is = on these two PostgreSQL's own, whatever users have defined? */
+bool expr_operator(struct analysis *a, struct span name, struct typed left, struct typed right);
+/* What the text of a column reference means. `entry_r` NULL-able; it is NULL for a merged column. */
+bool expr_column(struct analysis *a, const struct scope *scope, const PgQuery__ColumnRef *ref,
+		 struct column *column_r, const struct entry **entry_r);
+/* A column of any FROM entry of that level. */
+bool expr_level_column(const struct level *level, struct span name, struct column *column_r);
+struct column expr_relation_column(const struct catalog_column *column);
+/* The built-in type a TypeName means, or NULL. */
+const struct builtin_type *expr_type(const PgQuery__TypeName *type);
+uint32_t expr_param_type(const struct analysis *a, uint16_t param);
+bool expr_clock_words(struct span text);
+
+/* keys.c: looks whether `qual` fixes the primary key of `entry` and notes it in entry->read. */
+bool keys_find(struct analysis *a, const struct scope *scope, const struct entry *entry,
+	       const PgQuery__Node *qual);
+
+#endif

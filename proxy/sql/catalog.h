@@ -1,0 +1,67 @@
+/* catalog.h - an immutable picture of the database's tables, as far as reads.c needs it.
+ * Source  pg_class, pg_attribute, pg_index, pg_inherits, pg_namespace, pg_type, pg_proc, pg_operator (origin/schema fills it).
+ * Shape   built by one thread with catalog_add_*, then frozen and shared.
+ * Owner   counted (atomic).
+ * Thread  builder: one; frozen: any.
+ * Errors  builders return -1 when memory is gone. */
+#ifndef PROXY_SQL_CATALOG_H
+#define PROXY_SQL_CATALOG_H
+
+#include "protocol/span.h"
+
+#include <stdatomic.h>
+
+struct catalog;
+
+struct catalog_column {
+	int16_t attnum;
+	const char *name;
+	uint32_t type_oid;
+	bool builtin_type;   /* the type lives in pg_catalog */
+	bool plain_equality; /* its equality is byte equality of datum_canon's form (collation deterministic) */
+	bool not_null;
+};
+
+struct catalog_relation {
+	uint32_t oid;
+	const char *schema;
+	const char *name;
+	char kind;	       /* pg_class.relkind */
+	char persistence;      /* pg_class.relpersistence */
+	char replica_identity; /* pg_class.relreplident */
+	bool row_security;
+	bool has_children; /* pg_inherits parent (also a partitioned table) */
+	bool has_rules;	   /* rewrite rules on SELECT can't be on tables; kept for completeness */
+	uint16_t ncolumns;
+	const struct catalog_column *columns; /* dropped ones left out, by attnum */
+	uint16_t nkey;			      /* primary key columns; 0 = none */
+	const int16_t *key;		      /* attnums in rising order */
+	uint16_t nancestors;		      /* partition or inheritance parents, all levels */
+	const uint32_t *ancestors;
+};
+
+struct catalog *catalog_new(void);
+/* Copies everything it is given. */
+int catalog_add_relation(struct catalog *c, const struct catalog_relation *rel);
+/* A function or operator name that exists outside pg_catalog (so that a built-in of the same name may be shadowed). */
+int catalog_add_user_function(struct catalog *c, const char *name);
+int catalog_add_user_operator(struct catalog *c, const char *name);
+/* Text that identifies the state (fingerprint), kept as is. */
+int catalog_set_fingerprint(struct catalog *c, const char *text);
+void catalog_freeze(struct catalog *c);
+/* A number that no other catalog of this process has; an address may be used again. */
+uint64_t catalog_serial(const struct catalog *c);
+struct catalog *catalog_ref(struct catalog *c);
+void catalog_unref(struct catalog *c);
+
+const struct catalog_relation *catalog_find(const struct catalog *c, struct span schema, struct span name);
+const struct catalog_relation *catalog_find_oid(const struct catalog *c, uint32_t oid);
+/* How many schemas have a relation of that name; *any_r = one of them. */
+unsigned catalog_count_name(const struct catalog *c, struct span name, const struct catalog_relation **any_r);
+bool catalog_user_function(const struct catalog *c, struct span name);
+bool catalog_user_operator(const struct catalog *c, struct span name);
+const char *catalog_fingerprint(const struct catalog *c);
+const struct catalog_column *catalog_column(const struct catalog_relation *rel, struct span name);
+size_t catalog_relations(const struct catalog *c);
+
+#endif

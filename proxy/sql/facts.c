@@ -1,0 +1,196 @@
+#include "proxy/sql/effect.h"
+#include "proxy/sql/facts.h"
+#include "proxy/sql/parse.h"
+#include "proxy/sql/shape.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* The object and what its pointers point to. */
+struct facts_box {
+	struct facts facts;
+	struct arena mem;
+};
+
+/* More statements in one text than anybody sends; they are not told apart. */
+#define STATEMENTS_MAX 10000
+
+static void refuse(struct facts *f, enum reason reason)
+{
+	f->nstmts = -1;
+	f->stmts = NULL;
+	f->effects = EFFECTS_UNKNOWN;
+	f->reason = (uint16_t)reason;
+}
+
+static enum tree_step highest_param(const ProtobufCMessage *msg, void *arg)
+{
+	uint16_t *nparams = arg;
+	const PgQuery__ParamRef *ref = (const void *)msg;
+
+	if (tree_is(msg, param_ref) && ref->number > 0 && ref->number <= UINT16_MAX && ref->number > *nparams)
+		*nparams = (uint16_t)ref->number;
+	return TREE_ON;
+}
+
+static int look_at_statements(struct facts_box *box, const PgQuery__ParseResult *root)
+{
+	struct facts *f = &box->facts;
+
+	if (root->n_stmts > STATEMENTS_MAX) {
+		refuse(f, REASON_TOO_LARGE);
+		return 0;
+	}
+	f->nstmts = (int)root->n_stmts;
+	f->stmts = arena_zero(&box->mem, root->n_stmts * sizeof(*f->stmts));
+	if (f->stmts == NULL)
+		return -1;
+	for (size_t i = 0; i < root->n_stmts; i++) {
+		const PgQuery__Node *stmt = root->stmts[i]->stmt;
+
+		if (stmt == NULL || effect_of(stmt, &box->mem, &f->stmts[i]) != 0)
+			return -1;
+		f->effects |= f->stmts[i].effects;
+		(void)tree_walk(&stmt->base, highest_param, &f->nparams);
+	}
+	return 0;
+}
+
+/* Why this text is no candidate for the cache, and whether its tree is worth keeping all the same. */
+static enum reason candidate(const struct facts *f, const PgQuery__ParseResult *root, size_t nesting,
+			     bool *keep_r)
+{
+	enum reason reason;
+
+	*keep_r = false;
+	if (f->nstmts != 1)
+		return f->nstmts == 0 ? REASON_NOT_SELECT : REASON_MULTIPLE;
+	if (f->stmts[0].command != COMMAND_SELECT && f->stmts[0].command != COMMAND_EXPLAIN)
+		return REASON_NOT_SELECT;
+	if ((f->effects & ~(uint32_t)EFFECT_LOCKS) != 0)
+		return REASON_FUNCTION;
+	if (nesting > PARSE_NESTING_HERE)
+		return REASON_SHAPE;
+	*keep_r = f->effects == 0;
+	if (f->stmts[0].command == COMMAND_EXPLAIN)
+		return REASON_NOT_SELECT;
+	reason = shape_check(root->stmts[0]->stmt->select_stmt);
+	return reason == REASON_NONE && f->effects != 0 ? REASON_FUNCTION : reason;
+}
+
+static int analyse(struct facts_box *box, struct span text, size_t nesting)
+{
+	struct facts *f = &box->facts;
+	struct tree *tree = NULL;
+	uint8_t *packed = NULL;
+	size_t npacked = 0;
+	bool keep;
+
+	if (parse_text(text, &packed, &npacked) != 0) {
+		refuse(f, REASON_SYNTAX);
+		return 0;
+	}
+	tree = tree_unpack(span_of(packed, npacked));
+	if (tree == NULL || look_at_statements(box, tree->root) != 0)
+		goto fail;
+	if (f->nstmts >= 0) {
+		f->reason = (uint16_t)candidate(f, tree->root, nesting, &keep);
+		if (keep) {
+			f->body = shape_new(packed, npacked);
+			packed = NULL;
+			if (f->body == NULL)
+				goto fail;
+			f->shape = f->reason == REASON_NONE ? f->body : NULL;
+		}
+	}
+	free(packed);
+	tree_free(&tree);
+	return 0;
+fail:
+	free(packed);
+	tree_free(&tree);
+	return -1;
+}
+
+struct job {
+	struct facts_box *box;
+	struct span text;
+	size_t nesting;
+	int result;
+};
+
+static void *run_job(void *arg)
+{
+	struct job *job = arg;
+
+	job->result = analyse(job->box, job->text, job->nesting);
+	return NULL;
+}
+
+/* A text that might nest deeply is analysed on a stack made for it. */
+static int analyse_apart(struct facts_box *box, struct span text, size_t nesting)
+{
+	struct job job = {.box = box, .text = text, .nesting = nesting};
+	pthread_attr_t attr;
+	pthread_t thread;
+	int failed;
+
+	if (pthread_attr_init(&attr) != 0)
+		return -1;
+	failed = pthread_attr_setstacksize(&attr, (PARSE_STACK(nesting) + 4095) & ~(size_t)4095) != 0 ||
+		 pthread_create(&thread, &attr, run_job, &job) != 0;
+	pthread_attr_destroy(&attr);
+	if (failed) {
+		refuse(&box->facts, REASON_SYNTAX);
+		return 0;
+	}
+	pthread_join(thread, NULL);
+	return job.result;
+}
+
+struct facts *facts_of_text(struct span text)
+{
+	struct facts_box *box = calloc(1, sizeof(*box));
+	size_t nesting = 0;
+	int result = 0;
+
+	if (box == NULL)
+		return NULL;
+	box->facts.refs = 1;
+	arena_init(&box->mem, 128, 64u << 20);
+	if (text.n <= FACTS_TEXT_MAX)
+		nesting = parse_nesting(text);
+	if (text.n > FACTS_TEXT_MAX || nesting > PARSE_NESTING_MAX)
+		refuse(&box->facts, REASON_TOO_LARGE);
+	else if (nesting <= PARSE_NESTING_HERE)
+		result = analyse(box, text, nesting);
+	else
+		result = analyse_apart(box, text, nesting);
+	if (result != 0) {
+		struct facts *f = &box->facts;
+
+		facts_unref(f);
+		return NULL;
+	}
+	box->facts.bytes = sizeof(*box) + box->mem.bytes;
+	if (box->facts.body != NULL)
+		box->facts.bytes += sizeof(*box->facts.body) + box->facts.body->npacked;
+	return &box->facts;
+}
+
+struct facts *facts_ref(struct facts *f)
+{
+	f->refs++;
+	return f;
+}
+
+void facts_unref(struct facts *f)
+{
+	struct facts_box *box = (struct facts_box *)(void *)f;
+
+	if (f == NULL || --f->refs > 0)
+		return;
+	shape_free(&f->body);
+	arena_free(&box->mem);
+	free(box);
+}

@@ -1,0 +1,44 @@
+/* memo.h - one object per distinct statement text of a worker.
+ * Source  -
+ * Shape   text + declared parameter types -> struct stmt with facts and a number that is unique in the process.
+ * Owner   counted; the memo holds one reference until it evicts (bounded by bytes, least recently used first).
+ * Thread  one worker.
+ * Errors  NULL when memory is gone. */
+#ifndef PROXY_SQL_MEMO_H
+#define PROXY_SQL_MEMO_H
+
+#include "proxy/sql/facts.h"
+#include "proxy/sql/reads.h"
+
+struct memo;
+
+struct stmt {
+	unsigned refs;
+	uint64_t id;   /* unique in the process; its server name is made of it */
+	uint64_t hash; /* of text and types */
+	struct span text;
+	uint16_t noids;
+	const uint32_t *oids;
+	struct facts *facts;
+	/* The resolution under one catalog and search path, kept while both stay the same (compared by memo_reads). */
+	struct reads *reads;
+	uint64_t reads_catalog; /* its serial, 0 = none */
+	struct span reads_path; /* owned copies */
+	struct span reads_role;
+	bool valid; /* some backend has accepted a Parse of it */
+	struct memo *memo;
+};
+
+struct memo *memo_new(size_t max_bytes);
+void memo_free(struct memo **m);
+/* The object for that text; the caller gets a reference. oids_be: noids * 4 bytes in network order, as in Parse. */
+struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be);
+struct stmt *stmt_ref(struct stmt *s);
+void stmt_unref(struct stmt *s);
+/* Resolution under this catalog and session, remembered on the object. Borrowed until the next call for the same stmt. The
+ * caller keeps `catalog` alive. */
+struct reads *memo_reads(struct stmt *s, const struct catalog *catalog, const struct reads_session *session);
+uint64_t memo_parsed(const struct memo *m); /* texts analysed so far */
+size_t memo_bytes(const struct memo *m);
+
+#endif

@@ -1,0 +1,419 @@
+#include "proxy/sql/reads.h"
+
+#include "proxy/sql/analysis.h"
+#include "proxy/sql/effect.h"
+#include "proxy/sql/harmless.h"
+#include "proxy/sql/shape.h"
+#include "protocol/datum.h"
+
+#include <stdlib.h>
+
+struct reads {
+	unsigned refs;
+	enum reason reason;
+	bool harmless;
+	uint16_t nparams;
+	const bool *clock_param; /* [nparams + 1] */
+	const struct rel_read *relations;
+	struct arena mem;
+};
+
+#define READS_BYTES_MAX (16u << 20)
+
+/* ---- resolving ---- */
+
+/* Statements that write nothing whatever the catalog says. */
+static bool harmless_command(const struct stmt_facts *stmt)
+{
+	if ((stmt->effects & ~(uint32_t)(EFFECT_TXN_SNAPSHOT | EFFECT_TXN_MODE)) != 0)
+		return false;
+	switch (stmt->command) {
+	case COMMAND_BEGIN:
+	case COMMAND_COMMIT:
+	case COMMAND_ROLLBACK:
+	case COMMAND_TXN:
+	case COMMAND_SET_TXN:
+	case COMMAND_SHOW: return true;
+	default: return false;
+	}
+}
+
+static bool harmless_facts(const struct facts *facts)
+{
+	if (facts->nstmts < 0)
+		return false;
+	for (int i = 0; i < facts->nstmts; i++)
+		if (!harmless_command(&facts->stmts[i]))
+			return false;
+	return true;
+}
+
+static enum reason analyse_select(struct reads *r, const PgQuery__SelectStmt *select, struct analysis *a)
+{
+	struct outputs outputs = {0};
+	bool *clock_param = arena_zero(a->mem, (a->nparams + 1u) * sizeof(bool));
+	struct rel_read *relations = NULL;
+
+	if (clock_param == NULL)
+		return REASON_SHAPE;
+	a->clock_param = clock_param;
+	a->reads_end = &relations;
+	if (!select_check(a, select, NULL, NULL, &outputs))
+		return a->reason == REASON_NONE ? REASON_SHAPE : a->reason;
+	if (relations == NULL)
+		return REASON_NO_TABLE;
+	r->relations = relations;
+	r->clock_param = clock_param;
+	return REASON_NONE;
+}
+
+/* What stays behind has to live in the reads object's own memory; the rest of the work's memory goes. */
+static bool copy_source(struct arena *mem, struct key_source *source)
+{
+	if (source->kind != SOURCE_CONST)
+		return true;
+	source->value.p = (const uint8_t *)arena_str(mem, source->value);
+	return source->value.p != NULL;
+}
+
+static bool copy_choice(struct arena *mem, struct key_choice *choice, unsigned nkey)
+{
+	size_t size = nkey * sizeof(*choice->columns);
+
+	choice->columns = arena_grow(mem, choice->columns, size, size);
+	if (choice->columns == NULL)
+		return false;
+	for (unsigned i = 0; i < nkey; i++) {
+		struct key_column *column = &choice->columns[i];
+
+		size = column->nsources * sizeof(*column->sources);
+		column->sources = arena_grow(mem, column->sources, size, size);
+		if (column->sources == NULL)
+			return false;
+		for (unsigned k = 0; k < column->nsources; k++)
+			if (!copy_source(mem, &column->sources[k]))
+				return false;
+	}
+	return true;
+}
+
+static bool copy_relations(struct reads *r)
+{
+	const struct rel_read *from = r->relations;
+	const struct rel_read **end = &r->relations;
+	bool *clock_param = arena_grow(&r->mem, r->clock_param, r->nparams + 1u, r->nparams + 1u);
+
+	r->clock_param = clock_param;
+	r->relations = NULL;
+	for (; from != NULL; from = from->next) {
+		struct rel_read *read = arena_grow(&r->mem, from, sizeof(*read), sizeof(*read));
+		struct key_choice **next = read == NULL ? NULL : &read->choices;
+
+		if (read == NULL)
+			return false;
+		for (; *next != NULL; next = &(*next)->next) {
+			*next = arena_grow(&r->mem, *next, sizeof(**next), sizeof(**next));
+			if (*next == NULL || !copy_choice(&r->mem, *next, read->nkey))
+				return false;
+		}
+		*end = read;
+		end = (const struct rel_read **)&read->next;
+	}
+	return clock_param != NULL;
+}
+
+static void resolve_body(struct reads *r, const struct facts *facts, const struct catalog *catalog,
+			 const struct reads_session *session, const uint32_t *oids, uint16_t noids)
+{
+	struct tree *tree = tree_unpack(span_of(facts->body->packed, facts->body->npacked));
+	struct arena work;
+	struct analysis a = {.mem = &work, .catalog = catalog, .oids = oids, .noids = noids};
+	const PgQuery__Node *stmt;
+
+	arena_init(&work, 4096, READS_BYTES_MAX);
+	a.nparams = r->nparams;
+	r->reason = REASON_SHAPE;
+	if (tree == NULL || tree->root->n_stmts != 1 || names_open(&a.names, catalog, session, &work) != 0)
+		goto out;
+	stmt = tree->root->stmts[0]->stmt;
+	r->harmless = harmless_tree(stmt, &a.names);
+	r->reason = (enum reason)facts->reason;
+	if (facts->shape == NULL)
+		goto out;
+	r->reason = analyse_select(r, stmt->select_stmt, &a);
+	if (r->reason == REASON_NONE) {
+		r->harmless = true;
+		if (!copy_relations(r)) {
+			r->relations = NULL;
+			r->reason = REASON_SHAPE;
+		}
+	}
+out:
+	arena_free(&work);
+	tree_free(&tree);
+}
+
+struct reads *reads_resolve(const struct facts *facts, const struct catalog *catalog,
+			    const struct reads_session *session, const uint32_t *oids, uint16_t noids)
+{
+	struct reads *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->refs = 1;
+	r->nparams = facts->nparams;
+	r->reason = (enum reason)facts->reason;
+	arena_init(&r->mem, 256, READS_BYTES_MAX);
+	if (harmless_facts(facts))
+		r->harmless = true;
+	else if (catalog == NULL)
+		r->reason = r->reason == REASON_NONE ? REASON_OFF : r->reason;
+	else if (facts->body != NULL)
+		resolve_body(r, facts, catalog, session, oids, noids);
+	return r;
+}
+
+struct reads *reads_ref(struct reads *r)
+{
+	r->refs++;
+	return r;
+}
+
+void reads_unref(struct reads *r)
+{
+	if (r == NULL || --r->refs > 0)
+		return;
+	arena_free(&r->mem);
+	free(r);
+}
+
+enum reason reads_reason(const struct reads *r)
+{
+	return r->reason;
+}
+
+bool reads_harmless(const struct reads *r)
+{
+	return r->harmless;
+}
+
+size_t reads_bytes(const struct reads *r)
+{
+	return sizeof(*r) + r->mem.bytes;
+}
+
+/* ---- executing ---- */
+
+/* Key values of one execution: bytes in `buf`, places in the arrays. */
+#define VALUES_MAX 512
+
+struct values {
+	struct buf buf;
+	uint32_t at[VALUES_MAX];
+	uint32_t length[VALUES_MAX];
+	unsigned count;
+};
+
+enum found { FOUND, FOUND_UNCERTAIN };
+
+static bool ascii_or_not_text(uint32_t type, struct span value)
+{
+	if (type != DATUM_TEXT && type != DATUM_VARCHAR && type != DATUM_NAME)
+		return true;
+	for (size_t i = 0; i < value.n; i++)
+		if (value.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
+static enum found note_value(struct values *v, size_t from)
+{
+	if (v->count == VALUES_MAX || v->buf.failed)
+		return FOUND_UNCERTAIN;
+	v->at[v->count] = (uint32_t)from;
+	v->length[v->count] = (uint32_t)(v->buf.len - from);
+	v->count++;
+	return FOUND;
+}
+
+/* A binary integer whose parameter type was left open comes in the width the server chose. */
+static uint32_t width_type(uint32_t type, const struct reads_param *param)
+{
+	if (!param->binary || (type != DATUM_INT2 && type != DATUM_INT4 && type != DATUM_INT8))
+		return type;
+	return param->value.n == 2 ? DATUM_INT2 : param->value.n == 4 ? DATUM_INT4 : DATUM_INT8;
+}
+
+static enum found array_values(struct values *v, uint32_t array_type, const struct reads_param *param)
+{
+	struct datum_array array;
+	enum datum_next next;
+
+	if (!ascii_or_not_text(datum_element_type(array_type), param->value) && !param->binary)
+		return FOUND_UNCERTAIN;
+	if (datum_array_open(array_type, param->binary, param->value, &array) != DATUM_OK)
+		return FOUND_UNCERTAIN;
+	for (;;) {
+		size_t from = v->buf.len;
+
+		next = datum_array_next(&array, &v->buf);
+		if (next == DATUM_END)
+			return FOUND;
+		if (next == DATUM_NULL)
+			continue;
+		if (next == DATUM_BROKEN ||
+		    !ascii_or_not_text(array.element_oid, span_of(v->buf.p + from, v->buf.len - from)) ||
+		    note_value(v, from) != FOUND)
+			return FOUND_UNCERTAIN;
+	}
+}
+
+static enum found source_values(struct values *v, const struct key_source *source,
+				const struct reads_param *params)
+{
+	const struct reads_param *param;
+	size_t from = v->buf.len;
+
+	if (source->kind == SOURCE_CONST) {
+		buf_add_span(&v->buf, source->value);
+		return note_value(v, from);
+	}
+	param = &params[source->param - 1];
+	if (param->null)
+		return FOUND;
+	if (source->kind == SOURCE_ARRAY)
+		return array_values(v, source->type, param);
+	if (!ascii_or_not_text(source->type, param->value) ||
+	    datum_canon(width_type(source->type, param), param->binary, param->value, &v->buf) != DATUM_OK)
+		return FOUND_UNCERTAIN;
+	return note_value(v, from);
+}
+
+struct keys {
+	uint64_t *list;
+	unsigned count;
+	unsigned max;
+};
+
+static bool add_key(struct keys *keys, uint64_t key)
+{
+	for (unsigned i = 0; i < keys->count && keys->count <= 64; i++)
+		if (keys->list[i] == key)
+			return true;
+	if (keys->count == keys->max)
+		return false;
+	keys->list[keys->count++] = key;
+	return true;
+}
+
+/* Every combination of the columns' values; starts[i]..starts[i + 1] are column i's. */
+static bool add_product(struct keys *keys, const struct rel_read *read, const struct values *v,
+			const unsigned *starts)
+{
+	struct span row[READS_KEY_MAX];
+	unsigned pick[READS_KEY_MAX];
+
+	for (unsigned i = 0; i < read->nkey; i++) {
+		if (starts[i] == starts[i + 1])
+			return true; /* NULL: no row */
+		pick[i] = starts[i];
+	}
+	for (;;) {
+		unsigned i;
+
+		for (i = 0; i < read->nkey; i++)
+			row[i] = span_of(v->buf.p + v->at[pick[i]], v->length[pick[i]]);
+		if (!add_key(keys, readkey_row(read->relid, read->nkey, read->key, row)))
+			return false;
+		for (i = 0; i < read->nkey && ++pick[i] == starts[i + 1]; i++)
+			pick[i] = starts[i];
+		if (i == read->nkey)
+			return true;
+	}
+}
+
+static bool add_choice_keys(struct keys *keys, const struct rel_read *read, const struct key_choice *choice,
+			    const struct reads_param *params, struct values *v)
+{
+	unsigned starts[READS_KEY_MAX + 1];
+
+	v->count = 0;
+	buf_clear(&v->buf);
+	for (unsigned i = 0; i < read->nkey; i++) {
+		starts[i] = v->count;
+		for (unsigned k = 0; k < choice->columns[i].nsources; k++)
+			if (source_values(v, &choice->columns[i].sources[k], params) != FOUND)
+				return false;
+	}
+	starts[read->nkey] = v->count;
+	return add_product(keys, read, v, starts);
+}
+
+/* Row keys of one relation; false when they are not certain or too many. */
+static bool add_row_keys(struct keys *keys, const struct rel_read *read, const struct reads_param *params,
+			 struct values *v)
+{
+	if (!add_key(keys, readkey_whole(read->relid)))
+		return false;
+	for (const struct key_choice *choice = read->choices; choice != NULL; choice = choice->next)
+		if (!add_choice_keys(keys, read, choice, params, v))
+			return false;
+	return true;
+}
+
+static enum reason check_params(const struct reads *r, const struct reads_param *params, uint16_t nparams)
+{
+	if (nparams < r->nparams)
+		return REASON_PARAMETER;
+	for (unsigned i = 1; i <= r->nparams; i++)
+		if (r->clock_param[i] && !params[i - 1].null && !params[i - 1].binary &&
+		    expr_clock_words(params[i - 1].value))
+			return REASON_PARAMETER;
+	return REASON_NONE;
+}
+
+static bool add_relid(uint32_t *relids, unsigned *count, unsigned max, uint32_t relid)
+{
+	for (unsigned i = 0; i < *count; i++)
+		if (relids[i] == relid)
+			return true;
+	if (*count == max)
+		return false;
+	relids[(*count)++] = relid;
+	return true;
+}
+
+enum reason reads_keys(const struct reads *r, const struct reads_param *params, uint16_t nparams,
+		       uint64_t *keys_r, unsigned max, unsigned *nkeys_r, uint32_t *relids_r,
+		       unsigned maxrels, unsigned *nrels_r)
+{
+	struct keys keys = {.list = keys_r, .max = max};
+	struct values values;
+	enum reason reason = r->reason;
+	unsigned nrels = 0;
+
+	if (reason == REASON_NONE)
+		reason = check_params(r, params, nparams);
+	if (reason != REASON_NONE)
+		return reason;
+	values.count = 0;
+	buf_init(&values.buf, 256u * 1024u);
+	for (const struct rel_read *read = r->relations; read != NULL && reason == REASON_NONE;
+	     read = read->next) {
+		unsigned before = keys.count;
+
+		if (!add_relid(relids_r, &nrels, maxrels, read->relid))
+			reason = REASON_TOO_LARGE;
+		else if (read->choices == NULL || !add_row_keys(&keys, read, params, &values)) {
+			keys.count = before;
+			if (!add_key(&keys, readkey_any(read->relid)))
+				reason = REASON_TOO_LARGE;
+		}
+	}
+	buf_free(&values.buf);
+	if (reason == REASON_NONE) {
+		*nkeys_r = keys.count;
+		*nrels_r = nrels;
+	}
+	return reason;
+}
