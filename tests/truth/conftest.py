@@ -1,0 +1,131 @@
+"""Fixtures: a PostgreSQL, two pgweirs in front of it, and the checker that reads and writes through all three."""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from pgweir_test.cluster import Cluster  # noqa: E402
+from pgweir_test.proxy import PGWEIR, Proxy  # noqa: E402
+from pgweir_test.tools import base_dir, run, wait_for  # noqa: E402
+
+SETUP_SQL = ROOT / "docs" / "setup.sql"
+# Cycles of one run: a write, and its reads through every target.
+CYCLES = int(os.environ.get("TRUTH_CYCLES", "2000"))
+SECONDS = int(os.environ.get("TRUTH_SECONDS", "300"))
+
+
+@pytest.fixture(scope="session")
+def checker():
+    """The program of truth.c, from the build tree or made here."""
+    built = pathlib.Path(os.environ.get("PGWEIR_BUILD", "/nonexistent")) / "tests" / "truth" / "truth"
+    if built.exists():
+        return built
+    made = base_dir() / "truth"
+    include = run(["pg_config", "--includedir"]).stdout.strip()
+    run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", f"-I{include}", *sorted(ROOT.glob("tests/truth/*.c")),
+         "-o", made, "-lpq", "-lpthread"])
+    return made
+
+
+def new_cluster(**settings):
+    made = Cluster(settings={"autovacuum": "off", **settings})
+    made.sql(SETUP_SQL.read_text())
+    return made
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    made = new_cluster()
+    yield made
+    made.remove()
+
+
+def cache_is_on(proxy):
+    """A read of a table of its own is answered by the cache."""
+    with proxy.connect() as conn:
+        before = proxy.metrics().count("cache_hits")
+        for _ in range(3):
+            conn.execute("SELECT v FROM warm WHERE id = 1")
+        return proxy.metrics().count("cache_hits") > before
+
+
+def start_pair(cluster):
+    """Two proxies whose caches are on."""
+    cluster.sql("CREATE TABLE IF NOT EXISTS warm (id int PRIMARY KEY, v int)")
+    cluster.sql("INSERT INTO warm VALUES (1, 1) ON CONFLICT DO NOTHING")
+    made = [Proxy(cluster), Proxy(cluster)]
+    if PGWEIR:
+        for proxy in made:
+            wait_for("the cache to be on", lambda proxy=proxy: cache_is_on(proxy))
+    return made
+
+
+def stop_pair(made):
+    for proxy in made:
+        assert proxy.alive(), proxy.log_text()[-2000:]
+        assert proxy.stop() == 0, proxy.log_text()[-2000:]
+
+
+@pytest.fixture(scope="module")
+def pair(cluster):
+    made = start_pair(cluster)
+    yield made
+    stop_pair(made)
+
+
+class Run:
+    """One run of the checker; use it as a context to do something meanwhile."""
+
+    def __init__(self, checker, cluster, proxies, *args, cycles=None, seconds=None, hits=True):
+        command = [checker, "--direct", f"postgres={cluster.dsn()}"]
+        for name, proxy in zip("ABCD", proxies):
+            command += ["--target", f"{name}={proxy.dsn()}"]
+        command += ["--cycles", cycles or CYCLES, "--seconds", seconds or SECONDS, *args]
+        self.proxies = proxies
+        self.wants_hits = hits and PGWEIR
+        self.before = self.hits()
+        self.log = base_dir() / "truth.log"
+        self.out = open(self.log, "w+", encoding="utf-8")
+        self.process = subprocess.Popen([str(part) for part in command], stdout=self.out, stderr=subprocess.STDOUT)
+
+    def hits(self):
+        return [proxy.metrics().count("cache_hits") for proxy in self.proxies] if self.wants_hits else []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            self.process.kill()
+        self.finish()
+
+    def finish(self):
+        """Waits for its end; .code and the numbers of its summary are there then."""
+        self.code = self.process.wait(SECONDS + 120)
+        self.out.seek(0)
+        self.text = self.out.read()
+        self.out.close()
+        summary = self.text.strip().rsplit("\n", 1)[-1]
+        self.numbers = {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", summary)}
+        print(self.text)
+        return self
+
+    def fresh(self):
+        assert self.code == 0, self.text
+        if self.wants_hits:
+            rises = [after - before for after, before in zip(self.hits(), self.before)]
+            print("hits", rises)
+            assert min(rises) > 0, f"the cache answered nothing: {rises}"
+        return self
+
+
+@pytest.fixture
+def truth(checker):
+    """truth(cluster, proxies, *arguments) starts a run."""
+    return lambda *args, **more: Run(checker, *args, **more)

@@ -1,0 +1,76 @@
+"""No read through pgweir is ever older than what was acknowledged, or returned, before it began."""
+import signal
+
+import psycopg
+import pytest
+
+from pgweir_test.proxy import PGWEIR
+from pgweir_test.tools import PG_BIN, as_pg_user, new_dir, reap, spawn, wait_for
+
+
+def test_postgres_itself_is_fresh(cluster, truth):
+    truth(cluster, [], "--async", "--ddl", hits=False).finish().fresh()
+
+
+@pytest.mark.parametrize("protocol", ["mix", "simple", "prepared"])
+@pytest.mark.parametrize("commits", ["sync", "async"])
+def test_fresh(cluster, pair, truth, commits, protocol):
+    more = ["--async"] if commits == "async" else []
+    truth(cluster, pair, "--protocol", protocol, *more).finish().fresh()
+
+
+def test_fresh_with_few_writers(cluster, pair, truth):
+    """Mostly hits: this is what a cache is for."""
+    got = truth(cluster, pair, "--writers", 1, "--readers", 12, "--rows", 40, cycles=300).finish().fresh()
+    assert got.numbers["reads"] > 300
+
+
+def test_fresh_while_tables_change(cluster, pair, truth):
+    got = truth(cluster, pair, "--ddl", "--async").finish().fresh()
+    assert got.numbers["alterations"] > 3
+
+
+def hung_standby(cluster):
+    """A synchronous standby that has stopped answering: nobody's synchronous commit ends any more."""
+    wal = new_dir("standby", owner="postgres")
+    process = spawn(as_pg_user([PG_BIN / "pg_receivewal", "-D", wal, "--synchronous", "--no-loop",
+                                "-d", cluster.dsn(None, application_name="hung").replace("dbname=None", "")]),
+                    wal / "log")
+    cluster.sql("ALTER SYSTEM SET synchronous_standby_names = 'hung'")
+    cluster.reload()
+    wait_for("the standby to be synchronous", lambda: cluster.sql(
+        "SELECT sync_state FROM pg_stat_replication WHERE application_name = 'hung'") == "sync")
+    return process
+
+
+def test_fresh_with_a_hung_standby(cluster, pair, truth):
+    process = hung_standby(cluster)
+    try:
+        process.send_signal(signal.SIGSTOP)
+        got = truth(cluster, pair, "--hung", seconds=20, hits=False).finish().fresh()
+        assert got.numbers["cycles"] > 50
+    finally:
+        cluster.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        cluster.reload()
+        process.send_signal(signal.SIGCONT)
+        reap(process)
+    # What hung is let go, and the cache goes on.
+    truth(cluster, pair).finish().fresh()
+
+
+@pytest.mark.skipif(not PGWEIR, reason="needs the cache")
+def test_revoke_counts_at_once(cluster, pair):
+    cluster.sql("""DROP TABLE IF EXISTS private; CREATE TABLE private (id int PRIMARY KEY, v int);
+        INSERT INTO private VALUES (1, 1);
+        DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$""")
+    hits = pair[0].metrics().count("cache_hits")
+    with cluster.connect() as owner, pair[0].connect(user="reader") as a, pair[1].connect(user="reader") as b:
+        for _ in range(20):
+            owner.execute("GRANT SELECT ON private TO reader")
+            for conn in (a, b, a, b, a, b):
+                assert conn.execute("SELECT v FROM private WHERE id = 1").fetchone() == (1,)
+            owner.execute("REVOKE SELECT ON private FROM reader")
+            for conn in (a, b):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    conn.execute("SELECT v FROM private WHERE id = 1")
+    print("hits", pair[0].metrics().count("cache_hits") - hits)

@@ -1,0 +1,24 @@
+"""A build that leaves out one rule must be caught: then the other tests mean something. Run by tests/truth/mutants."""
+import os
+
+import pytest
+
+pytestmark = [pytest.mark.mutant,
+              pytest.mark.skipif("TRUTH_MUTANT" not in os.environ, reason="needs a mutant; see tests/truth/mutants")]
+
+# What finds one mutant fast finds another late: different loads take turns.
+LOADS = [
+    ["--writers", 6, "--readers", 6],
+    ["--writers", 3, "--readers", 9, "--rows", 3],
+    ["--writers", 2, "--readers", 6, "--rows", 40, "--async"],
+]
+
+
+def test_it_is_caught(cluster, pair, truth):
+    for load in LOADS * 2:
+        got = truth(cluster, pair, "--first", *load, cycles=10**9, seconds=30, hits=False).finish()
+        if got.code == 1:
+            assert got.numbers["violations"] > 0 and got.numbers["unsound"] == 0
+            return
+        assert got.code == 0, got.text
+    pytest.fail(f"mutant {os.environ['TRUTH_MUTANT']} was not caught")
