@@ -97,6 +97,8 @@ static enum reason want_op(struct session *s, const struct op *op, struct wanted
 			return REASON_PIPELINE;
 		if (w->bind.portal.n != 0)
 			return REASON_PORTAL;
+		if (!front_bind_formats_known(&w->bind))
+			return REASON_PARAMETER;
 		*bound = true;
 		r = want_named(s, w->bind.stmt, w);
 		break;

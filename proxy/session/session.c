@@ -297,7 +297,9 @@ void session_count_all(const struct house *h, struct session_counts *c)
 		const struct session *s = ring_item(it, struct session, node);
 
 		c->total++;
-		if (s->state == SESSION_QUEUED)
+		if (s->state < SESSION_READY)
+			c->login++;
+		else if (s->state == SESSION_QUEUED)
 			c->waiting++;
 		else if (s->backend != NULL)
 			c->active++;

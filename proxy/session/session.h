@@ -21,7 +21,7 @@ void session_drain_all(struct house *h);
 void session_close_all(struct house *h, const char *why);
 
 struct session_counts {
-	unsigned total, active, waiting, idle, pinned;
+	unsigned total, active, waiting, idle, pinned, login;
 };
 void session_count_all(const struct house *h, struct session_counts *c);
 

@@ -1,0 +1,367 @@
+#include "proxy/app.h"
+
+#include "proxy/admin/http.h"
+#include "proxy/base/check.h"
+#include "proxy/base/log.h"
+#include "proxy/net/listener.h"
+#include "proxy/origins.h"
+#include "proxy/reporting.h"
+#include "proxy/session/cancel.h"
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OFFLOAD_THREADS 2
+#define OFFLOAD_QUEUE 4096
+#define WATCH_DRAIN_US 50000u
+#define LISTENERS_MAX 16
+
+_Static_assert((int)SSLMODE_VERIFY_FULL == (int)TLS_VERIFY_FULL, "sslmode and tls_mode have one order");
+_Static_assert((int)CONFIG_LOG_DEBUG == (int)LOG_LEVEL_DEBUG, "log levels have one order");
+
+struct app {
+	struct config *cfg; /* counted */
+	struct loop *loop;  /* of the main thread: accepts, signals, stats */
+	struct offload *offload;
+	struct secrets *secrets;
+	struct pools *pools;
+	struct cancels *cancels;
+	struct origins *origins;
+	struct tls *client_tls, *server_tls;
+	struct worker *workers[HOSTS_MAX];
+	struct host *hosts[HOSTS_MAX];
+	unsigned nworkers;
+	atomic_uint nclients;
+	struct listener *listeners[LISTENERS_MAX];
+	unsigned nlisteners;
+	unsigned next_worker;
+	struct http *http;
+	struct reporting reporting;
+	struct event *signals[4];
+	struct timer drain;
+	uint64_t drain_until_us;
+	bool draining;
+};
+
+/* --- TLS settings --- */
+
+static int make_client_tls(const struct config *c, struct tls **tls_r, struct err *err)
+{
+	struct tls_settings set = {.mode = (enum tls_mode)c->client_tls_sslmode,
+				   .ca_file = c->client_tls_ca_file,
+				   .cert_file = c->client_tls_cert_file,
+				   .key_file = c->client_tls_key_file,
+				   .protocols = c->client_tls_protocols,
+				   .ciphers = c->client_tls_ciphers,
+				   .ciphers13 = c->client_tls13_ciphers};
+
+	*tls_r = NULL;
+	if (set.mode == TLS_DISABLE)
+		return 0;
+	*tls_r = tls_server_new(&set, err);
+	return *tls_r != NULL ? 0 : -1;
+}
+
+static int make_server_tls(const struct config *c, struct tls **tls_r, struct err *err)
+{
+	struct tls_settings set = {.mode = (enum tls_mode)c->server_tls_sslmode,
+				   .ca_file = c->server_tls_ca_file,
+				   .cert_file = c->server_tls_cert_file,
+				   .key_file = c->server_tls_key_file,
+				   .protocols = c->server_tls_protocols,
+				   .ciphers = c->server_tls_ciphers,
+				   .ciphers13 = c->server_tls13_ciphers};
+
+	*tls_r = NULL;
+	if (set.mode == TLS_DISABLE)
+		return 0;
+	*tls_r = tls_client_new(&set, err);
+	return *tls_r != NULL ? 0 : -1;
+}
+
+/* --- listening --- */
+
+static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t npeer, int is_unix)
+{
+	struct app *app = arg;
+	struct worker *best = app->workers[app->next_worker++ % app->nworkers];
+
+	(void)peer;
+	(void)npeer;
+	/* In turn, but never to one that is clearly fuller than another. */
+	for (unsigned i = 0; i < app->nworkers; i++)
+		if (worker_sessions(app->workers[i]) + 8 < worker_sessions(best))
+			best = app->workers[i];
+	worker_client(best, fd, is_unix != 0);
+}
+
+static int add_listener(struct app *app, struct listener *li)
+{
+	if (li == NULL)
+		return -1;
+	check(app->nlisteners < LISTENERS_MAX);
+	app->listeners[app->nlisteners++] = li;
+	return 0;
+}
+
+static int listen_all(struct app *app, struct err *err)
+{
+	const struct config *c = app->cfg;
+	struct listener_settings set = {.backlog = c->listen_backlog,
+					.reuseport = c->so_reuseport,
+					.keepalive = c->tcp_keepalive,
+					.keepidle_s = (int)(c->tcp_keepidle / 1000000),
+					.keepintvl_s = (int)(c->tcp_keepintvl / 1000000),
+					.keepcnt = c->tcp_keepcnt,
+					.user_timeout_ms = (int)(c->tcp_user_timeout / 1000),
+					.unix_mode = c->unix_socket_mode};
+	char *list = strdup(c->listen_addr), *save = NULL;
+
+	check(list != NULL);
+	for (char *a = strtok_r(list, ", ", &save); a != NULL; a = strtok_r(NULL, ", ", &save)) {
+		if (app->nlisteners + 1 >= LISTENERS_MAX) {
+			free(list);
+			return err_set(err, "too many addresses in listen_addr");
+		}
+		if (add_listener(app, listener_tcp(app->loop, a, c->listen_port, &set, accepted, app, err)) != 0) {
+			free(list);
+			return -1;
+		}
+	}
+	free(list);
+	if (c->unix_socket_dir[0] != '\0' &&
+	    add_listener(app, listener_unix(app->loop, c->unix_socket_dir, c->listen_port, &set, accepted, app, err)) != 0)
+		return -1;
+	return app->nlisteners > 0 ? 0 : err_set(err, "neither listen_addr nor unix_socket_dir is set");
+}
+
+static void stop_listening(struct app *app)
+{
+	while (app->nlisteners > 0)
+		listener_free(&app->listeners[--app->nlisteners]);
+}
+
+/* --- signals --- */
+
+static void log_notices(const struct config *cfg)
+{
+	for (unsigned i = 0; i < cfg->notice_count; i++)
+		log_info(NULL, "configuration", F_STR("notice", cfg->notices[i]));
+}
+
+static void reload(evutil_socket_t sig, short what, void *arg)
+{
+	struct app *app = arg;
+	struct config *cfg = NULL;
+	struct tls *client_tls = NULL, *server_tls = NULL;
+	struct err err;
+
+	(void)sig;
+	(void)what;
+	/* All or nothing: everything that can fail comes first. */
+	if (config_reload(app->cfg, &cfg, &err) != 0 || make_client_tls(cfg, &client_tls, &err) != 0 ||
+	    make_server_tls(cfg, &server_tls, &err) != 0) {
+		log_error(NULL, "reload refused, nothing changed", F_STR("reason", err.text));
+		tls_unref(client_tls);
+		config_unref(cfg);
+		return;
+	}
+	if (log_open(cfg->logfile, cfg->verbose > 0 ? LOG_LEVEL_DEBUG : (enum log_level)cfg->log_level,
+		     cfg->log_format == LOG_FORMAT_JSON, &err) != 0)
+		log_error(NULL, "log file not opened", F_STR("reason", err.text));
+	log_notices(cfg);
+	for (unsigned i = 0; i < app->nworkers; i++)
+		worker_reload(app->workers[i], cfg, client_tls, server_tls);
+	pools_configure(app->pools, cfg, server_tls);
+	origins_configure(app->origins, cfg);
+	config_unref(app->cfg);
+	tls_unref(app->client_tls);
+	tls_unref(app->server_tls);
+	app->cfg = cfg;
+	app->client_tls = client_tls;
+	app->server_tls = server_tls;
+	log_info(NULL, "configuration reloaded");
+}
+
+static void watch_drain(void *arg)
+{
+	struct app *app = arg;
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < app->nworkers; i++)
+		left += worker_sessions(app->workers[i]);
+	if (left == 0 || loop_now_us(app->loop) >= app->drain_until_us) {
+		if (left > 0)
+			log_warn(NULL, "closing clients that did not finish", F_INT("clients", left));
+		loop_stop(app->loop);
+		return;
+	}
+	timer_set(app->loop, &app->drain, WATCH_DRAIN_US);
+}
+
+/* SIGTERM and SIGINT: no new clients, the old ones end with their transactions. A second one: at once. */
+static void terminate(evutil_socket_t sig, short what, void *arg)
+{
+	struct app *app = arg;
+
+	(void)what;
+	if (app->draining || sig == SIGQUIT) {
+		log_info(NULL, "shutting down at once");
+		loop_stop(app->loop);
+		return;
+	}
+	log_info(NULL, "shutting down", F_INT("clients", atomic_load(&app->nclients)));
+	app->draining = true;
+	stop_listening(app);
+	for (unsigned i = 0; i < app->nworkers; i++)
+		worker_drain(app->workers[i]);
+	app->drain_until_us = loop_now_us(app->loop) + app->cfg->suspend_timeout;
+	timer_set(app->loop, &app->drain, WATCH_DRAIN_US);
+}
+
+static int catch_signals(struct app *app, struct err *err)
+{
+	static const int numbers[] = {SIGHUP, SIGTERM, SIGINT, SIGQUIT};
+
+	for (unsigned i = 0; i < 4; i++) {
+		app->signals[i] = evsignal_new(loop_base(app->loop), numbers[i], i == 0 ? reload : terminate, app);
+		if (app->signals[i] == NULL || event_add(app->signals[i], NULL) != 0)
+			return err_set(err, "cannot catch signals");
+	}
+	return 0;
+}
+
+/* --- making and running --- */
+
+static struct origin *origin_of(void *arg, struct config *cfg, const char *database)
+{
+	struct app *app = arg;
+
+	return origins_get(app->origins, cfg, database);
+}
+
+static int make_workers(struct app *app, struct err *err)
+{
+	struct house model = {.config = app->cfg,
+			      .client_tls = app->client_tls,
+			      .server_tls = app->server_tls,
+			      .pools = app->pools,
+			      .cancels = app->cancels,
+			      .nclients = &app->nclients,
+			      .origin_of = origin_of,
+			      .app = app,
+			      .host = {.offload = app->offload, .secrets = app->secrets}};
+
+	for (unsigned i = 0; i < app->nworkers; i++) {
+		app->workers[i] = worker_new(&model, i, err);
+		if (app->workers[i] == NULL)
+			return -1;
+		app->hosts[i] = worker_host(app->workers[i]);
+	}
+	return 0;
+}
+
+static unsigned worker_number(const struct config *cfg)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned n = cfg->workers > 0 ? (unsigned)cfg->workers : cores > 0 ? (unsigned)cores : 1;
+
+	return n > HOSTS_MAX ? HOSTS_MAX : n;
+}
+
+static int start_stats(struct app *app, struct err *err)
+{
+	struct http_settings set = {.addr = app->cfg->stats_addr, .port = app->cfg->stats_port};
+
+	if (app->cfg->stats_port == 0)
+		return 0;
+	app->reporting = (struct reporting){.workers = app->workers,
+					    .nworkers = app->nworkers,
+					    .pools = app->pools,
+					    .origins = app->origins};
+	struct report_source source = reporting_source(&app->reporting);
+
+	app->http = http_new(app->loop, &set, &source, err);
+	return app->http != NULL ? 0 : -1;
+}
+
+struct app *app_new(struct config *cfg, struct err *err)
+{
+	struct app *app = check_alloc(sizeof *app);
+
+	app->cfg = config_ref(cfg);
+	app->nworkers = worker_number(cfg);
+	app->loop = loop_new(app, err);
+	if (app->loop == NULL || make_client_tls(cfg, &app->client_tls, err) != 0 ||
+	    make_server_tls(cfg, &app->server_tls, err) != 0)
+		goto fail;
+	app->offload = offload_new(OFFLOAD_THREADS, OFFLOAD_QUEUE, err);
+	if (app->offload == NULL)
+		goto fail;
+	app->secrets = secrets_new();
+	app->cancels = cancels_new();
+	app->origins = origins_new();
+	app->pools = pools_new(app->hosts, app->nworkers);
+	timer_init(&app->drain, watch_drain, app);
+	if (make_workers(app, err) != 0 || listen_all(app, err) != 0 || start_stats(app, err) != 0 ||
+	    catch_signals(app, err) != 0)
+		goto fail;
+	return app;
+fail:
+	app_free(&app);
+	return NULL;
+}
+
+int app_run(struct app *app)
+{
+	struct err err;
+
+	log_notices(app->cfg);
+	for (unsigned i = 0; i < app->nworkers; i++)
+		if (worker_start(app->workers[i], &err) != 0) {
+			log_error(NULL, "start failed", F_STR("reason", err.text));
+			return 1;
+		}
+	log_info(NULL, "pgweir is ready", F_STR("version", PGWEIR_VERSION), F_STR("listen_addr", app->cfg->listen_addr),
+		 F_INT("port", app->cfg->listen_port), F_INT("workers", app->nworkers),
+		 F_INT("stats_port", app->http != NULL ? http_port(app->http) : 0));
+	loop_run(app->loop);
+	log_info(NULL, "pgweir has stopped");
+	return 0;
+}
+
+void app_free(struct app **app_p)
+{
+	struct app *app = *app_p;
+
+	if (app == NULL)
+		return;
+	stop_listening(app);
+	http_free(&app->http);
+	for (unsigned i = 0; i < app->nworkers; i++)
+		if (app->workers[i] != NULL)
+			worker_stop(app->workers[i]);
+	/* Lookups and PBKDF2 that are under way post to the workers' loops. */
+	offload_free(&app->offload);
+	for (unsigned i = 0; i < app->nworkers; i++)
+		worker_free(&app->workers[i]);
+	pools_free(&app->pools);
+	origins_free(&app->origins);
+	cancels_free(&app->cancels);
+	secrets_free(&app->secrets);
+	for (unsigned i = 0; i < 4; i++)
+		if (app->signals[i] != NULL)
+			event_free(app->signals[i]);
+	timer_free(&app->drain);
+	loop_free(&app->loop);
+	tls_unref(app->client_tls);
+	tls_unref(app->server_tls);
+	config_unref(app->cfg);
+	free(app);
+	*app_p = NULL;
+}

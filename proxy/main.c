@@ -1,0 +1,163 @@
+/* pgweir: reads the command line, loads the configuration, runs the app. */
+#include "proxy/app.h"
+
+#include "proxy/base/check.h"
+#include "proxy/base/log.h"
+
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const char usage[] = "Usage: pgweir [options] CONFIG.ini\n"
+			    "       pgweir [options] postgres://user:password@host:port/database\n"
+			    "\n"
+			    "  -c, --check-config   read the configuration, say what is wrong with it, and exit\n"
+			    "  -v, --verbose        log at level debug\n"
+			    "  -V, --version        print the version and exit\n"
+			    "  -h, --help           print this and exit\n"
+			    "\n"
+			    "Signals: HUP reloads the configuration; TERM and INT end clients with their\n"
+			    "transactions, a second one ends them at once; QUIT ends at once.\n";
+
+struct args {
+	bool check, verbose;
+	const char *source;
+};
+
+static int parse_args(int argc, char **argv, struct args *args)
+{
+	static const struct option longs[] = {{"check-config", no_argument, NULL, 'c'},
+					      {"verbose", no_argument, NULL, 'v'},
+					      {"version", no_argument, NULL, 'V'},
+					      {"help", no_argument, NULL, 'h'},
+					      {NULL, 0, NULL, 0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "cvVh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			args->check = true;
+			break;
+		case 'v':
+			args->verbose = true;
+			break;
+		case 'V':
+			puts("pgweir " PGWEIR_VERSION);
+			exit(0);
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		default:
+			return -1;
+		}
+	}
+	if (optind != argc - 1)
+		return -1;
+	args->source = argv[optind];
+	return 0;
+}
+
+static bool is_url(const char *text)
+{
+	return strncmp(text, "postgres://", 11) == 0 || strncmp(text, "postgresql://", 13) == 0;
+}
+
+/* Every client and every backend is a descriptor. */
+static void raise_fd_limit(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur == lim.rlim_max)
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &lim) != 0)
+		log_warn(NULL, "the limit of open files stays as it is", F_INT("limit", lim.rlim_cur));
+}
+
+static int become(const char *name, struct err *err)
+{
+	const struct passwd *pw;
+
+	if (name[0] == '\0')
+		return 0;
+	pw = getpwnam(name);
+	if (pw == NULL)
+		return err_set(err, "user = %s: there is no such system user", name);
+	if (geteuid() == pw->pw_uid)
+		return 0;
+	if (initgroups(name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
+		return err_set(err, "cannot become system user %s", name);
+	return 0;
+}
+
+static int write_pidfile(const char *path, struct err *err)
+{
+	FILE *f;
+
+	if (path[0] == '\0')
+		return 0;
+	f = fopen(path, "w");
+	if (f == NULL)
+		return err_set(err, "cannot write pidfile %s", path);
+	fprintf(f, "%ld\n", (long)getpid());
+	return fclose(f) == 0 ? 0 : err_set(err, "cannot write pidfile %s", path);
+}
+
+static int run(struct config *cfg, bool verbose)
+{
+	struct err err = {0};
+	struct app *app = NULL;
+	int status = 1;
+	enum log_level level = verbose || cfg->verbose > 0 ? LOG_LEVEL_DEBUG : (enum log_level)cfg->log_level;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (log_open(cfg->logfile, level, cfg->log_format == LOG_FORMAT_JSON, &err) != 0)
+		goto out;
+	raise_fd_limit();
+	app = app_new(cfg, &err);
+	if (app == NULL || write_pidfile(cfg->pidfile, &err) != 0 || become(cfg->user, &err) != 0)
+		goto out;
+	status = app_run(app);
+out:
+	if (err.text[0] != '\0')
+		fprintf(stderr, "pgweir: %s\n", err.text);
+	app_free(&app);
+	if (cfg->pidfile[0] != '\0' && status == 0)
+		unlink(cfg->pidfile);
+	log_close();
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct args args = {0};
+	struct config *cfg = NULL;
+	struct err err;
+	int status;
+
+	if (parse_args(argc, argv, &args) != 0) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if ((is_url(args.source) ? config_from_url(args.source, &cfg, &err) : config_load(args.source, &cfg, &err)) !=
+	    0) {
+		fprintf(stderr, "pgweir: %s\n", err.text);
+		return 1;
+	}
+	if (args.check) {
+		for (unsigned i = 0; i < cfg->notice_count; i++)
+			printf("notice: %s\n", cfg->notices[i]);
+		printf("%s: the configuration is good\n", args.source);
+		status = 0;
+	} else {
+		status = run(cfg, args.verbose);
+	}
+	config_unref(cfg);
+	return status;
+}

@@ -1,0 +1,168 @@
+#include "proxy/origins.h"
+
+#include "config/users.h"
+#include "proxy/base/check.h"
+#include "proxy/base/log.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct origin_item {
+	struct origin_item *next;
+	char *database; /* owned */
+	struct origin *origin; /* owned; NULL = not cached */
+	struct cache *cache; /* counted */
+};
+
+struct origins {
+	pthread_mutex_t lock;
+	struct origin_item *items;
+};
+
+struct origins *origins_new(void)
+{
+	struct origins *o = check_alloc(sizeof *o);
+
+	pthread_mutex_init(&o->lock, NULL);
+	return o;
+}
+
+void origins_free(struct origins **op)
+{
+	struct origins *o = *op;
+
+	if (o == NULL)
+		return;
+	while (o->items != NULL) {
+		struct origin_item *i = o->items;
+
+		o->items = i->next;
+		origin_stop(&i->origin);
+		cache_unref(i->cache);
+		free(i->database);
+		free(i);
+	}
+	pthread_mutex_destroy(&o->lock);
+	free(o);
+	*op = NULL;
+}
+
+static struct cache_settings sizes(const struct config *cfg, const struct policy *policy)
+{
+	return (struct cache_settings){.bytes = cfg->cache_size, .max_result = policy->cache_max_result};
+}
+
+/* The user of feed and probes, and its password. NULL user = there is none. */
+static void feed_login(const struct config *cfg, const struct config_database *db, const struct policy *policy,
+		       const char **user_r, const char **password_r)
+{
+	const char *user = policy->feed_user[0] != '\0' ? policy->feed_user : db->server_user;
+	const struct users_entry *known;
+
+	*user_r = user[0] != '\0' ? user : NULL;
+	*password_r = policy->feed_password;
+	if (*user_r == NULL || (*password_r)[0] != '\0')
+		return;
+	if (strcmp(user, db->server_user) == 0 && db->password[0] != '\0') {
+		*password_r = db->password;
+		return;
+	}
+	known = users_find(cfg->userlist, user);
+	if (known != NULL && known->kind == USERS_PLAIN)
+		*password_r = known->secret;
+}
+
+static const char *or_null(const char *text)
+{
+	return text[0] != '\0' ? text : NULL;
+}
+
+static void start(struct origin_item *item, struct config *cfg)
+{
+	static const char *const modes[] = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"};
+	const struct config_database *db = config_database(cfg, item->database);
+	struct log_who who = {.kind = "feed", .database = item->database};
+	struct origin_settings set = {0};
+	struct cache_settings size;
+	struct policy policy;
+	struct err err;
+	char port[16];
+
+	policy_of(cfg, item->database, NULL, &policy);
+	if (db == NULL || policy.coherence == COHERENCE_OFF || cfg->cache_size == 0)
+		return;
+	feed_login(cfg, db, &policy, &set.user, &set.password);
+	if (set.user == NULL) {
+		log_info(&who, "no cache for this database",
+			 F_STR("reason", "feed_user is not set and the database has no user of its own"));
+		return;
+	}
+	snprintf(port, sizeof port, "%d", db->port);
+	set.database = item->database;
+	set.host = db->hosts[0][0] != '\0' ? db->hosts[0] : cfg->unix_socket_dir;
+	set.port = port;
+	set.dbname = config_dbname(db, item->database);
+	set.sslmode = modes[cfg->server_tls_sslmode];
+	set.sslrootcert = or_null(cfg->server_tls_ca_file);
+	set.sslcert = or_null(cfg->server_tls_cert_file);
+	set.sslkey = or_null(cfg->server_tls_key_file);
+	set.connect_timeout_s = (int)(cfg->server_connect_timeout / 1000000);
+	set.pgoutput = policy.feed_plugin == FEED_PLUGIN_PGOUTPUT;
+	set.publication = policy.feed_publication;
+	set.catalog_poll_us = policy.catalog_poll;
+	set.max_change_keys = (size_t)policy.max_change_keys;
+	size = sizes(cfg, &policy);
+	item->cache = cache_new(&size);
+	if (item->cache != NULL)
+		item->origin = origin_start(&set, item->cache, &err);
+	if (item->origin == NULL)
+		log_error(&who, "no cache for this database",
+			  F_STR("reason", item->cache == NULL ? "no memory" : err.text));
+}
+
+struct origin *origins_get(struct origins *o, struct config *cfg, const char *database)
+{
+	struct origin_item *i;
+
+	pthread_mutex_lock(&o->lock);
+	for (i = o->items; i != NULL; i = i->next)
+		if (strcmp(i->database, database) == 0)
+			break;
+	if (i == NULL) {
+		i = check_alloc(sizeof *i);
+		i->database = strdup(database);
+		check(i->database != NULL);
+		start(i, cfg);
+		i->next = o->items;
+		o->items = i;
+	}
+	pthread_mutex_unlock(&o->lock);
+	return i->origin;
+}
+
+void origins_each(struct origins *o, void (*fn)(void *arg, const char *database, struct origin *origin), void *arg)
+{
+	pthread_mutex_lock(&o->lock);
+	for (struct origin_item *i = o->items; i != NULL; i = i->next)
+		if (i->origin != NULL)
+			fn(arg, i->database, i->origin);
+	pthread_mutex_unlock(&o->lock);
+}
+
+void origins_configure(struct origins *o, struct config *cfg)
+{
+	pthread_mutex_lock(&o->lock);
+	for (struct origin_item *i = o->items; i != NULL; i = i->next) {
+		struct cache_settings size;
+		struct policy policy;
+
+		if (i->cache == NULL)
+			continue;
+		policy_of(cfg, i->database, NULL, &policy);
+		size = sizes(cfg, &policy);
+		cache_resize(i->cache, &size);
+	}
+	pthread_mutex_unlock(&o->lock);
+}

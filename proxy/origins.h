@@ -1,0 +1,23 @@
+/* origins.h - the feeds and caches of all databases of the process.
+ * Source  docs/coherence.md.
+ * Shape   database -> origin, made when its first client comes.
+ * Owner   the app.
+ * Thread  any (a lock).
+ * Errors  a database that cannot be cached has no origin; said once in the log. */
+#ifndef PROXY_ORIGINS_H
+#define PROXY_ORIGINS_H
+
+#include "config/config.h"
+#include "proxy/origin/origin.h"
+
+struct origins;
+
+struct origins *origins_new(void);
+void origins_free(struct origins **o); /* stops the feeds */
+/* NULL = this database is not cached. */
+struct origin *origins_get(struct origins *o, struct config *cfg, const char *database);
+void origins_each(struct origins *o, void (*fn)(void *arg, const char *database, struct origin *origin), void *arg);
+/* Reload: sizes of caches. */
+void origins_configure(struct origins *o, struct config *cfg);
+
+#endif

@@ -1,0 +1,175 @@
+#include "proxy/reporting.h"
+
+#include "proxy/base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void origin_counts(void *arg, const char *database, struct origin *origin)
+{
+	(void)database;
+	origin_counters(origin, arg);
+	cache_counters(origin_cache(origin), arg);
+}
+
+static void counters(void *arg, int64_t sum[NCOUNTERS])
+{
+	struct reporting *r = arg;
+
+	for (unsigned i = 0; i < r->nworkers; i++)
+		counters_sum(sum, &worker_host(r->workers[i])->counters);
+	origins_each(r->origins, origin_counts, sum);
+}
+
+static void reasons(void *arg, uint64_t pass[NREASONS])
+{
+	struct reporting *r = arg;
+
+	for (unsigned i = 0; i < r->nworkers; i++)
+		for (unsigned j = 0; j < NREASONS; j++)
+			pass[j] += atomic_load_explicit(&worker_house(r->workers[i])->pass[j], memory_order_relaxed);
+}
+
+static void clients(void *arg, struct report_clients *out)
+{
+	struct reporting *r = arg;
+
+	for (unsigned i = 0; i < r->nworkers; i++) {
+		struct session_counts c = worker_counts(r->workers[i]);
+
+		out->total += c.total;
+		out->active += c.active;
+		out->idle += c.idle;
+		out->waiting += c.waiting;
+		out->pinned += c.pinned;
+		out->login += c.login;
+	}
+}
+
+struct pool_rows {
+	struct report_pool *out;
+	unsigned n, max;
+};
+
+static void pool_row(void *arg, struct pool *pool)
+{
+	static const char *const modes[] = {"session", "transaction", "statement"};
+	struct pool_rows *rows = arg;
+	struct report_pool *p;
+	struct pool_counts c;
+
+	if (rows->n++ >= rows->max)
+		return;
+	p = &rows->out[rows->n - 1];
+	pool_count(pool, &c);
+	*p = (struct report_pool){.mode = modes[pool_policy(pool).pool_mode],
+				  .active = c.lent,
+				  .idle = c.idle,
+				  .login = c.connecting,
+				  .waiting = c.waiting,
+				  .size = c.size,
+				  .maxwait_us = c.oldest_wait_us};
+	snprintf(p->database, sizeof p->database, "%s", pool_database(pool));
+	snprintf(p->user, sizeof p->user, "%s", pool_user(pool));
+}
+
+static unsigned pools(void *arg, struct report_pool *out, unsigned max)
+{
+	struct reporting *r = arg;
+	struct pool_rows rows = {.out = out, .max = max};
+
+	pools_each(r->pools, pool_row, &rows);
+	return rows.n;
+}
+
+struct cache_rows {
+	struct report_cache *out;
+	unsigned n, max;
+};
+
+static void cache_row(void *arg, const char *database, struct origin *origin)
+{
+	struct cache_rows *rows = arg;
+	struct cache *cache = origin_cache(origin);
+	struct origin_state st;
+	struct report_cache *c;
+
+	if (rows->n++ >= rows->max)
+		return;
+	c = &rows->out[rows->n - 1];
+	origin_state(origin, &st);
+	*c = (struct report_cache){.state = st.phase,
+				   .off_reason = cache_on(cache) ? "" : cache_off_reason(cache),
+				   .on = cache_on(cache),
+				   .pos = cache_position(cache),
+				   .bytes = cache_bytes(cache),
+				   .entries = cache_entries(cache),
+				   .epoch = cache_epoch(cache)};
+	snprintf(c->database, sizeof c->database, "%s", database);
+}
+
+static unsigned caches(void *arg, struct report_cache *out, unsigned max)
+{
+	struct reporting *r = arg;
+	struct cache_rows rows = {.out = out, .max = max};
+
+	origins_each(r->origins, cache_row, &rows);
+	return rows.n;
+}
+
+static void add_hist(struct report_hist *out, const struct hist *h)
+{
+	for (unsigned i = 0; i < HIST_BUCKETS; i++)
+		out->bucket[i] += atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
+	out->sum_us += atomic_load_explicit(&h->sum_us, memory_order_relaxed);
+}
+
+static void hist(void *arg, enum report_hist_id id, struct report_hist *out)
+{
+	struct reporting *r = arg;
+
+	for (unsigned i = 0; i < r->nworkers; i++) {
+		const struct host *h = worker_host(r->workers[i]);
+
+		add_hist(out, id == REPORT_QUERY   ? &h->query_time
+			      : id == REPORT_WAIT  ? &h->wait_time
+			      : id == REPORT_FRESH ? &h->fresh_time
+						   : &h->connect_time);
+	}
+}
+
+struct can_lend {
+	bool any, some;
+};
+
+static void lendable(void *arg, struct pool *pool)
+{
+	struct can_lend *can = arg;
+	struct pool_counts c;
+
+	pool_count(pool, &c);
+	can->any = true;
+	can->some |= c.total > c.connecting;
+}
+
+/* Before the first client nothing is known of the servers: that counts as ready. */
+static bool ready(void *arg)
+{
+	struct reporting *r = arg;
+	struct can_lend can = {0};
+
+	pools_each(r->pools, lendable, &can);
+	return !can.any || can.some;
+}
+
+struct report_source reporting_source(struct reporting *r)
+{
+	return (struct report_source){.arg = r,
+				      .counters = counters,
+				      .pools = pools,
+				      .caches = caches,
+				      .reasons = reasons,
+				      .clients = clients,
+				      .ready = ready,
+				      .hist = hist};
+}

@@ -1,0 +1,252 @@
+#include "proxy/worker.h"
+
+#include "proxy/base/check.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SWEEP_US 100000u
+#define TICKS_OF_SWEEPS 10		/* upkeep of the pools once a second */
+#define MEMO_BYTES (32u * 1024u * 1024u) /* analysed statements of one worker */
+
+struct worker {
+	struct house house;
+	pthread_t thread;
+	bool started;
+	struct timer sweep;
+	unsigned sweeps;
+	pthread_mutex_t counts_lock;
+	struct session_counts counts;
+};
+
+struct client_mail {
+	struct mail mail;
+	struct worker *worker;
+	int fd;
+	bool is_unix;
+};
+
+struct order_mail {
+	struct mail mail;
+	struct worker *worker;
+	struct config *cfg; /* counted */
+	struct tls *client_tls, *server_tls; /* counted */
+	const char *why;
+};
+
+static void sweep(void *arg)
+{
+	struct worker *w = arg;
+	struct session_counts counts;
+
+	session_sweep(&w->house);
+	if (++w->sweeps % TICKS_OF_SWEEPS == 0)
+		pools_tick(w->house.pools, &w->house.host);
+	session_count_all(&w->house, &counts);
+	pthread_mutex_lock(&w->counts_lock);
+	w->counts = counts;
+	pthread_mutex_unlock(&w->counts_lock);
+	timer_set(w->house.host.loop, &w->sweep, SWEEP_US);
+}
+
+struct worker *worker_new(const struct house *model, unsigned index, struct err *err)
+{
+	struct worker *w = check_alloc(sizeof *w);
+
+	w->house = *model;
+	w->house.host.index = index;
+	ring_init(&w->house.sessions);
+	pthread_mutex_init(&w->counts_lock, NULL);
+	w->house.host.loop = loop_new(w, err);
+	w->house.memo = memo_new(MEMO_BYTES);
+	if (w->house.host.loop == NULL || w->house.memo == NULL) {
+		worker_free(&w);
+		return NULL;
+	}
+	config_ref(w->house.config);
+	if (w->house.client_tls != NULL)
+		tls_ref(w->house.client_tls);
+	if (w->house.server_tls != NULL)
+		tls_ref(w->house.server_tls);
+	timer_init(&w->sweep, sweep, w);
+	return w;
+}
+
+struct host *worker_host(struct worker *w)
+{
+	return &w->house.host;
+}
+
+struct house *worker_house(struct worker *w)
+{
+	return &w->house;
+}
+
+static void *thread(void *arg)
+{
+	struct worker *w = arg;
+
+	timer_set(w->house.host.loop, &w->sweep, SWEEP_US);
+	loop_run(w->house.host.loop);
+	return NULL;
+}
+
+int worker_start(struct worker *w, struct err *err)
+{
+	int rc = pthread_create(&w->thread, NULL, thread, w);
+
+	if (rc != 0)
+		return err_set(err, "cannot start a worker thread: %s", strerror(rc));
+	w->started = true;
+	return 0;
+}
+
+static void last_round(struct mail *mail, void *ctx)
+{
+	struct order_mail *m = (struct order_mail *)(void *)mail;
+	struct house *h = &m->worker->house;
+
+	(void)ctx;
+	session_close_all(h, m->why);
+	pools_close_idle(h->pools, &h->host);
+	house_free_served(h);
+	loop_stop(h->host.loop);
+	free(m);
+}
+
+static struct order_mail *order(struct worker *w, void (*run)(struct mail *mail, void *ctx))
+{
+	struct order_mail *m = check_alloc(sizeof *m);
+
+	m->mail.run = run;
+	m->worker = w;
+	return m;
+}
+
+void worker_stop(struct worker *w)
+{
+	struct order_mail *m = order(w, last_round);
+
+	m->why = "the proxy is shutting down";
+	if (!w->started) {
+		free(m);
+		return;
+	}
+	loop_post(w->house.host.loop, &m->mail);
+	pthread_join(w->thread, NULL);
+	w->started = false;
+}
+
+void worker_free(struct worker **wp)
+{
+	struct worker *w = *wp;
+
+	if (w == NULL)
+		return;
+	timer_free(&w->sweep);
+	loop_free(&w->house.host.loop);
+	memo_free(&w->house.memo);
+	config_unref(w->house.config);
+	tls_unref(w->house.client_tls);
+	tls_unref(w->house.server_tls);
+	pthread_mutex_destroy(&w->counts_lock);
+	free(w);
+	*wp = NULL;
+}
+
+static void run_client(struct mail *mail, void *ctx)
+{
+	struct client_mail *m = (struct client_mail *)(void *)mail;
+
+	(void)ctx;
+	session_new(&m->worker->house, m->fd, m->is_unix);
+	free(m);
+}
+
+void worker_client(struct worker *w, int fd, bool is_unix)
+{
+	struct client_mail *m = check_alloc(sizeof *m);
+
+	*m = (struct client_mail){.mail.run = run_client, .worker = w, .fd = fd, .is_unix = is_unix};
+	loop_post(w->house.host.loop, &m->mail);
+}
+
+static void run_reload(struct mail *mail, void *ctx)
+{
+	struct order_mail *m = (struct order_mail *)(void *)mail;
+	struct house *h = &m->worker->house;
+
+	(void)ctx;
+	config_unref(h->config);
+	tls_unref(h->client_tls);
+	tls_unref(h->server_tls);
+	h->config = m->cfg;
+	h->client_tls = m->client_tls;
+	h->server_tls = m->server_tls;
+	for (struct served *sv = h->served; sv != NULL; sv = sv->next) {
+		struct policy p;
+
+		policy_of(h->config, sv->database, NULL, &p);
+		if (sv->fresh != NULL)
+			fresh_patience(sv->fresh, p.probe_patience);
+	}
+	free(m);
+}
+
+void worker_reload(struct worker *w, struct config *cfg, struct tls *client_tls, struct tls *server_tls)
+{
+	struct order_mail *m = order(w, run_reload);
+
+	m->cfg = config_ref(cfg);
+	m->client_tls = client_tls != NULL ? tls_ref(client_tls) : NULL;
+	m->server_tls = server_tls != NULL ? tls_ref(server_tls) : NULL;
+	loop_post(w->house.host.loop, &m->mail);
+}
+
+static void run_drain(struct mail *mail, void *ctx)
+{
+	struct order_mail *m = (struct order_mail *)(void *)mail;
+
+	(void)ctx;
+	session_drain_all(&m->worker->house);
+	free(m);
+}
+
+void worker_drain(struct worker *w)
+{
+	loop_post(w->house.host.loop, &order(w, run_drain)->mail);
+}
+
+static void run_close_all(struct mail *mail, void *ctx)
+{
+	struct order_mail *m = (struct order_mail *)(void *)mail;
+
+	(void)ctx;
+	session_close_all(&m->worker->house, m->why);
+	free(m);
+}
+
+void worker_close_all(struct worker *w, const char *why)
+{
+	struct order_mail *m = order(w, run_close_all);
+
+	m->why = why;
+	loop_post(w->house.host.loop, &m->mail);
+}
+
+unsigned worker_sessions(const struct worker *w)
+{
+	return atomic_load(&w->house.nsessions);
+}
+
+struct session_counts worker_counts(struct worker *w)
+{
+	struct session_counts c;
+
+	pthread_mutex_lock(&w->counts_lock);
+	c = w->counts;
+	pthread_mutex_unlock(&w->counts_lock);
+	return c;
+}
