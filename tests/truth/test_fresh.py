@@ -12,6 +12,20 @@ def test_postgres_itself_is_fresh(cluster, truth):
     truth(cluster, [], "--async", "--ddl", hits=False).finish().fresh()
 
 
+def test_the_checker_sees(cluster, truth):
+    """A proxy that answers from a copy which nobody keeps up to date."""
+    class Copy:
+        def dsn(self):
+            return cluster.dsn("copy")
+    cluster.sql("CREATE DATABASE copy")
+    cluster.sql("CREATE TABLE truth (id int PRIMARY KEY, version bigint); INSERT INTO truth SELECT i, 0 FROM generate_series(1, 16) i",
+                "copy")
+    got = truth(cluster, [Copy()], cycles=200, hits=False).finish()
+    assert got.code in (1, 3)
+    assert got.numbers["violations"] > 20
+    cluster.sql("DROP DATABASE copy WITH (FORCE)")
+
+
 @pytest.mark.parametrize("protocol", ["mix", "simple", "prepared"])
 @pytest.mark.parametrize("commits", ["sync", "async"])
 def test_fresh(cluster, pair, truth, commits, protocol):

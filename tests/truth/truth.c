@@ -39,13 +39,15 @@ static struct {
 	uint64_t cycles, seconds;
 	int protocol; /* -1 = mix */
 	bool async, ddl, faults, hung, first;
-} opt = {.writers = 6,
-	 .readers = 6,
-	 .rows = 16,
-	 .cycles = 1000,
-	 .seconds = 600,
-	 .protocol = -1,
-	 .patience_s = 20};
+} opt = {
+	.writers = 6,
+	.readers = 6,
+	.rows = 16,
+	.cycles = 1000,
+	.seconds = 600,
+	.protocol = -1,
+	.patience_s = 20,
+};
 
 static atomic_bool over;
 static _Atomic uint64_t cycles, writes, reads, alterations;
@@ -518,11 +520,12 @@ static void set_protocol(const char *name)
 static void parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"target", 1, NULL, 't'},   {"direct", 1, NULL, 'd'},	{"writers", 1, NULL, 'w'},
-		{"readers", 1, NULL, 'r'},  {"rows", 1, NULL, 'n'},	{"cycles", 1, NULL, 'c'},
-		{"seconds", 1, NULL, 's'},  {"protocol", 1, NULL, 'p'}, {"async", 0, NULL, 'a'},
-		{"ddl", 0, NULL, 'D'},	    {"faults", 0, NULL, 'f'},	{"hung", 0, NULL, 'h'},
-		{"patience", 1, NULL, 'P'}, {"first", 0, NULL, 'F'},	{NULL, 0, NULL, 0}};
+		{"target", 1, NULL, 't'},  {"direct", 1, NULL, 'd'},   {"writers", 1, NULL, 'w'},
+		{"readers", 1, NULL, 'r'}, {"rows", 1, NULL, 'n'},     {"cycles", 1, NULL, 'c'},
+		{"seconds", 1, NULL, 's'}, {"protocol", 1, NULL, 'p'}, {"patience", 1, NULL, 'P'},
+		{"async", 0, NULL, 'a'},   {"ddl", 0, NULL, 'D'},      {"faults", 0, NULL, 'f'},
+		{"hung", 0, NULL, 'h'},	   {"first", 0, NULL, 'F'},    {NULL, 0, NULL, 0},
+	};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
