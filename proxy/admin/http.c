@@ -290,7 +290,7 @@ static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t p
 struct http *http_new(struct loop *l, const struct http_settings *set, const struct report_source *source,
 		      struct err *err)
 {
-	const struct listener_settings how = {.backlog = 64};
+	const struct listener_settings how = {.backlog = 1024};
 	struct http *h = check_alloc(sizeof *h);
 
 	h->loop = l;
