@@ -1,0 +1,586 @@
+#include "proxy/origin/fresh.h"
+#include "proxy/base/check.h"
+#include "proxy/base/clock.h"
+#include "proxy/base/log.h"
+#include "proxy/net/watch.h"
+#include "proxy/origin/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FRESH_TICK_US 100000u	  /* looks whether the stream has moved to another server, or is there at last */
+#define FRESH_BACKOFF_MAX_US 5000000u
+#define FRESH_CONNECT_US 5000000u /* connecting takes longer than that: start over */
+#define FRESH_STUCK_US 50000u	  /* a question without answer for so long: no more readers */
+#define FRESH_ROUNDS_MAX 16u	  /* answered questions that wait for their position */
+#define FRESH_LATE_RUN 64u	  /* readers in a row that got no proof in time: rest */
+#define FRESH_REST_US 50000u
+
+static const char probe_name[] = "probe";
+
+/* One question, with all readers that joined before it was sent. */
+struct round {
+	struct ring node;    /* in fresh.rounds, while it waits for its position */
+	struct fresh *fresh; /* NULL = abandoned; its mail frees it */
+	struct ring waits;   /* fresh_wait, oldest first */
+	struct probe probe;  /* once answered */
+	uint64_t epoch;	     /* the cache's, before it was sent */
+	uint64_t sent_us;
+	struct position_wait position;
+};
+
+enum fresh_link { LINK_DOWN, LINK_CONNECTING, LINK_IDENTIFYING, LINK_PREPARING, LINK_IDLE, LINK_ASKING };
+
+struct fresh {
+	struct loop *loop;	   /* borrowed */
+	struct origin *origin;	   /* borrowed */
+	struct counters *counters; /* borrowed */
+	uint64_t patience_us;
+	uint64_t rtt_us;
+
+	enum fresh_link link;
+	PGconn *conn; /* owned */
+	struct watch watch;
+	struct timer tick;
+	uint64_t since_us;   /* of the present link state */
+	uint64_t connect_at_us;
+	uint64_t backoff_us;
+	uint32_t generation; /* under which the server was looked up */
+	struct link_identity server;
+
+	struct ring joined;  /* fresh_wait: for the next question */
+	struct round *asking; /* owned; the question in flight */
+	struct ring rounds;  /* owned; oldest first */
+	unsigned nrounds;
+	struct ring refused; /* fresh_wait: told in this round of the loop */
+	struct later later;
+	struct timer late;
+	bool late_armed;
+	unsigned late_run;
+	uint64_t rest_until_us;
+};
+
+/* --- telling readers --- */
+
+static void move_all(struct ring *from, struct ring *to)
+{
+	struct ring *node;
+
+	while ((node = ring_first(from)) != NULL) {
+		ring_remove(node);
+		ring_add(to, node);
+	}
+}
+
+/* One at a time: what is called may join or leave others. */
+static void tell_all(struct ring *waits, enum fresh_result result)
+{
+	struct ring mine, *node;
+
+	ring_init(&mine);
+	move_all(waits, &mine);
+	while ((node = ring_first(&mine)) != NULL) {
+		struct fresh_wait *w = ring_item(node, struct fresh_wait, node);
+
+		ring_remove(node);
+		w->fn(w, result);
+	}
+}
+
+static void round_free(struct round *r)
+{
+	snapshot_free(&r->probe.snapshot);
+	free(r);
+}
+
+/* The readers are out; what is left may have mail under way. */
+static void round_drop(struct fresh *f, struct round *r)
+{
+	check(ring_empty(&r->waits));
+	if (!ring_empty(&r->node)) {
+		ring_remove(&r->node);
+		f->nrounds--;
+	}
+	if (r->position.mb == NULL || position_cancel(origin_cache(f->origin), &r->position))
+		round_free(r);
+	else
+		r->fresh = NULL;
+}
+
+static void refuse_all(struct fresh *f)
+{
+	struct ring waits, *node;
+
+	ring_init(&waits);
+	while ((node = ring_first(&f->rounds)) != NULL) {
+		struct round *r = ring_item(node, struct round, node);
+
+		move_all(&r->waits, &waits);
+		round_drop(f, r);
+	}
+	if (f->asking != NULL) {
+		move_all(&f->asking->waits, &waits);
+		round_free(f->asking);
+		f->asking = NULL;
+	}
+	move_all(&f->joined, &waits);
+	tell_all(&waits, FRESH_OFF);
+}
+
+/* --- the connection --- */
+
+static void set_link(struct fresh *f, enum fresh_link link)
+{
+	f->link = link;
+	f->since_us = loop_now_us(f->loop);
+}
+
+static void disconnect(struct fresh *f)
+{
+	watch_stop(&f->watch);
+	PQfinish(f->conn);
+	f->conn = NULL;
+	set_link(f, LINK_DOWN);
+	refuse_all(f);
+}
+
+static void lost(struct fresh *f, const struct err *err)
+{
+	const struct log_who who = {.kind = "probe", .database = origin_settings(f->origin)->database};
+
+	log_debug(&who, "probe connection lost", F_STR("reason", err->text));
+	f->connect_at_us = loop_now_us(f->loop) + f->backoff_us;
+	f->backoff_us = f->backoff_us * 2 > FRESH_BACKOFF_MAX_US ? FRESH_BACKOFF_MAX_US : f->backoff_us * 2;
+	disconnect(f);
+}
+
+static void connect_begin(struct fresh *f)
+{
+	const struct origin_settings *set = origin_settings(f->origin);
+	struct err err;
+
+	if (!origin_server(f->origin, &f->server, &f->generation))
+		return; /* no stream: nothing to prove */
+	struct link_target target = {
+		.host = set->host,
+		.port = set->port,
+		.dbname = set->dbname,
+		.user = set->user,
+		.password = set->password,
+		.sslmode = set->sslmode,
+		.sslrootcert = set->sslrootcert,
+		.sslcert = set->sslcert,
+		.sslkey = set->sslkey,
+		.address = f->server.address,
+		.name = "pgweir probe",
+		.connect_timeout_s = set->connect_timeout_s,
+	};
+	f->conn = link_start(&target, &err);
+	if (f->conn == NULL) {
+		lost(f, &err);
+		return;
+	}
+	set_link(f, LINK_CONNECTING);
+	watch_set(f->loop, &f->watch, PQsocket(f->conn), WATCH_WRITE);
+}
+
+static void watch_again(struct fresh *f, bool unsent)
+{
+	watch_set(f->loop, &f->watch, PQsocket(f->conn), WATCH_READ | (unsent ? WATCH_WRITE : 0));
+}
+
+/* What was just queued for sending goes out. */
+static int sent(struct fresh *f, int queued, struct err *err)
+{
+	int unsent = queued ? PQflush(f->conn) : -1;
+
+	if (unsent < 0)
+		return link_failed(f->conn, "cannot send", err);
+	watch_again(f, unsent > 0);
+	return 0;
+}
+
+static int connecting(struct fresh *f, struct err *err)
+{
+	/* libpq may go on with another socket of the same number. */
+	watch_stop(&f->watch);
+	switch (PQconnectPoll(f->conn)) {
+	case PGRES_POLLING_READING: watch_set(f->loop, &f->watch, PQsocket(f->conn), WATCH_READ); return 0;
+	case PGRES_POLLING_WRITING: watch_set(f->loop, &f->watch, PQsocket(f->conn), WATCH_WRITE); return 0;
+	case PGRES_POLLING_OK: break;
+	default: return link_failed(f->conn, "cannot connect", err);
+	}
+	if (PQsetnonblocking(f->conn, 1) != 0)
+		return link_failed(f->conn, "cannot connect", err);
+	set_link(f, LINK_IDENTIFYING);
+	return sent(f, PQsendQuery(f->conn, link_identity_sql), err);
+}
+
+static void take_answer(struct fresh *f);
+
+static int answer(struct fresh *f, const PGresult *result, struct err *err)
+{
+	struct link_identity here;
+
+	switch (f->link) {
+	case LINK_IDENTIFYING:
+		if (link_identity_read(f->conn, result, &here, err) != 0)
+			return -1;
+		return link_identity_same(&here, &f->server) ? 0 : err_set(err, "reached another server than the feed's");
+	case LINK_PREPARING:
+		return PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : link_refused(result, "cannot prepare", err);
+	case LINK_ASKING:
+		if (f->asking == NULL)
+			return err_set(err, "a second answer to one question");
+		if (probe_read(result, &f->asking->probe, err) != 0)
+			return -1;
+		take_answer(f);
+		return 0;
+	default: return err_set(err, "answer without question");
+	}
+}
+
+/* The answer is complete: what is next? */
+static int answered(struct fresh *f, struct err *err)
+{
+	switch (f->link) {
+	case LINK_IDENTIFYING:
+		set_link(f, LINK_PREPARING);
+		return sent(f, PQsendPrepare(f->conn, probe_name, CONTROL_PROBE_SQL, 0, NULL), err);
+	case LINK_PREPARING:
+		f->backoff_us = FRESH_TICK_US;
+		set_link(f, LINK_IDLE);
+		return 0;
+	default:
+		set_link(f, LINK_IDLE);
+		if (!ring_empty(&f->joined))
+			loop_later(f->loop, &f->later);
+		return 0;
+	}
+}
+
+static int readable(struct fresh *f, struct err *err)
+{
+	int unsent;
+
+	if (!PQconsumeInput(f->conn))
+		return link_failed(f->conn, "connection lost", err);
+	unsent = PQflush(f->conn);
+	if (unsent < 0)
+		return link_failed(f->conn, "connection lost", err);
+	watch_again(f, unsent > 0);
+	while (f->conn != NULL && f->link > LINK_CONNECTING && f->link != LINK_IDLE && !PQisBusy(f->conn)) {
+		PGresult *result = PQgetResult(f->conn);
+		int rc = result == NULL ? answered(f, err) : answer(f, result, err);
+
+		PQclear(result);
+		if (rc != 0)
+			return -1;
+	}
+	if (f->conn != NULL && PQstatus(f->conn) == CONNECTION_BAD)
+		return link_failed(f->conn, "connection lost", err);
+	return 0;
+}
+
+static void on_ready(void *arg, int what)
+{
+	struct fresh *f = arg;
+	struct err err;
+
+	(void)what;
+	if ((f->link == LINK_CONNECTING ? connecting(f, &err) : readable(f, &err)) != 0)
+		lost(f, &err);
+}
+
+/* --- rounds --- */
+
+/* Proven by this answer: so are all who asked earlier. */
+static void proven(struct fresh *f, struct round *r)
+{
+	struct ring waits, *node;
+
+	ring_init(&waits);
+	f->late_run = 0;
+	while ((node = ring_first(&f->rounds)) != NULL) {
+		struct round *older = ring_item(node, struct round, node);
+
+		if (older == r)
+			break;
+		move_all(&older->waits, &waits);
+		round_drop(f, older);
+	}
+	move_all(&r->waits, &waits);
+	round_drop(f, r);
+	tell_all(&waits, FRESH_PROVEN);
+}
+
+static void on_position(struct mail *mail, void *ctx);
+
+/* Waits for the position that proves `r`. What lies beyond the flushed part of the log does not come by itself. */
+static void wait_position(struct fresh *f, struct round *r, uint64_t target)
+{
+	if (target > r->probe.flush)
+		origin_nudge(f->origin);
+	r->position.target = target;
+	r->position.mb = loop_mailbox(f->loop);
+	r->position.mail.run = on_position;
+	position_wait(origin_cache(f->origin), &r->position);
+}
+
+static void judge(struct fresh *f, struct round *r, enum proof proof, uint64_t target)
+{
+	struct ring waits;
+
+	/* Another server may have come in between: its positions prove nothing about this answer. */
+	if (f->generation != origin_generation(f->origin))
+		proof = PROOF_OFF;
+	switch (proof) {
+	case PROOF_NOW: proven(f, r); break;
+	case PROOF_WAIT:
+		if (ring_empty(&r->node)) {
+			ring_add(&f->rounds, &r->node);
+			f->nrounds++;
+		}
+		wait_position(f, r, target);
+		break;
+	case PROOF_OFF:
+		ring_init(&waits);
+		move_all(&r->waits, &waits);
+		round_drop(f, r);
+		tell_all(&waits, FRESH_OFF);
+		break;
+	}
+	if (!ring_empty(&f->joined))
+		loop_later(f->loop, &f->later);
+}
+
+static void on_position(struct mail *mail, void *ctx)
+{
+	struct round *r = ring_item(mail, struct round, position.mail);
+	struct fresh *f = r->fresh;
+	uint64_t target = 0;
+	enum proof proof;
+
+	(void)ctx;
+	r->position.mb = NULL; /* no mail is under way now */
+	if (f == NULL) {
+		round_free(r);
+		return;
+	}
+	proof = cache_prove_again(origin_cache(f->origin), r->epoch, r->probe.insert, r->probe.flush,
+				  &r->probe.snapshot, &target);
+	judge(f, r, proof, target);
+}
+
+static void take_answer(struct fresh *f)
+{
+	struct round *r = f->asking;
+	uint64_t took_us = clock_us() - r->sent_us, target = 0;
+	enum proof proof;
+
+	f->asking = NULL;
+	f->rtt_us = f->rtt_us == 0 ? took_us : (f->rtt_us * 7 + took_us) / 8;
+	count_add(f->counters, COUNTER_probe_us, (int64_t)took_us);
+	proof = cache_prove(origin_cache(f->origin), r->epoch, r->probe.insert, r->probe.flush, &r->probe.snapshot,
+			    &target);
+	judge(f, r, proof, target);
+}
+
+static void ask(struct fresh *f)
+{
+	struct round *r = check_alloc(sizeof(*r));
+	struct err err;
+	int readers = 0;
+
+	ring_init(&r->node);
+	ring_init(&r->waits);
+	r->fresh = f;
+	r->epoch = cache_epoch(origin_cache(f->origin));
+	r->sent_us = clock_us();
+	ring_each(node, &f->joined) readers++;
+	move_all(&f->joined, &r->waits);
+	f->asking = r;
+	set_link(f, LINK_ASKING);
+	count(f->counters, probes);
+	count_add(f->counters, COUNTER_probe_readers, readers);
+	if (sent(f, PQsendQueryPrepared(f->conn, probe_name, 0, NULL, NULL, NULL, 0), &err) != 0)
+		lost(f, &err);
+}
+
+/* At the end of the loop's round: all that joined in it share one question. */
+static void on_later(struct later *later)
+{
+	struct fresh *f = ring_item(later, struct fresh, later);
+
+	tell_all(&f->refused, FRESH_OFF);
+	if (ring_empty(&f->joined))
+		return;
+	if (f->link == LINK_IDLE && f->generation == origin_generation(f->origin) &&
+	    cache_on(origin_cache(f->origin))) {
+		if (f->nrounds < FRESH_ROUNDS_MAX)
+			ask(f);
+	} else if (f->link != LINK_ASKING) {
+		tell_all(&f->joined, FRESH_OFF);
+	}
+}
+
+/* --- patience --- */
+
+static void arm_late(struct fresh *f, uint64_t since_us)
+{
+	uint64_t now = loop_now_us(f->loop), at = since_us + f->patience_us;
+
+	f->late_armed = true;
+	timer_set(f->loop, &f->late, at > now ? at - now : 0);
+}
+
+/* Moves out who has waited long enough; false = someone younger stays, and the timer was set for him. */
+static bool take_late(struct fresh *f, struct ring *waits, uint64_t now_us, struct ring *late)
+{
+	struct ring *node;
+
+	while ((node = ring_first(waits)) != NULL) {
+		struct fresh_wait *w = ring_item(node, struct fresh_wait, node);
+
+		if (w->since_us + f->patience_us > now_us) {
+			arm_late(f, w->since_us);
+			return false;
+		}
+		ring_remove(node);
+		ring_add(late, node);
+		f->late_run++;
+	}
+	return true;
+}
+
+static void sweep(struct fresh *f, struct ring *late)
+{
+	uint64_t now_us = loop_now_us(f->loop);
+
+	ring_each_safe(node, &f->rounds)
+	{
+		struct round *r = ring_item(node, struct round, node);
+		bool had = !ring_empty(&r->waits);
+
+		if (!take_late(f, &r->waits, now_us, late))
+			return;
+		/* Too late for these, but what holds up the position would hold up the next, too. */
+		if (had && r->probe.insert > r->probe.flush)
+			origin_nudge(f->origin);
+		round_drop(f, r);
+	}
+	if (f->asking == NULL || take_late(f, &f->asking->waits, now_us, late))
+		take_late(f, &f->joined, now_us, late);
+}
+
+static void on_late(void *arg)
+{
+	struct fresh *f = arg;
+	struct ring late;
+
+	f->late_armed = false;
+	ring_init(&late);
+	sweep(f, &late);
+	if (f->late_run >= FRESH_LATE_RUN) {
+		f->late_run = FRESH_LATE_RUN / 2;
+		f->rest_until_us = loop_now_us(f->loop) + FRESH_REST_US;
+	}
+	if (!ring_empty(&f->joined))
+		loop_later(f->loop, &f->later);
+	tell_all(&late, FRESH_LATE);
+}
+
+static void on_tick(void *arg)
+{
+	struct fresh *f = arg;
+	uint64_t now_us = loop_now_us(f->loop);
+
+	if (f->link != LINK_DOWN && f->generation != origin_generation(f->origin)) {
+		f->connect_at_us = now_us;
+		f->backoff_us = FRESH_TICK_US;
+		disconnect(f);
+	} else if (f->link != LINK_DOWN && f->link < LINK_IDLE && now_us - f->since_us > FRESH_CONNECT_US) {
+		struct err err;
+
+		err_set(&err, "no answer in time");
+		lost(f, &err);
+	}
+	if (f->link == LINK_DOWN && now_us >= f->connect_at_us)
+		connect_begin(f);
+	timer_set(f->loop, &f->tick, FRESH_TICK_US);
+}
+
+/* --- the contract --- */
+
+struct fresh *fresh_new(struct loop *l, struct origin *origin, struct counters *counters, uint64_t patience_us)
+{
+	struct fresh *f = check_alloc(sizeof(*f));
+
+	f->loop = l;
+	f->origin = origin;
+	f->counters = counters;
+	f->patience_us = patience_us;
+	f->backoff_us = FRESH_TICK_US;
+	ring_init(&f->joined);
+	ring_init(&f->rounds);
+	ring_init(&f->refused);
+	later_init(&f->later, on_later);
+	watch_init(&f->watch, on_ready, f);
+	timer_init(&f->tick, on_tick, f);
+	timer_init(&f->late, on_late, f);
+	timer_set(l, &f->tick, 0);
+	return f;
+}
+
+void fresh_free(struct fresh **fp)
+{
+	struct fresh *f = *fp;
+
+	if (f == NULL)
+		return;
+	*fp = NULL;
+	disconnect(f);
+	later_cancel(&f->later);
+	tell_all(&f->refused, FRESH_OFF);
+	timer_free(&f->tick);
+	timer_free(&f->late);
+	free(f);
+}
+
+void fresh_patience(struct fresh *f, uint64_t patience_us)
+{
+	f->patience_us = patience_us;
+}
+
+bool fresh_ready(const struct fresh *f)
+{
+	uint64_t now_us = loop_now_us(f->loop);
+
+	if (f->link != LINK_IDLE && (f->link != LINK_ASKING || now_us - f->since_us > FRESH_STUCK_US))
+		return false;
+	return now_us >= f->rest_until_us && f->generation == origin_generation(f->origin) &&
+	       cache_on(origin_cache(f->origin));
+}
+
+void fresh_join(struct fresh *f, struct fresh_wait *w)
+{
+	w->since_us = loop_now_us(f->loop);
+	loop_later(f->loop, &f->later);
+	if (f->link != LINK_IDLE && f->link != LINK_ASKING) {
+		ring_add(&f->refused, &w->node);
+		return;
+	}
+	ring_add(&f->joined, &w->node);
+	if (!f->late_armed)
+		arm_late(f, w->since_us);
+}
+
+void fresh_leave(struct fresh_wait *w)
+{
+	ring_remove(&w->node);
+}
+
+uint64_t fresh_rtt_us(const struct fresh *f)
+{
+	return f->rtt_us;
+}

@@ -1,0 +1,41 @@
+/* fresh.h - the shared probe: proves that the cache is current for all reads that wait.
+ * Source  docs/coherence.md, "probe" and "serve".
+ * Shape   one control connection per worker and database; one question in flight; a read that arrives while one is in
+ *         flight joins the next one.
+ * Owner   the worker.
+ * Thread  the worker's loop.
+ * Errors  a lost connection answers FRESH_OFF to all who wait, connects again with a back-off. */
+#ifndef PROXY_ORIGIN_FRESH_H
+#define PROXY_ORIGIN_FRESH_H
+
+#include "proxy/base/counters.h"
+#include "proxy/base/ring.h"
+#include "proxy/net/loop.h"
+#include "proxy/origin/origin.h"
+
+struct fresh;
+
+enum fresh_result {
+	FRESH_PROVEN, /* look up (again) and serve now, in this callback */
+	FRESH_LATE,   /* not within the patience: ask PostgreSQL */
+	FRESH_OFF,    /* no probe possible, or the cache is off: ask PostgreSQL */
+};
+
+struct fresh_wait {
+	struct ring node;
+	void (*fn)(struct fresh_wait *w, enum fresh_result result);
+	uint64_t since_us; /* set by fresh_join */
+};
+
+struct fresh *fresh_new(struct loop *l, struct origin *origin, struct counters *counters, uint64_t patience_us);
+void fresh_free(struct fresh **f);
+void fresh_patience(struct fresh *f, uint64_t patience_us);
+/* Connected, same system and timeline as the stream, not in recovery, cache on: a join makes sense. */
+bool fresh_ready(const struct fresh *f);
+/* fn is called later from the loop, never from inside fresh_join. */
+void fresh_join(struct fresh *f, struct fresh_wait *w);
+void fresh_leave(struct fresh_wait *w);
+/* Round-trip time of the last probes, smoothed, for stats. */
+uint64_t fresh_rtt_us(const struct fresh *f);
+
+#endif

@@ -1,0 +1,56 @@
+/* origin.h - the side connections of one cached database: feed, control, catalog; they keep its cache coherent.
+ * Source  docs/coherence.md (connections, position, catalog); libpq's replication and asynchronous interfaces.
+ * Shape   one thread per cached database that runs setup, streaming and recovery as straight code around poll(2).
+ * Owner   the app; origin_stop joins the thread.
+ * Thread  origin_start/stop: the app's; all others: any.
+ * Errors  none after the start: trouble turns the cache off, is logged once, and is tried again with a back-off. */
+#ifndef PROXY_ORIGIN_ORIGIN_H
+#define PROXY_ORIGIN_ORIGIN_H
+
+#include "proxy/base/counters.h"
+#include "proxy/base/err.h"
+#include "proxy/cache/cache.h"
+
+struct origin;
+struct link_identity;
+
+struct origin_settings {
+	const char *database; /* the name clients use, for logs */
+	const char *host, *port, *dbname, *user, *password; /* all copied; host may be a socket directory */
+	const char *sslmode, *sslrootcert, *sslcert, *sslkey; /* NULL = libpq's default */
+	int connect_timeout_s;
+	bool pgoutput;
+	const char *publication; /* pgoutput only */
+	uint64_t catalog_poll_us;
+	size_t max_change_keys;
+};
+
+struct origin_state { /* for stats */
+	const char *phase; /* static: "connecting", "creating slot", "loading catalog", "streaming", "waiting to retry", .. */
+	char last_error[256];
+	uint64_t since_us;
+	uint64_t pos;
+	uint32_t restarts;
+};
+
+struct origin *origin_start(const struct origin_settings *set, struct cache *cache, struct err *err);
+void origin_stop(struct origin **o);
+
+/* Readers wait and the log is not flushed: write a flushing message (rate-limited inside; only when `insert` > `flush`
+ * or a page boundary is in the way). */
+void origin_nudge(struct origin *o);
+/* DDL was seen in passing (or something that may be): check the catalog's fingerprint now. */
+void origin_suspect_ddl(struct origin *o);
+/* system identifier and timeline that the stream runs on; false while off. */
+bool origin_identity(struct origin *o, uint64_t *system_id_r, uint32_t *timeline_r);
+void origin_state(struct origin *o, struct origin_state *state_r);
+void origin_counters(struct origin *o, int64_t sum[NCOUNTERS]);
+struct cache *origin_cache(struct origin *o); /* borrowed */
+/* Changes whenever the server at the other end may have become another one, or the same one in another life. What was verified
+ * or asked under one generation is worthless under the next. */
+uint32_t origin_generation(const struct origin *o);
+/* The server of the running stream, with its numeric address; false while there is none. */
+bool origin_server(struct origin *o, struct link_identity *server_r, uint32_t *generation_r);
+const struct origin_settings *origin_settings(const struct origin *o);
+
+#endif

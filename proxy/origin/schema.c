@@ -1,0 +1,242 @@
+#include "proxy/origin/schema.h"
+#include "proxy/origin/link.h"
+#include "protocol/datum.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_USER_OID "16384" /* FirstNormalObjectId: what initdb made lies below */
+
+/* Temporary objects are one session's own: making and dropping them must not look like a change for all. */
+#define TEMP_SCHEMAS "(SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_temp\\_%' OR nspname LIKE 'pg\\_toast\\_temp\\_%')"
+/* What can be named in FROM, or used as a row type. */
+#define VISIBLE "c.relkind IN ('r','p','v','m','f','c','S') AND c.relpersistence <> 't'"
+
+/* Rows whose every update matters are told by xmin, the transaction that wrote them: cheaper than their values. pg_class is
+ * told by values, so that TRUNCATE, VACUUM FULL or a new toast table (relfilenode, reltoastrelid, relpages) change nothing.
+ * pg_roles is a view over pg_authid, which only a superuser may read. */
+#define XMIN(what) "SELECT concat_ws('.', count(*), sum(hashtext(x.xmin::text))) FROM " what
+#define FINGERPRINT                                                                                                     \
+	"concat_ws(' ',"                                                                                                \
+	"(SELECT concat_ws('.', count(*), sum(hashtext(concat_ws(' ', c.oid, c.relname, c.relnamespace, c.relowner,"    \
+	"  c.relkind, c.relpersistence, c.relreplident, c.relnatts, c.relhasrules, c.relrowsecurity,"                   \
+	"  c.relforcerowsecurity, c.relispartition, c.relacl, c.reloptions)))) FROM pg_class c WHERE " VISIBLE "),"       \
+	"(" XMIN("pg_attribute x WHERE x.attrelid >= " FIRST_USER_OID                                                   \
+		 " AND x.attrelid IN (SELECT c.oid FROM pg_class c WHERE " VISIBLE ")") "),"                            \
+	"(" XMIN("pg_index x WHERE (x.indisprimary OR x.indisreplident) AND x.indrelid NOT IN"                           \
+		 " (SELECT oid FROM pg_class WHERE relpersistence = 't')") "),"                                         \
+	"(" XMIN("pg_inherits x WHERE x.inhrelid NOT IN (SELECT oid FROM pg_class WHERE relkind IN ('i','I')"            \
+		 " OR relpersistence = 't')") "),"                                                                     \
+	"(" XMIN("pg_namespace x WHERE x.oid NOT IN " TEMP_SCHEMAS) "),"                                                \
+	"(" XMIN("pg_type x WHERE x.typnamespace NOT IN " TEMP_SCHEMAS) "),"                                            \
+	"(" XMIN("pg_proc x WHERE x.pronamespace NOT IN " TEMP_SCHEMAS) "),"                                            \
+	"(" XMIN("pg_operator x") "),(" XMIN("pg_enum x") "),(" XMIN("pg_range x") "),(" XMIN("pg_policy x") "),"       \
+	"(" XMIN("pg_collation x") "),"                                                                                \
+	"(" XMIN("pg_constraint x WHERE x.contypid <> 0") "),"                                                          \
+	"(" XMIN("pg_cast x WHERE x.oid >= " FIRST_USER_OID) "),"                                                       \
+	"(" XMIN("pg_opclass x WHERE x.oid >= " FIRST_USER_OID) "),"                                                    \
+	"(" XMIN("pg_amop x WHERE x.oid >= " FIRST_USER_OID) "),"                                                       \
+	"(" XMIN("pg_amproc x WHERE x.oid >= " FIRST_USER_OID) "),"                                                     \
+	"(" XMIN("pg_rewrite x WHERE x.oid >= " FIRST_USER_OID) "),"                                                    \
+	"(" XMIN("pg_ts_config x") "),(" XMIN("pg_ts_config_map x") "),(" XMIN("pg_ts_dict x") "),"                     \
+	"(" XMIN("pg_auth_members x") "),(" XMIN("pg_db_role_setting x") "),"                                           \
+	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_roles x),"                                    \
+	"(SELECT hashtext(concat_ws(' ', x.datdba, x.datacl))::text FROM pg_database x"                                 \
+	"  WHERE x.datname = current_database()))"
+
+#define STATE "SELECT pg_current_snapshot()::text, " FINGERPRINT
+
+const char schema_check_sql[] = STATE;
+
+/* Replica identity, as far as it shows the old primary key: the default shows it only if the key is not deferrable; an index
+ * shows it only if it is the primary key's own. What does not show it is reported as 'n' (nothing). */
+#define IDENTITY                                                                                                        \
+	"CASE WHEN c.relreplident = 'f' THEN 'f' WHEN c.relreplident <> 'n' AND EXISTS (SELECT FROM pg_index i"         \
+	" WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid AND i.indimmediate"                              \
+	" AND (c.relreplident = 'd' OR i.indisreplident)) THEN 'd' ELSE 'n' END"
+
+/* A deterministic collation, or none at all: equality is that of the bytes. 100 is the database's own, always deterministic
+ * in PostgreSQL 15. Columns are needed only of tables that may be cached. */
+const char schema_load_sql[] =
+	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;" STATE ";"
+	"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity,"
+	" c.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid), c.relhasrules"
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+	" WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence <> 't' ORDER BY c.oid;"
+	"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, t.typnamespace = 11,"
+	" a.attcollation IN (0, 100) OR coalesce((SELECT collisdeterministic FROM pg_collation WHERE oid = a.attcollation), false),"
+	" a.attnotnull"
+	" FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid"
+	" WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p') AND c.relpersistence <> 't'"
+	" AND c.oid >= " FIRST_USER_OID " ORDER BY 1, 2;"
+	"SELECT i.indrelid, i.indkey::text FROM pg_index i WHERE i.indisprimary AND i.indisvalid"
+	" AND i.indrelid >= " FIRST_USER_OID " ORDER BY 1;"
+	"WITH RECURSIVE up(relid, parent) AS (SELECT inhrelid, inhparent FROM pg_inherits"
+	" UNION SELECT u.relid, h.inhparent FROM up u JOIN pg_inherits h ON h.inhrelid = u.parent)"
+	" SELECT relid, parent FROM up ORDER BY 1, 2;"
+	"SELECT DISTINCT proname FROM pg_proc WHERE pronamespace <> 11 OR oid >= " FIRST_USER_OID ";"
+	"SELECT DISTINCT oprname FROM pg_operator WHERE oprnamespace <> 11 OR oid >= " FIRST_USER_OID ";"
+	"COMMIT";
+
+int schema_state(const PGresult *state, struct snapshot *snapshot_r, const char **fingerprint_r, struct err *err)
+{
+	if (PQresultStatus(state) != PGRES_TUPLES_OK)
+		return link_refused(state, "cannot read the catalog", err);
+	if (PQntuples(state) != 1 || PQnfields(state) != 2)
+		return err_set(err, "cannot read the catalog: unexpected answer");
+	if (snapshot_parse(link_field(state, 0, 0), snapshot_r) != 0)
+		return err_set(err, "cannot read the catalog: bad snapshot");
+	*fingerprint_r = PQgetvalue(state, 0, 1);
+	return 0;
+}
+
+static uint32_t oid_at(const PGresult *result, int row, int column)
+{
+	return (uint32_t)strtoul(PQgetvalue(result, row, column), NULL, 10);
+}
+
+static bool bool_at(const PGresult *result, int row, int column)
+{
+	return *PQgetvalue(result, row, column) == 't';
+}
+
+/* Results are sorted by relation; each part has a cursor that moves along. Moves it to `relid`'s rows and counts them. */
+static int rows_of(const PGresult *part, int *at, uint32_t relid)
+{
+	int n = 0;
+
+	while (*at < PQntuples(part) && oid_at(part, *at, 0) < relid)
+		++*at;
+	while (*at + n < PQntuples(part) && oid_at(part, *at + n, 0) == relid)
+		n++;
+	return n;
+}
+
+static int compare_attnum(const void *a, const void *b)
+{
+	return *(const int16_t *)a - *(const int16_t *)b;
+}
+
+/* int2vector: "2 1". Sorted, as readkey_row wants them. */
+static uint16_t read_key(const char *text, int16_t *key_r)
+{
+	uint16_t n = 0;
+	char *end;
+
+	while (n < 32) {
+		long attnum = strtol(text, &end, 10);
+
+		if (end == text)
+			break;
+		key_r[n++] = (int16_t)attnum;
+		text = end;
+	}
+	qsort(key_r, n, sizeof(*key_r), compare_attnum);
+	return n;
+}
+
+struct schema_cursor {
+	int column, key, ancestor;
+};
+
+static void fill_columns(const PGresult *part, int at, int n, struct catalog_column *columns)
+{
+	for (int i = 0; i < n; i++) {
+		uint32_t type = oid_at(part, at + i, 3);
+
+		columns[i] = (struct catalog_column){
+			.attnum = (int16_t)atoi(PQgetvalue(part, at + i, 1)),
+			.name = PQgetvalue(part, at + i, 2),
+			.type_oid = type,
+			.builtin_type = bool_at(part, at + i, 4),
+			.plain_equality = datum_known(type) && bool_at(part, at + i, 5),
+			.not_null = bool_at(part, at + i, 6),
+		};
+	}
+}
+
+static int add_relation(struct catalog *catalog, PGresult *const *parts, int row, struct schema_cursor *cursor)
+{
+	const PGresult *relations = parts[SCHEMA_RELATIONS];
+	uint32_t oid = oid_at(relations, row, 0);
+	int ncolumns = rows_of(parts[SCHEMA_COLUMNS], &cursor->column, oid);
+	int nkeys = rows_of(parts[SCHEMA_KEYS], &cursor->key, oid);
+	int nancestors = rows_of(parts[SCHEMA_ANCESTORS], &cursor->ancestor, oid);
+	struct catalog_column *columns = calloc((size_t)ncolumns + 1, sizeof(*columns));
+	uint32_t *ancestors = calloc((size_t)nancestors + 1, sizeof(*ancestors));
+	int16_t key[32];
+	int rc = -1;
+
+	if (columns == NULL || ancestors == NULL)
+		goto done;
+	fill_columns(parts[SCHEMA_COLUMNS], cursor->column, ncolumns, columns);
+	for (int i = 0; i < nancestors; i++)
+		ancestors[i] = oid_at(parts[SCHEMA_ANCESTORS], cursor->ancestor + i, 1);
+	rc = catalog_add_relation(
+		catalog,
+		&(struct catalog_relation){
+			.oid = oid,
+			.schema = PQgetvalue(relations, row, 1),
+			.name = PQgetvalue(relations, row, 2),
+			.kind = *PQgetvalue(relations, row, 3),
+			.persistence = *PQgetvalue(relations, row, 4),
+			.replica_identity = *PQgetvalue(relations, row, 5),
+			.row_security = bool_at(relations, row, 6),
+			.has_children = bool_at(relations, row, 7),
+			.has_rules = bool_at(relations, row, 8),
+			.ncolumns = (uint16_t)ncolumns,
+			.columns = columns,
+			.nkey = nkeys > 0 ? read_key(PQgetvalue(parts[SCHEMA_KEYS], cursor->key, 1), key) : 0,
+			.key = key,
+			.nancestors = (uint16_t)nancestors,
+			.ancestors = ancestors,
+		});
+done:
+	free(columns);
+	free(ancestors);
+	return rc;
+}
+
+static int fill(struct catalog *catalog, PGresult *const *parts)
+{
+	struct schema_cursor cursor = {0};
+
+	for (int i = 0; i < PQntuples(parts[SCHEMA_RELATIONS]); i++) {
+		if (add_relation(catalog, parts, i, &cursor) != 0)
+			return -1;
+	}
+	for (int i = 0; i < PQntuples(parts[SCHEMA_FUNCTIONS]); i++) {
+		if (catalog_add_user_function(catalog, PQgetvalue(parts[SCHEMA_FUNCTIONS], i, 0)) != 0)
+			return -1;
+	}
+	for (int i = 0; i < PQntuples(parts[SCHEMA_OPERATORS]); i++) {
+		if (catalog_add_user_operator(catalog, PQgetvalue(parts[SCHEMA_OPERATORS], i, 0)) != 0)
+			return -1;
+	}
+	return catalog_set_fingerprint(catalog, PQgetvalue(parts[SCHEMA_STATE], 0, 1));
+}
+
+struct catalog *schema_build(PGresult *const *parts, struct err *err)
+{
+	static const int widths[SCHEMA_PARTS] = {2, 9, 7, 2, 2, 1, 1};
+	struct catalog *catalog;
+
+	for (int i = 0; i < SCHEMA_PARTS; i++) {
+		if (PQresultStatus(parts[i]) != PGRES_TUPLES_OK) {
+			link_refused(parts[i], "cannot read the catalog", err);
+			return NULL;
+		}
+		if (PQnfields(parts[i]) != widths[i]) {
+			err_set(err, "cannot read the catalog: unexpected answer");
+			return NULL;
+		}
+	}
+	catalog = catalog_new();
+	if (catalog == NULL || fill(catalog, parts) != 0) {
+		err_set(err, "no memory for the catalog");
+		catalog_unref(catalog);
+		return NULL;
+	}
+	catalog_freeze(catalog);
+	return catalog;
+}

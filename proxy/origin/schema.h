@@ -1,0 +1,38 @@
+/* schema.h - what the database's catalogs say, read into an immutable struct catalog.
+ * Source  pg_class, pg_attribute, pg_index, pg_inherits, pg_proc, pg_operator, ..; all readable by any role.
+ * Shape   two texts to send, and readers for their results. The fingerprint is one short line that changes whenever something
+ *         changes that an answer may depend on; temporary objects, secondary indexes and storage leave it alone.
+ * Owner   the catalog is the caller's reference.
+ * Thread  pure; any.
+ * Errors  0 / -1 with the reason. */
+#ifndef PROXY_ORIGIN_SCHEMA_H
+#define PROXY_ORIGIN_SCHEMA_H
+
+#include "proxy/base/err.h"
+#include "proxy/sql/catalog.h"
+#include "protocol/snapshot.h"
+
+#include <libpq-fe.h>
+
+/* One row: snapshot, fingerprint; both of the same snapshot. To be prepared. */
+extern const char schema_check_sql[];
+/* BEGIN, SCHEMA_PARTS results of rows, COMMIT: one simple query, one snapshot. */
+extern const char schema_load_sql[];
+
+enum schema_part {
+	SCHEMA_STATE, /* as schema_check_sql */
+	SCHEMA_RELATIONS,
+	SCHEMA_COLUMNS,
+	SCHEMA_KEYS,
+	SCHEMA_ANCESTORS,
+	SCHEMA_FUNCTIONS,
+	SCHEMA_OPERATORS,
+	SCHEMA_PARTS,
+};
+
+/* The snapshot is the caller's to free; *fingerprint_r is borrowed from the result. */
+int schema_state(const PGresult *state, struct snapshot *snapshot_r, const char **fingerprint_r, struct err *err);
+/* parts[SCHEMA_PARTS]. Returns a frozen catalog with one reference, or NULL. */
+struct catalog *schema_build(PGresult *const *parts, struct err *err);
+
+#endif

@@ -1,0 +1,436 @@
+#include "proxy/origin/stream.h"
+#include "proxy/base/check.h"
+#include "proxy/base/clock.h"
+#include "protocol/lsn.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void stream_init(struct stream *s, struct cache *cache, struct counters *counters, size_t max_change_keys,
+		 uint64_t catalog_poll_us)
+{
+	*s = (struct stream){.cache = cache, .counters = counters, .catalog_poll_us = catalog_poll_us};
+	feed_init(&s->feed, &feed_test_decoding);
+	apply_init(&s->apply, max_change_keys);
+}
+
+void stream_done(struct stream *s)
+{
+	stream_close(s);
+	apply_free(&s->apply);
+	buf_free(&s->feed.status);
+	free(s->xids);
+	s->xids = NULL;
+}
+
+void stream_begin(struct stream *s, uint64_t now_us)
+{
+	apply_reset(&s->apply);
+	atomic_store(&s->pos, 0);
+	s->stage = STREAM_LOADING;
+	s->hold = true;
+	s->want_load = true;
+	s->held_commit = s->reread = s->want_check = s->want_nudge = false;
+	s->ask_at_us = s->nudge_lsn = s->nudge_us = 0;
+	s->retry_us = STREAM_RETRY_MIN_US;
+	s->poll_at_us = now_us;
+	s->nxids = 0;
+}
+
+void stream_close(struct stream *s)
+{
+	control_close(&s->control);
+	feed_close(&s->feed);
+	if (s->catalog != NULL)
+		catalog_unref(s->catalog);
+	s->catalog = NULL;
+	s->apply.catalog = NULL;
+	snapshot_free(&s->seen);
+	snapshot_free(&s->first.snapshot);
+}
+
+/* --- position --- */
+
+static void advance(struct stream *s, uint64_t lsn)
+{
+	if (lsn <= atomic_load_explicit(&s->pos, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&s->pos, lsn, memory_order_relaxed);
+	if (s->stage == STREAM_ON)
+		cache_advance(s->cache, lsn);
+}
+
+static void hold(struct stream *s)
+{
+	s->hold = true;
+	s->want_check = true;
+	s->retry_us = STREAM_RETRY_MIN_US;
+}
+
+/* The catalog is known to be right for everything received. */
+static void release(struct stream *s)
+{
+	check(s->hold && s->nxids == 0);
+	s->hold = false;
+	s->reread = true;
+	if (s->held_commit) {
+		s->held_commit = false;
+		cache_apply(s->cache, &s->apply.change);
+		advance(s, s->held_lsn);
+	}
+	if (s->stage != STREAM_VERIFYING)
+		return;
+	s->stage = STREAM_ON;
+	cache_turn_on(s->cache, s->catalog, atomic_load(&s->pos), &s->first.snapshot);
+}
+
+static void reach(struct stream *s)
+{
+	if (s->stage != STREAM_REACHING)
+		return;
+	if (atomic_load(&s->pos) < s->first.insert) {
+		s->want_nudge = true;
+		return;
+	}
+	s->stage = STREAM_VERIFYING;
+	hold(s);
+}
+
+/* --- received transactions --- */
+
+static int remember(struct stream *s, uint32_t xid, struct err *err)
+{
+	if (s->nxids == s->capxids) {
+		size_t cap = s->capxids == 0 ? 256 : s->capxids * 2;
+		uint32_t *grown = realloc(s->xids, cap * sizeof(*grown));
+
+		if (grown == NULL)
+			return err_set(err, "no memory for received transactions");
+		s->xids = grown;
+		s->capxids = cap;
+	}
+	s->xids[s->nxids++] = xid;
+	return 0;
+}
+
+static void forget_completed(struct stream *s, const struct snapshot *snapshot)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->nxids; i++) {
+		if (!snapshot_completed(snapshot, s->xids[i]))
+			s->xids[kept++] = s->xids[i];
+	}
+	s->nxids = kept;
+}
+
+/* The stream is ahead of visibility: what it brings may not be in the catalog that can be read now. So a suspicious transaction
+ * is let through only when a snapshot that shows it has found the catalog unchanged, or a new one was loaded under such a
+ * snapshot. All received ones have to be in it: fills under a new catalog must not miss changes that were resolved by the old. */
+static int committed(struct stream *s, uint64_t lsn, struct err *err)
+{
+	const struct change *change = &s->apply.change;
+	bool covered = s->seen.xmax != 0 && snapshot_completed(&s->seen, change->xid);
+
+	count(s->counters, feed_transactions);
+	count_add(s->counters, COUNTER_feed_changes, (int64_t)change->nchanges);
+	if (!covered && remember(s, change->xid, err) != 0)
+		return -1;
+	if (!covered && (apply_suspicious(&s->apply) || s->nxids >= STREAM_XIDS_MAX)) {
+		s->held_commit = true;
+		s->held_lsn = lsn;
+		hold(s);
+		return 0;
+	}
+	cache_apply(s->cache, change);
+	advance(s, lsn);
+	return 0;
+}
+
+static int read_feed(struct stream *s, struct err *err)
+{
+	enum feed_event event;
+	uint64_t lsn;
+
+	if (feed_read(&s->feed, err) != 0)
+		return -1;
+	s->reread = false;
+	for (unsigned i = 0; !s->hold; i++) {
+		if (i == STREAM_BATCH) {
+			s->reread = true;
+			return 0;
+		}
+		if (feed_next(&s->feed, &s->apply, &event, &lsn, err) != 0)
+			return -1;
+		switch (event) {
+		case FEED_NOTHING: return 0;
+		case FEED_MESSAGE: break;
+		case FEED_SUSPECT: hold(s); break;
+		case FEED_KEEPALIVE:
+			count(s->counters, feed_keepalives);
+			advance(s, lsn);
+			break;
+		case FEED_COMMIT:
+			if (committed(s, lsn, err) != 0)
+				return -1;
+			break;
+		}
+	}
+	return 0;
+}
+
+/* --- answers of the control connection --- */
+
+static void ask_again(struct stream *s, uint64_t now_us)
+{
+	s->ask_at_us = now_us + s->retry_us;
+	s->retry_us = s->retry_us * 2 > STREAM_RETRY_MAX_US ? STREAM_RETRY_MAX_US : s->retry_us * 2;
+}
+
+static void see(struct stream *s, struct snapshot *snapshot)
+{
+	cache_confirm(s->cache, s->epoch, snapshot);
+	forget_completed(s, snapshot);
+	snapshot_free(&s->seen);
+	s->seen = *snapshot;
+}
+
+static int checked(struct stream *s, uint64_t now_us, struct err *err)
+{
+	struct snapshot snapshot;
+	const char *fingerprint;
+
+	if (schema_state(s->control.result[0], &snapshot, &fingerprint, err) != 0)
+		return -1;
+	/* A quarter of one core at most, however much suspicious traffic there is. */
+	s->ask_at_us = now_us + 3 * (now_us - s->control.sent_us);
+	s->poll_at_us = now_us + s->catalog_poll_us;
+	if (strcmp(fingerprint, catalog_fingerprint(s->catalog)) != 0) {
+		snapshot_free(&snapshot);
+		s->hold = s->want_load = true;
+		s->ask_at_us = now_us;
+		s->retry_us = STREAM_RETRY_MIN_US;
+		return 0;
+	}
+	see(s, &snapshot);
+	if (!s->hold || s->want_check)
+		return 0;
+	if (s->nxids == 0) {
+		release(s);
+	} else {
+		s->want_check = true;
+		ask_again(s, now_us);
+	}
+	return 0;
+}
+
+static void use_catalog(struct stream *s, struct catalog *catalog)
+{
+	if (s->catalog != NULL)
+		catalog_unref(s->catalog);
+	s->catalog = catalog;
+	s->apply.catalog = catalog;
+	if (s->stage == STREAM_ON)
+		cache_set_catalog(s->cache, catalog);
+	if (s->stage == STREAM_LOADING) {
+		s->stage = STREAM_NUDGING;
+		s->want_nudge = true;
+	}
+}
+
+static int loaded(struct stream *s, uint64_t now_us, struct err *err)
+{
+	struct snapshot snapshot;
+	const char *fingerprint;
+	struct catalog *catalog;
+
+	if (schema_state(s->control.result[SCHEMA_STATE], &snapshot, &fingerprint, err) != 0)
+		return -1;
+	count(s->counters, catalog_loads);
+	forget_completed(s, &snapshot);
+	if (s->nxids > 0) {
+		snapshot_free(&snapshot);
+		s->want_load = true;
+		ask_again(s, now_us);
+		return 0;
+	}
+	catalog = schema_build(s->control.result, err);
+	if (catalog == NULL) {
+		snapshot_free(&snapshot);
+		return -1;
+	}
+	see(s, &snapshot);
+	use_catalog(s, catalog);
+	s->poll_at_us = now_us + s->catalog_poll_us;
+	if (!s->want_check)
+		release(s);
+	return 0;
+}
+
+static int probed(struct stream *s, struct err *err)
+{
+	struct probe probe;
+
+	if (probe_read(s->control.result[0], &probe, err) != 0)
+		return -1;
+	snapshot_free(&s->first.snapshot);
+	s->first = probe;
+	s->first.insert = lsn_normalise(probe.insert, s->server.wal_block, s->server.wal_segment);
+	s->stage = STREAM_REACHING;
+	return 0;
+}
+
+static int answered(struct stream *s, enum control_job job, uint64_t now_us, struct err *err)
+{
+	switch (job) {
+	case CONTROL_NUDGE:
+		if (s->stage == STREAM_NUDGING)
+			s->stage = STREAM_PROBING;
+		return nudge_read(s->control.result[0], &s->nudge_lsn, err);
+	case CONTROL_PROBE: return probed(s, err);
+	case CONTROL_CHECK: return checked(s, now_us, err);
+	case CONTROL_LOAD: return loaded(s, now_us, err);
+	case CONTROL_IDLE: break;
+	}
+	return 0;
+}
+
+static int read_control(struct stream *s, struct err *err)
+{
+	enum control_job done;
+
+	if (control_read(&s->control, &done, err) != 0)
+		return -1;
+	return done == CONTROL_IDLE ? 0 : answered(s, done, clock_us(), err);
+}
+
+/* --- what to ask next --- */
+
+/* When the next flushing message may go; UINT64_MAX = not before something else happens. */
+static uint64_t nudge_at(const struct stream *s)
+{
+	if (!s->want_nudge)
+		return UINT64_MAX;
+	/* One that has not come through yet cannot be helped by another: the stream is busy with something large. */
+	if (atomic_load_explicit(&s->pos, memory_order_relaxed) <= s->nudge_lsn)
+		return s->nudge_us + STREAM_NUDGE_LOST_US;
+	return s->nudge_us + STREAM_NUDGE_GAP_US;
+}
+
+static bool poll_due(const struct stream *s, uint64_t now_us)
+{
+	return s->stage == STREAM_ON && s->catalog_poll_us != 0 && now_us >= s->poll_at_us;
+}
+
+static enum control_job next_job(const struct stream *s, uint64_t now_us)
+{
+	if (s->want_load && now_us >= s->ask_at_us)
+		return CONTROL_LOAD;
+	if (s->want_check && now_us >= s->ask_at_us && s->catalog != NULL)
+		return CONTROL_CHECK;
+	if (now_us >= nudge_at(s))
+		return CONTROL_NUDGE;
+	if (s->stage == STREAM_PROBING)
+		return CONTROL_PROBE;
+	return poll_due(s, now_us) ? CONTROL_CHECK : CONTROL_IDLE;
+}
+
+static int ask(struct stream *s, uint64_t now_us, struct err *err)
+{
+	enum control_job job;
+
+	if (s->control.job != CONTROL_IDLE)
+		return 0;
+	job = next_job(s, now_us);
+	switch (job) {
+	case CONTROL_IDLE: return 0;
+	case CONTROL_LOAD: s->want_load = false; break;
+	case CONTROL_CHECK: s->want_check = false; break;
+	case CONTROL_NUDGE:
+		s->want_nudge = false;
+		s->nudge_us = now_us;
+		count(s->counters, nudges);
+		break;
+	case CONTROL_PROBE: break;
+	}
+	s->epoch = cache_epoch(s->cache);
+	return control_send(&s->control, job, now_us, err);
+}
+
+/* --- the round --- */
+
+static void earlier(uint64_t *until, uint64_t t)
+{
+	if (t < *until)
+		*until = t;
+}
+
+static struct timespec timeout(const struct stream *s, uint64_t now_us)
+{
+	uint64_t until = s->feed.feedback_us + FEED_FEEDBACK_US;
+
+	if (s->control.job == CONTROL_IDLE) {
+		if (s->want_load || s->want_check)
+			earlier(&until, s->ask_at_us);
+		earlier(&until, nudge_at(s));
+		if (s->stage == STREAM_ON && s->catalog_poll_us != 0)
+			earlier(&until, s->poll_at_us);
+	}
+	if ((s->reread && !s->hold) || until < now_us)
+		until = now_us;
+	return (struct timespec){.tv_sec = (time_t)((until - now_us) / 1000000),
+				 .tv_nsec = (long)((until - now_us) % 1000000 * 1000)};
+}
+
+static int drain(int wake_fd, struct err *err)
+{
+	uint64_t ignored;
+
+	if (read(wake_fd, &ignored, sizeof(ignored)) < 0 && errno != EAGAIN && errno != EINTR)
+		return err_set(err, "cannot read the wake-up: %s", strerror(errno));
+	return 0;
+}
+
+static void take_wishes(struct stream *s)
+{
+	if (atomic_exchange(&s->nudge_wanted, false))
+		s->want_nudge = true;
+	if (atomic_exchange(&s->suspected, false) && s->stage != STREAM_LOADING)
+		hold(s);
+}
+
+int stream_round(struct stream *s, int wake_fd, struct err *err)
+{
+	uint64_t now_us = clock_us();
+	struct timespec wait;
+	bool unsent;
+
+	take_wishes(s);
+	reach(s);
+	if (ask(s, now_us, err) != 0 ||
+	    feed_feedback(&s->feed, atomic_load(&s->pos), now_us, &unsent, err) != 0)
+		return -1;
+
+	struct pollfd fds[3] = {
+		{.fd = PQsocket(s->feed.conn),
+		 .events = (short)((s->hold ? 0 : POLLIN) | POLLRDHUP | (unsent ? POLLOUT : 0))},
+		{.fd = PQsocket(s->control.conn), .events = (short)(POLLIN | (control_unsent(&s->control) ? POLLOUT : 0))},
+		{.fd = wake_fd, .events = POLLIN},
+	};
+	wait = timeout(s, now_us);
+	if (ppoll(fds, 3, &wait, NULL) < 0)
+		return errno == EINTR ? 0 : err_set(err, "poll: %s", strerror(errno));
+	if ((fds[2].revents & POLLIN) && drain(wake_fd, err) != 0)
+		return -1;
+	/* While on hold nothing is read, but the end of the connection must not go unnoticed. */
+	if (s->hold && (fds[0].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)))
+		return err_set(err, "stream lost: the server closed the connection");
+	if (fds[1].revents != 0 && read_control(s, err) != 0)
+		return -1;
+	if (!s->hold && ((fds[0].revents & ~POLLOUT) || s->reread) && read_feed(s, err) != 0)
+		return -1;
+	return 0;
+}

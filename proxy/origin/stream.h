@@ -1,0 +1,80 @@
+/* stream.h - the running feed and its control connection: what arrives becomes invalidations, positions and new catalogs.
+ * Source  docs/coherence.md, "connections", "position", "catalog".
+ * Shape   stream_round() waits once in poll(2) and does what is due. Stages, in this order: the catalog is loaded; a flushing
+ *         message and a probe behind it give the first snapshot; the position reaches that probe; the catalog is verified; on.
+ *         HOLD: while it is not known whether a transaction has changed the catalog, nothing more is read from the stream and the
+ *         position rests before that transaction; reads then go to PostgreSQL.
+ * Owner   origin; stream_close ends both connections.
+ * Thread  the origin's; want_* flags: any.
+ * Errors  -1 and the reason: start anew. */
+#ifndef PROXY_ORIGIN_STREAM_H
+#define PROXY_ORIGIN_STREAM_H
+
+#include "proxy/base/counters.h"
+#include "proxy/cache/cache.h"
+#include "proxy/origin/control.h"
+#include "proxy/origin/feed.h"
+
+#define STREAM_NUDGE_GAP_US 500u	/* between two flushing messages; each burns a transaction id */
+#define STREAM_NUDGE_LOST_US 1000000u	/* the next one waits until the last has come through, at most so long */
+#define STREAM_RETRY_MIN_US 500u	/* asking again whether received transactions are visible */
+#define STREAM_RETRY_MAX_US 50000u
+#define STREAM_XIDS_MAX 65536u		/* received and not yet seen in a snapshot; more than that: hold */
+#define STREAM_BATCH 4096u		/* messages before the other descriptors get their turn */
+
+enum stream_stage {
+	STREAM_LOADING,
+	STREAM_NUDGING,
+	STREAM_PROBING,
+	STREAM_REACHING,
+	STREAM_VERIFYING,
+	STREAM_ON,
+};
+
+struct stream {
+	struct cache *cache;	    /* borrowed */
+	struct counters *counters;  /* borrowed */
+	uint64_t catalog_poll_us;   /* 0 = never */
+	struct link_identity server;
+
+	struct feed feed;
+	struct control control;
+	struct apply apply;
+	struct catalog *catalog; /* counted */
+
+	enum stream_stage stage;
+	_Atomic uint64_t pos;
+	struct probe first; /* insert normalised */
+
+	bool hold;
+	bool held_commit;   /* apply.change waits, and belongs to held_lsn */
+	uint64_t held_lsn;
+	bool reread;	    /* the stream may have messages although its socket is silent */
+	bool want_check;
+	bool want_load;
+	bool want_nudge;
+	uint64_t ask_at_us;  /* no check or load before */
+	uint64_t retry_us;
+	uint64_t poll_at_us; /* the next check of its own */
+	uint64_t nudge_lsn;  /* of the last one */
+	uint64_t nudge_us;
+	uint64_t epoch;	     /* the cache's, before the last question was sent */
+
+	uint32_t *xids; /* owned; received, not yet shown completed */
+	size_t nxids, capxids;
+	struct snapshot seen; /* the newest under which the catalog was found unchanged */
+
+	atomic_bool nudge_wanted; /* by readers */
+	atomic_bool suspected;	  /* by sessions */
+};
+
+void stream_init(struct stream *s, struct cache *cache, struct counters *counters, size_t max_change_keys,
+		 uint64_t catalog_poll_us);
+void stream_done(struct stream *s);
+/* Both connections are there and the feed runs: begin with the stages. */
+void stream_begin(struct stream *s, uint64_t now_us);
+void stream_close(struct stream *s);
+/* Returns early when wake_fd (an eventfd, drained here) is written. */
+int stream_round(struct stream *s, int wake_fd, struct err *err);
+
+#endif
