@@ -168,6 +168,9 @@ static enum forward parse_named(struct session *s, struct span client_name, stru
 	if (stmts_add(&s->stmts, client_name, stmt) != 0)
 		return fail(s, "54000", "too many or too long prepared statements");
 	e.client_stmt = stmts_key(&s->stmts, client_name);
+	if (s->parsing != NULL)
+		stmt_unref(s->parsing);
+	s->parsing = stmt_ref(stmt);
 	if (prepared_look(&b->prepared, stmt->id) != PREPARED_NOT) {
 		expecting_local(s, '1');
 		return FORWARD_NEXT;

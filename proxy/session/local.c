@@ -154,6 +154,52 @@ no:
 	return NULL;
 }
 
+uint64_t parse_circumstances(const struct session *s)
+{
+	uint64_t epoch = s->served != NULL ? cache_epoch(s->served->cache) : 0;
+
+	return ((uint64_t)(uintptr_t)s->pool ^ (s->image.hash * 31 + epoch * 0x9e3779b97f4a7c15u)) | 1;
+}
+
+/* Close of a prepared statement at the head of a batch: the shared one on the backend stays. */
+static bool answer_close(struct session *s, struct batch *batch)
+{
+	struct front_target t;
+	const char *why;
+
+	if (batch->op[0].type != 'C' || front_target_decode(batch->op[0].body, &t, &why) != 0 || t.kind != 'S')
+		return false;
+	stmts_remove(&s->stmts, t.name);
+	write_close_complete(out(s));
+	conn_consume(s->client, batch->op[0].end);
+	return true;
+}
+
+/* Parse and Sync alone, of a text that a backend has accepted under the same circumstances: the backend that runs it will
+ * parse it. So a client inside a deferred transaction, or a thread of many clients, does not wait for a backend to prepare. */
+static bool answer_parse(struct session *s, struct batch *batch)
+{
+	struct front_parse p;
+	struct stmt *stmt;
+	const char *why;
+	bool known;
+
+	if (batch->n != 2 || batch->op[0].type != 'P' || batch->op[1].type != 'S' || s->status == 'E' || s->asked > 0 ||
+	    front_parse_decode(batch->op[0].body, &p, &why) != 0 || p.name.n == 0 ||
+	    stmts_find(&s->stmts, p.name) != NULL)
+		return false;
+	stmt = memo_get(s->house->memo, p.query, p.param_oids);
+	if (stmt == NULL)
+		return false;
+	known = stmt->valid_for == parse_circumstances(s) && stmts_add(&s->stmts, p.name, stmt) == 0;
+	stmt_unref(stmt);
+	if (!known)
+		return false;
+	write_parse_complete(out(s));
+	conn_consume(s->client, batch->op[0].end);
+	return true;
+}
+
 static bool answer_extended(struct session *s, struct batch *batch)
 {
 	unsigned nops;
@@ -211,8 +257,7 @@ static bool failed_virtual(struct session *s, struct batch *batch)
 bool local_answer(struct session *s, struct batch *batch)
 {
 	bool done = batch->op[0].type == 'Q' ? answer_query(s, batch)
-		    : batch->whole || batch->n > 1 ? answer_extended(s, batch)
-						   : false;
+						   : answer_close(s, batch) || answer_parse(s, batch) || answer_extended(s, batch);
 
 	return done || failed_virtual(s, batch);
 }

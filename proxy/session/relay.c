@@ -288,6 +288,11 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 	case 'Z':
 		on_ready(s, r, f, used);
 		break;
+	case '1':
+		if (s->parsing != NULL && s->parsing->id == head->stmt)
+			s->parsing->valid_for = parse_circumstances(s);
+		r->to += used;
+		break;
 	case 'G':
 		on_copy_in(s);
 		/* fall through */

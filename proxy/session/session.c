@@ -132,6 +132,8 @@ static void free_late(void *arg)
 	snapshot_free(&s->fill.s0);
 	if (s->begin != NULL)
 		stmt_unref(s->begin);
+	if (s->parsing != NULL)
+		stmt_unref(s->parsing);
 	config_unref(s->config);
 	free(s->database);
 	free(s->user);

@@ -83,6 +83,7 @@ struct session {
 	struct pool_defaults *defaults; /* counted: of its login */
 	char *server_user;	 /* owned: who it is on the server */
 	struct stmts stmts;
+	struct stmt *parsing; /* counted: of the last named Parse that was forwarded */
 	struct buf renamed; /* name in a Parse that is in use already */
 	unsigned pins;
 	bool load_pin;	   /* LOAD was seen: nothing can take that back */
@@ -187,6 +188,10 @@ void image_inspected(struct session *s, uint32_t index, struct span row, bool nu
 void image_probed(struct session *s, char kind, struct span name, struct span value);
 void image_inspect_done(struct session *s, bool probe);
 void image_synced(struct session *s); /* the backend's image is equal now */
+
+/* local.c */
+/* Under which circumstances (pool, settings, catalog) a Parse that succeeded would succeed again. Never 0. */
+uint64_t parse_circumstances(const struct session *s);
 
 /* txn.c */
 void txn_note(struct session *s, struct stmt *stmt); /* a statement goes to the backend */

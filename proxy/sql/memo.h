@@ -25,7 +25,8 @@ struct stmt {
 	uint64_t reads_catalog; /* its serial, 0 = none */
 	struct span reads_path; /* owned copies */
 	struct span reads_role;
-	bool valid; /* some backend has accepted a Parse of it */
+	/* A backend has accepted a Parse of it under these circumstances (the session's business); 0 = never. */
+	uint64_t valid_for;
 	struct memo *memo;
 };
 
