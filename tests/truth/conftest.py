@@ -59,7 +59,8 @@ def start_pair(cluster):
     """Two proxies whose caches are on."""
     cluster.sql("CREATE TABLE IF NOT EXISTS warm (id int PRIMARY KEY, v int)")
     cluster.sql("INSERT INTO warm VALUES (1, 1) ON CONFLICT DO NOTHING")
-    made = [Proxy(cluster), Proxy(cluster)]
+    users = {"postgres": "", "reader": ""}
+    made = [Proxy(cluster, users=users), Proxy(cluster, users=users)]
     if PGWEIR:
         for proxy in made:
             wait_for("the cache to be on", lambda proxy=proxy: cache_is_on(proxy))

@@ -40,7 +40,7 @@ def test_fresh_with_few_writers(cluster, pair, truth):
 
 
 def test_fresh_while_tables_change(cluster, pair, truth):
-    got = truth(cluster, pair, "--ddl", "--async").finish().fresh()
+    got = truth(cluster, pair, "--ddl", "--async", "--writers", 2, "--readers", 10).finish().fresh()
     assert got.numbers["alterations"] > 3
 
 
