@@ -216,7 +216,7 @@ static int parse_option(struct hba *hba, struct rule *rule, const char *s, struc
 static int parse_rule(struct hba *hba, const struct fields *f, struct rule *rule, struct err *err)
 {
 	const char *type = word(f, 0), *method;
-	unsigned at = 3, used;
+	unsigned at = 3, used = 0;
 	int i = find_word(type_names, type);
 
 	/* There is no GSS encryption here, so a line that rules it out is an ordinary host line. */
