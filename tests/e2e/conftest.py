@@ -37,4 +37,4 @@ def database(cluster, request):
     name = "d" + str(abs(hash(request.node.nodeid)) % 10**9)
     cluster.sql(f'CREATE DATABASE "{name}"')
     yield name
-    cluster.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    cluster.drop_database(name)

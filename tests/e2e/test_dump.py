@@ -25,7 +25,7 @@ def test_dumps_and_restores(cluster, proxy, database, tmp_path):
         run([PG_BIN / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", proxy.dsn(database + "_copy"), "-f", dump])
         assert cluster.sql(CHECK, database + "_copy") == cluster.sql(CHECK, database)
     finally:
-        cluster.sql(f'DROP DATABASE "{database}_copy" WITH (FORCE)')
+        cluster.drop_database(database + "_copy")
 
 
 def test_dumps_the_same_as_without_proxy(cluster, proxy, database, tmp_path):
@@ -46,4 +46,4 @@ def test_restores_a_custom_archive_in_one_transaction(cluster, proxy, database, 
         run([PG_BIN / "pg_restore", "-1", "-d", proxy.dsn(database + "_copy"), archive])
         assert cluster.sql(CHECK, database + "_copy") == cluster.sql(CHECK, database)
     finally:
-        cluster.sql(f'DROP DATABASE "{database}_copy" WITH (FORCE)')
+        cluster.drop_database(database + "_copy")

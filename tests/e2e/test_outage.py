@@ -142,15 +142,14 @@ def test_a_wait_for_a_backend_has_an_end(cluster):
 @pytest.mark.skipif(PGBOUNCER, reason="1.18 lets the last one in first")
 def test_waiting_clients_are_served_in_order(cluster):
     proxy = Proxy(cluster, {"default_pool_size": 1})
+    cluster.sql("CREATE SEQUENCE IF NOT EXISTS turn")  # the server's view of the order
     holder = proxy.connect(autocommit=False)
     holder.execute("SELECT pg_backend_pid()").fetchone()
-    order, threads = [], []
+    order, threads = {}, []
 
     def wait(number):
         with proxy.connect() as conn:
-            conn.execute("SELECT 1")
-            order.append(number)
-            conn.execute("SELECT 1")
+            order[number] = conn.execute("SELECT nextval('turn')").fetchone()[0]
 
     for number in range(6):
         threads.append(threading.Thread(target=wait, args=(number,)))
@@ -160,7 +159,7 @@ def test_waiting_clients_are_served_in_order(cluster):
     for thread in threads:
         thread.join()
     holder.close()
-    assert order == sorted(order), order
+    assert sorted(order, key=order.get) == sorted(order), order
     assert proxy.stop() == 0
 
 

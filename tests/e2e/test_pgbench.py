@@ -5,7 +5,7 @@ import pytest
 
 from pgweir_test.certs import certs
 from pgweir_test.proxy import DIRECT, PGBOUNCER, Proxy
-from pgweir_test.tools import SLOW, pgbench, wait_for
+from pgweir_test.tools import SLOW, pgbench
 
 pytestmark = pytest.mark.sanitizer
 MODES = ["simple", "extended"] + ([] if PGBOUNCER else ["prepared"])
@@ -18,7 +18,7 @@ def bench(cluster, proxy):
     cluster.sql("CREATE DATABASE bench")
     pgbench(proxy.dsn("bench"), "-i", "-s", "2", "--foreign-keys")
     yield "bench"
-    wait_for("the database to be free", lambda: cluster.sql("DROP DATABASE bench WITH (FORCE)") == "")
+    cluster.drop_database("bench")
 
 
 def balances_agree(cluster):

@@ -132,6 +132,16 @@ class Cluster:
         """psql straight to PostgreSQL; returns its output."""
         return psql(self.dsn(dbname), text).stdout.strip()
 
+    def drop_database(self, name):
+        """DROP DATABASE: the slot that a pgweir holds in it has to be ended first, or PostgreSQL refuses."""
+        ender = f"SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE database = '{name}'"
+
+        def drop():
+            self.sql(ender)
+            self.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            return True
+        wait_for(f"DROP DATABASE {name}", drop)
+
 
 def _alive(pid):
     try:
