@@ -115,6 +115,8 @@ static enum tree_step see(const ProtobufCMessage *msg, void *arg)
 	struct finder *f = arg;
 	const void *m = msg;
 
+	if (tree_is(msg, a__const))
+		return TREE_SKIP; /* its text is no name */
 	if (tree_is(msg, func_call))
 		see_function(f, m);
 	else if (tree_is(msg, a__expr))

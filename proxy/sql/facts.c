@@ -67,13 +67,13 @@ static enum reason candidate(const struct facts *f, const PgQuery__ParseResult *
 		return f->nstmts == 0 ? REASON_NOT_SELECT : REASON_MULTIPLE;
 	if (f->stmts[0].command != COMMAND_SELECT && f->stmts[0].command != COMMAND_EXPLAIN)
 		return REASON_NOT_SELECT;
+	*keep_r = f->effects == 0 && nesting <= PARSE_NESTING_HERE;
+	if (f->stmts[0].command == COMMAND_EXPLAIN)
+		return REASON_NOT_SELECT;
 	if ((f->effects & ~(uint32_t)EFFECT_LOCKS) != 0)
 		return REASON_FUNCTION;
 	if (nesting > PARSE_NESTING_HERE)
 		return REASON_SHAPE;
-	*keep_r = f->effects == 0;
-	if (f->stmts[0].command == COMMAND_EXPLAIN)
-		return REASON_NOT_SELECT;
 	reason = shape_check(root->stmts[0]->stmt->select_stmt);
 	return reason == REASON_NONE && f->effects != 0 ? REASON_FUNCTION : reason;
 }

@@ -136,8 +136,13 @@ static void resolve_body(struct reads *r, const struct facts *facts, const struc
 	if (tree == NULL || tree->root->n_stmts != 1 || names_open(&a.names, catalog, session, &work) != 0)
 		goto out;
 	stmt = tree->root->stmts[0]->stmt;
-	r->harmless = harmless_tree(stmt, &a.names);
 	r->reason = (enum reason)facts->reason;
+	/* With pg_catalog behind other schemas, any name may be a user's. */
+	if (facts->shape != NULL && a.names.odd)
+		r->reason = REASON_RELATION_AMBIGUOUS;
+	if (a.names.odd)
+		goto out;
+	r->harmless = harmless_tree(stmt, &a.names);
 	if (facts->shape == NULL)
 		goto out;
 	r->reason = analyse_select(r, stmt->select_stmt, &a);
