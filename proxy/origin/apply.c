@@ -128,8 +128,8 @@ static enum key_status read_key(struct apply *a, const struct catalog_relation *
 }
 
 /* Which rows does the record touch, by key? 0 = none that are certain. */
-static int row_keys(struct apply *a, const struct catalog_relation *rel, const struct decoding *d, uint64_t keys_r[2],
-		    unsigned *n_r, const char **why_r)
+static int row_keys(struct apply *a, const struct catalog_relation *rel, const struct decoding *d,
+		    uint64_t keys_r[2], unsigned *n_r, const char **why_r)
 {
 	const struct span tuples[2] = {d->new_tuple, d->old_key};
 	bool old_shown = rel->replica_identity == 'd' || rel->replica_identity == 'f';
@@ -224,7 +224,8 @@ int apply_decoding(struct apply *a, struct span record, enum apply_event *event_
 
 	if (decoding_parse(record, &a->scratch, &d, &why) != 0)
 		return bad(err, why);
-	if (d.kind == DECODING_BEGIN ? a->open : !a->open && !(d.kind == DECODING_MESSAGE && !d.transactional))
+	if (d.kind == DECODING_BEGIN ? a->open
+				     : !a->open && !(d.kind == DECODING_MESSAGE && !d.transactional))
 		return bad(err, "out of order");
 	switch (d.kind) {
 	case DECODING_BEGIN: begin(a, d.xid); break;

@@ -108,7 +108,8 @@ int probe_read(const PGresult *result, struct probe *probe_r, struct err *err)
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		return link_refused(result, "probe", err);
-	if (PQntuples(result) != 1 || PQnfields(result) != 3 || !lsn_parse(link_field(result, 0, 0), &probe.insert) ||
+	if (PQntuples(result) != 1 || PQnfields(result) != 3 ||
+	    !lsn_parse(link_field(result, 0, 0), &probe.insert) ||
 	    !lsn_parse(link_field(result, 0, 1), &probe.flush) ||
 	    snapshot_parse(link_field(result, 0, 2), &probe.snapshot) != 0)
 		return err_set(err, "probe: unexpected answer");

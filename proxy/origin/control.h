@@ -12,7 +12,8 @@
 #include "protocol/snapshot.h"
 
 /* Position of the log's end, of its flushed part, and a snapshot that is older than both. */
-#define CONTROL_PROBE_SQL "SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn(), pg_current_snapshot()"
+#define CONTROL_PROBE_SQL \
+	"SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn(), pg_current_snapshot()"
 
 enum control_job {
 	CONTROL_IDLE,

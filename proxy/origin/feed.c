@@ -46,11 +46,10 @@ static void cancel(PGconn *conn)
 	PQfreeCancel(handle);
 }
 
-int feed_create_slot(struct feed *f, PGconn *conn, const struct link_wait *wait, struct err *err)
+int feed_slot_ask(struct feed *f, PGconn *conn, struct err *err)
 {
 	bool parens = PQserverVersion(conn) >= 150000;
 	unsigned char random[8];
-	PGresult *result;
 	char sql[160];
 
 	check(f->conn == NULL);
@@ -59,17 +58,27 @@ int feed_create_slot(struct feed *f, PGconn *conn, const struct link_wait *wait,
 	f->reply_now = false;
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return err_set(err, "no random bytes for the slot's name");
-	snprintf(f->slot, sizeof(f->slot), "pgweir_%02x%02x%02x%02x%02x%02x%02x%02x", random[0], random[1], random[2],
-		 random[3], random[4], random[5], random[6], random[7]);
-	snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT \"%s\" TEMPORARY LOGICAL %s %s", f->slot, f->decoder->plugin,
-		 parens ? "(SNAPSHOT 'nothing')" : "NOEXPORT_SNAPSHOT");
-	if (link_query(conn, sql, wait, &result, err) != 0) {
-		if (PQtransactionStatus(conn) == PQTRANS_ACTIVE)
-			cancel(conn);
-		return -1;
+	snprintf(f->slot, sizeof(f->slot), "pgweir_%02x%02x%02x%02x%02x%02x%02x%02x", random[0], random[1],
+		 random[2], random[3], random[4], random[5], random[6], random[7]);
+	snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT \"%s\" TEMPORARY LOGICAL %s %s", f->slot,
+		 f->decoder->plugin, parens ? "(SNAPSHOT 'nothing')" : "NOEXPORT_SNAPSHOT");
+	return PQsendQuery(conn, sql) ? 0 : link_failed(conn, "cannot send", err);
+}
+
+int feed_slot_wait(struct feed *f, const struct link_wait *wait, struct err *err)
+{
+	PGresult *result;
+
+	if (link_collect(f->conn, wait, &result, err) == 0) {
+		PQclear(result);
+		return 0;
 	}
-	PQclear(result);
-	return 0;
+	if (PQtransactionStatus(f->conn) != PQTRANS_ACTIVE)
+		return -1;
+	if (wait->until_us != 0 && clock_us() >= wait->until_us)
+		return 1;
+	cancel(f->conn);
+	return -1;
 }
 
 int feed_start(struct feed *f, const struct link_wait *wait, struct err *err)
@@ -78,7 +87,8 @@ int feed_start(struct feed *f, const struct link_wait *wait, struct err *err)
 	PGresult *result;
 	char sql[320];
 
-	snprintf(sql, sizeof(sql), "START_REPLICATION SLOT \"%s\" LOGICAL 0/0 (%s)", f->slot, f->decoder->options);
+	snprintf(sql, sizeof(sql), "START_REPLICATION SLOT \"%s\" LOGICAL 0/0 (%s)", f->slot,
+		 f->decoder->options);
 	if (link_query(f->conn, sql, wait, &result, err) != 0)
 		return -1;
 	status = PQresultStatus(result);
@@ -180,4 +190,3 @@ int feed_feedback(struct feed *f, uint64_t pos, uint64_t now_us, bool *unsent_r,
 	*unsent_r = unsent > 0;
 	return 0;
 }
-

@@ -40,14 +40,18 @@ struct feed {
 };
 
 void feed_init(struct feed *f, const struct feed_decoder *decoder);
-/* Takes the connection over. May wait as long as there are transactions open on the server; a stop cancels it there. */
-int feed_create_slot(struct feed *f, PGconn *conn, const struct link_wait *wait, struct err *err);
+/* Takes the connection over and asks for the slot. */
+int feed_slot_ask(struct feed *f, PGconn *conn, struct err *err);
+/* It may take as long as there are transactions open on the server. 0 = made, 1 = time is up and it is still under way; any other
+ * end, also a stop, cancels it there. */
+int feed_slot_wait(struct feed *f, const struct link_wait *wait, struct err *err);
 int feed_start(struct feed *f, const struct link_wait *wait, struct err *err);
 void feed_close(struct feed *f);
 
 /* Takes what the socket has. */
 int feed_read(struct feed *f, struct err *err);
-int feed_next(struct feed *f, struct apply *apply, enum feed_event *event_r, uint64_t *lsn_r, struct err *err);
+int feed_next(struct feed *f, struct apply *apply, enum feed_event *event_r, uint64_t *lsn_r,
+	      struct err *err);
 /* Sends `pos` when it is due, and what was left unsent. *unsent_r: wait for POLLOUT. */
 int feed_feedback(struct feed *f, uint64_t pos, uint64_t now_us, bool *unsent_r, struct err *err);
 

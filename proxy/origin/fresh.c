@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRESH_TICK_US 100000u	  /* looks whether the stream has moved to another server, or is there at last */
+#define FRESH_TICK_US 100000u /* looks whether the stream has moved to another server, or is there at last */
 #define FRESH_BACKOFF_MAX_US 5000000u
 #define FRESH_CONNECT_US 5000000u /* connecting takes longer than that: start over */
 #define FRESH_STUCK_US 50000u	  /* a question without answer for so long: no more readers */
@@ -42,15 +42,15 @@ struct fresh {
 	PGconn *conn; /* owned */
 	struct watch watch;
 	struct timer tick;
-	uint64_t since_us;   /* of the present link state */
+	uint64_t since_us; /* of the present link state */
 	uint64_t connect_at_us;
 	uint64_t backoff_us;
 	uint32_t generation; /* under which the server was looked up */
 	struct link_identity server;
 
-	struct ring joined;  /* fresh_wait: for the next question */
+	struct ring joined;   /* fresh_wait: for the next question */
 	struct round *asking; /* owned; the question in flight */
-	struct ring rounds;  /* owned; oldest first */
+	struct ring rounds;   /* owned; oldest first */
 	unsigned nrounds;
 	struct ring refused; /* fresh_wait: told in this round of the loop */
 	struct later later;
@@ -226,9 +226,13 @@ static int answer(struct fresh *f, const PGresult *result, struct err *err)
 	case LINK_IDENTIFYING:
 		if (link_identity_read(f->conn, result, &here, err) != 0)
 			return -1;
-		return link_identity_same(&here, &f->server) ? 0 : err_set(err, "reached another server than the feed's");
+		return link_identity_same(&here, &f->server)
+			       ? 0
+			       : err_set(err, "reached another server than the feed's");
 	case LINK_PREPARING:
-		return PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : link_refused(result, "cannot prepare", err);
+		return PQresultStatus(result) == PGRES_COMMAND_OK
+			       ? 0
+			       : link_refused(result, "cannot prepare", err);
 	case LINK_ASKING:
 		if (f->asking == NULL)
 			return err_set(err, "a second answer to one question");
@@ -381,8 +385,8 @@ static void take_answer(struct fresh *f)
 	f->asking = NULL;
 	f->rtt_us = f->rtt_us == 0 ? took_us : (f->rtt_us * 7 + took_us) / 8;
 	count_add(f->counters, COUNTER_probe_us, (int64_t)took_us);
-	proof = cache_prove(origin_cache(f->origin), r->epoch, r->probe.insert, r->probe.flush, &r->probe.snapshot,
-			    &target);
+	proof = cache_prove(origin_cache(f->origin), r->epoch, r->probe.insert, r->probe.flush,
+			    &r->probe.snapshot, &target);
 	judge(f, r, proof, target);
 }
 
@@ -397,7 +401,8 @@ static void ask(struct fresh *f)
 	r->fresh = f;
 	r->epoch = cache_epoch(origin_cache(f->origin));
 	r->sent_us = clock_us();
-	ring_each(node, &f->joined) readers++;
+	ring_each (node, &f->joined)
+		readers++;
 	move_all(&f->joined, &r->waits);
 	f->asking = r;
 	set_link(f, LINK_ASKING);
@@ -457,8 +462,7 @@ static void sweep(struct fresh *f, struct ring *late)
 {
 	uint64_t now_us = loop_now_us(f->loop);
 
-	ring_each_safe(node, &f->rounds)
-	{
+	ring_each_safe (node, &f->rounds) {
 		struct round *r = ring_item(node, struct round, node);
 		bool had = !ring_empty(&r->waits);
 
@@ -512,7 +516,8 @@ static void on_tick(void *arg)
 
 /* --- the contract --- */
 
-struct fresh *fresh_new(struct loop *l, struct origin *origin, struct counters *counters, uint64_t patience_us)
+struct fresh *fresh_new(struct loop *l, struct origin *origin, struct counters *counters,
+			uint64_t patience_us)
 {
 	struct fresh *f = check_alloc(sizeof(*f));
 

@@ -27,7 +27,8 @@ struct fresh_wait {
 	uint64_t since_us; /* set by fresh_join */
 };
 
-struct fresh *fresh_new(struct loop *l, struct origin *origin, struct counters *counters, uint64_t patience_us);
+struct fresh *fresh_new(struct loop *l, struct origin *origin, struct counters *counters,
+			uint64_t patience_us);
 void fresh_free(struct fresh **f);
 void fresh_patience(struct fresh *f, uint64_t patience_us);
 /* Connected, same system and timeline as the stream, not in recovery, cache on: a join makes sense. */

@@ -12,9 +12,9 @@
  *  - a commit of the flushing message must flush, and must not wait for a standby;
  *  - bytea has one text form in the stream;
  *  - a long planner path (JIT, parallel workers) would cost more than the small queries here. */
-#define LINK_OPTIONS                                                                                                   \
+#define LINK_OPTIONS                                                                                                          \
 	"-c synchronous_commit=local -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed " \
-	"-c search_path=pg_catalog -c bytea_output=hex -c extra_float_digits=1 -c statement_timeout=0 -c lock_timeout=0 "    \
+	"-c search_path=pg_catalog -c bytea_output=hex -c extra_float_digits=1 -c statement_timeout=0 -c lock_timeout=0 "     \
 	"-c idle_in_transaction_session_timeout=0 -c jit=off -c max_parallel_workers_per_gather=0"
 
 static void add(const char **keys, const char **values, int *n, const char *key, const char *value)
@@ -80,7 +80,8 @@ static int timeout_ms(const struct link_wait *wait)
 
 int link_poll(PGconn *conn, short events, const struct link_wait *wait, struct err *err)
 {
-	struct pollfd fds[2] = {{.fd = PQsocket(conn), .events = events}, {.fd = wait->wake_fd, .events = POLLIN}};
+	struct pollfd fds[2] = {{.fd = PQsocket(conn), .events = events},
+				{.fd = wait->wake_fd, .events = POLLIN}};
 	uint64_t drained;
 
 	for (;;) {
@@ -109,7 +110,8 @@ void link_sleep(int wake_fd, uint64_t for_us)
 		poll(NULL, 0, 10); /* never: but not a busy loop */
 }
 
-int link_open(const struct link_target *target, const struct link_wait *wait, PGconn **conn_r, struct err *err)
+int link_open(const struct link_target *target, const struct link_wait *wait, PGconn **conn_r,
+	      struct err *err)
 {
 	PGconn *conn = link_start(target, err);
 	PostgresPollingStatusType step = PGRES_POLLING_WRITING;
@@ -179,14 +181,16 @@ int link_collect(PGconn *conn, const struct link_wait *wait, PGresult **result_r
 	return -1;
 }
 
-int link_query(PGconn *conn, const char *sql, const struct link_wait *wait, PGresult **result_r, struct err *err)
+int link_query(PGconn *conn, const char *sql, const struct link_wait *wait, PGresult **result_r,
+	       struct err *err)
 {
 	if (!PQsendQuery(conn, sql))
 		return link_failed(conn, "cannot send", err);
 	return link_collect(conn, wait, result_r, err);
 }
 
-int link_prepare(PGconn *conn, const char *name, const char *sql, const struct link_wait *wait, struct err *err)
+int link_prepare(PGconn *conn, const char *name, const char *sql, const struct link_wait *wait,
+		 struct err *err)
 {
 	PGresult *result;
 
@@ -214,7 +218,8 @@ int link_failed(PGconn *conn, const char *what, struct err *err)
 {
 	const char *text = PQerrorMessage(conn);
 
-	err_set(err, "%s: %s", what, text != NULL && *text != '\0' ? text : "the server closed the connection");
+	err_set(err, "%s: %s", what,
+		text != NULL && *text != '\0' ? text : "the server closed the connection");
 	if (err != NULL)
 		one_line(err->text);
 	return -1;
@@ -227,8 +232,9 @@ int link_refused(const PGresult *result, const char *what, struct err *err)
 
 	if (text == NULL)
 		text = PQresultErrorMessage(result);
-	err_state(err, state != NULL && strlen(state) == 5 ? state : "XX000", "%s%s%s", what != NULL ? what : "",
-		  what != NULL ? ": " : "", text != NULL && *text != '\0' ? text : "unexpected answer");
+	err_state(err, state != NULL && strlen(state) == 5 ? state : "XX000", "%s%s%s",
+		  what != NULL ? what : "", what != NULL ? ": " : "",
+		  text != NULL && *text != '\0' ? text : "unexpected answer");
 	if (err != NULL)
 		one_line(err->text);
 	return -1;
@@ -285,6 +291,6 @@ int link_identify(PGconn *conn, const struct link_wait *wait, struct link_identi
 
 bool link_identity_same(const struct link_identity *a, const struct link_identity *b)
 {
-	return a->system_id == b->system_id && a->timeline == b->timeline && strcmp(a->started, b->started) == 0 &&
-	       !a->recovery && !b->recovery;
+	return a->system_id == b->system_id && a->timeline == b->timeline &&
+	       strcmp(a->started, b->started) == 0 && !a->recovery && !b->recovery;
 }

@@ -41,12 +41,15 @@ struct link_wait {
 int link_poll(PGconn *conn, short events, const struct link_wait *wait, struct err *err);
 /* Sleeps until told to wake, at most for_us. */
 void link_sleep(int wake_fd, uint64_t for_us);
-int link_open(const struct link_target *target, const struct link_wait *wait, PGconn **conn_r, struct err *err);
+int link_open(const struct link_target *target, const struct link_wait *wait, PGconn **conn_r,
+	      struct err *err);
 /* One statement, simple protocol (all that a replication connection knows). On success *result_r is a result without error. */
-int link_query(PGconn *conn, const char *sql, const struct link_wait *wait, PGresult **result_r, struct err *err);
+int link_query(PGconn *conn, const char *sql, const struct link_wait *wait, PGresult **result_r,
+	       struct err *err);
 /* The same for what was just sent by one of libpq's own functions. */
 int link_collect(PGconn *conn, const struct link_wait *wait, PGresult **result_r, struct err *err);
-int link_prepare(PGconn *conn, const char *name, const char *sql, const struct link_wait *wait, struct err *err);
+int link_prepare(PGconn *conn, const char *name, const char *sql, const struct link_wait *wait,
+		 struct err *err);
 
 /* The connection's last error as one line; always -1. */
 int link_failed(PGconn *conn, const char *what, struct err *err);

@@ -17,10 +17,10 @@ enum setting { HOST, PORT, DBNAME, USER, PASSWORD, SSLMODE, SSLROOTCERT, QUERY, 
 
 struct lookup_req {
 	struct offload_job job;
-	struct mail refused; /* when the queue is full */
+	struct mail refused;  /* when the queue is full */
 	char *set[NSETTINGS]; /* owned; "" = not given */
 	int timeout_s;
-	char *name; /* owned */
+	char *name;							  /* owned */
 	void (*fn)(void *arg, const char *secret, const struct err *err); /* NULL = cancelled */
 	void *arg;
 	/* the outcome */
@@ -32,7 +32,7 @@ struct lookup_req {
 
 struct kept {
 	struct ring node;
-	PGconn *conn;	     /* owned */
+	PGconn *conn;	      /* owned */
 	char *set[NSETTINGS]; /* owned */
 	uint64_t since_us;
 };
@@ -70,8 +70,7 @@ static struct kept *kept_take(char *const *set, struct ring *old)
 	struct kept *found = NULL;
 
 	pthread_mutex_lock(&kept_lock);
-	ring_each_safe(node, &kept_list)
-	{
+	ring_each_safe (node, &kept_list) {
 		struct kept *k = ring_item(node, struct kept, node);
 
 		if (now_us - k->since_us > LOOKUP_KEEP_US) {
@@ -128,7 +127,8 @@ static void keep(struct lookup_req *r, PGconn *conn)
 	}
 	pthread_mutex_lock(&kept_lock);
 	ring_push(&kept_list, &k->node);
-	ring_each(it, &kept_list) n++;
+	ring_each (it, &kept_list)
+		n++;
 	if (n > LOOKUP_KEPT_MAX) {
 		node = kept_list.prev;
 		ring_remove(node);
@@ -252,13 +252,18 @@ static char *copy(const char *s)
 }
 
 struct lookup_req *lookup_start(struct loop *l, struct offload *o, const struct lookup_settings *set,
-				const char *name, void (*fn)(void *arg, const char *secret, const struct err *err),
-				void *arg)
+				const char *name,
+				void (*fn)(void *arg, const char *secret, const struct err *err), void *arg)
 {
 	const char *from[NSETTINGS] = {
-		[HOST] = set->host,	    [PORT] = set->port,	      [DBNAME] = set->dbname,
-		[USER] = set->user,	    [PASSWORD] = set->password, [SSLMODE] = set->sslmode,
-		[SSLROOTCERT] = set->sslrootcert, [QUERY] = set->query,
+		[HOST] = set->host,
+		[PORT] = set->port,
+		[DBNAME] = set->dbname,
+		[USER] = set->user,
+		[PASSWORD] = set->password,
+		[SSLMODE] = set->sslmode,
+		[SSLROOTCERT] = set->sslrootcert,
+		[QUERY] = set->query,
 	};
 	struct lookup_req *r = check_alloc(sizeof(*r));
 

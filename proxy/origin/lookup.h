@@ -20,8 +20,8 @@ struct lookup_settings {
 
 /* All strings are copied. fn: secret NULL and err->text empty = no such user; NULL with text = failed. */
 struct lookup_req *lookup_start(struct loop *l, struct offload *o, const struct lookup_settings *set,
-				const char *name, void (*fn)(void *arg, const char *secret, const struct err *err),
-				void *arg);
+				const char *name,
+				void (*fn)(void *arg, const char *secret, const struct err *err), void *arg);
 void lookup_cancel(struct lookup_req **r);
 
 #endif

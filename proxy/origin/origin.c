@@ -17,6 +17,7 @@
 #define RETRY_MAX_US 5000000u
 #define RETRY_REFUSED_US 30000000u /* the server has to be set up first */
 #define ANSWER_US 10000000u	   /* longest wait for a small answer during the start */
+#define SLOT_SLOW_US 5000000u	   /* creation of the slot takes longer than that: say why */
 
 enum phase {
 	PHASE_CONNECT,
@@ -207,11 +208,23 @@ static enum phase step_connect(struct origin *o)
 
 static enum phase step_slot(struct origin *o)
 {
-	struct link_wait wait = waiting(o, 0);
+	const struct log_who who = {.kind = "feed", .database = o->set.database};
+	struct link_wait wait = waiting(o, SLOT_SLOW_US);
 	PGconn *conn = o->conn;
+	int rc;
 
 	o->conn = NULL;
-	if (feed_create_slot(&o->stream.feed, conn, &wait, &o->err) == 0)
+	rc = feed_slot_ask(&o->stream.feed, conn, &o->err);
+	if (rc == 0)
+		rc = feed_slot_wait(&o->stream.feed, &wait, &o->err);
+	if (rc == 1) {
+		log_warn(
+			&who,
+			"the slot waits for transactions that are open on the server; nothing is cached until they end");
+		wait = waiting(o, 0);
+		rc = feed_slot_wait(&o->stream.feed, &wait, &o->err);
+	}
+	if (rc == 0)
 		return PHASE_CONTROL;
 	o->refused = preflight_slot(&o->err) == PREFLIGHT_REFUSED;
 	return PHASE_RETRY;
@@ -256,9 +269,9 @@ static enum phase step_start(struct origin *o)
 static void streaming(struct origin *o, const struct log_who *who)
 {
 	static const char *const names[] = {
-		[STREAM_LOADING] = "loading catalog",  [STREAM_NUDGING] = "proving",
-		[STREAM_PROBING] = "proving",	       [STREAM_REACHING] = "proving",
-		[STREAM_VERIFYING] = "proving",	       [STREAM_ON] = "streaming",
+		[STREAM_LOADING] = "loading catalog", [STREAM_NUDGING] = "proving",
+		[STREAM_PROBING] = "proving",	      [STREAM_REACHING] = "proving",
+		[STREAM_VERIFYING] = "proving",	      [STREAM_ON] = "streaming",
 	};
 
 	enter(o, names[o->stream.stage]);
@@ -266,7 +279,8 @@ static void streaming(struct origin *o, const struct log_who *who)
 		return;
 	o->retry_us = RETRY_MIN_US;
 	o->logged[0] = '\0';
-	log_info(who, "feed streams", F_STR("slot", o->stream.feed.slot), F_LSN("position", atomic_load(&o->stream.pos)),
+	log_info(who, "feed streams", F_STR("slot", o->stream.feed.slot),
+		 F_LSN("position", atomic_load(&o->stream.pos)),
 		 F_INT("relations", catalog_relations(o->stream.catalog)));
 }
 
@@ -311,7 +325,8 @@ static void tell(struct origin *o)
 	if (strcmp(o->logged, o->err.text) == 0)
 		return;
 	snprintf(o->logged, sizeof(o->logged), "%s", o->err.text);
-	log_warn(&who, o->refused ? "no feed, nothing is cached" : "feed lost, nothing is cached until it is back",
+	log_warn(&who,
+		 o->refused ? "no feed, nothing is cached" : "feed lost, nothing is cached until it is back",
 		 F_STR("reason", o->err.text));
 }
 
@@ -389,8 +404,9 @@ static void copy_settings(struct origin_settings *to, const struct origin_settin
 
 static void free_settings(struct origin_settings *set)
 {
-	const char *strings[] = {set->database, set->host,	  set->port,	set->dbname, set->user,	      set->password,
-				 set->sslmode,	set->sslrootcert, set->sslcert, set->sslkey, set->publication};
+	const char *strings[] = {set->database, set->host,     set->port,	set->dbname,
+				 set->user,	set->password, set->sslmode,	set->sslrootcert,
+				 set->sslcert,	set->sslkey,   set->publication};
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
 		free((void *)strings[i]);

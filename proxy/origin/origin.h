@@ -15,8 +15,8 @@ struct origin;
 struct link_identity;
 
 struct origin_settings {
-	const char *database; /* the name clients use, for logs */
-	const char *host, *port, *dbname, *user, *password; /* all copied; host may be a socket directory */
+	const char *database;				      /* the name clients use, for logs */
+	const char *host, *port, *dbname, *user, *password;   /* all copied; host may be a socket directory */
 	const char *sslmode, *sslrootcert, *sslcert, *sslkey; /* NULL = libpq's default */
 	int connect_timeout_s;
 	bool pgoutput;
@@ -26,7 +26,8 @@ struct origin_settings {
 };
 
 struct origin_state { /* for stats */
-	const char *phase; /* static: "connecting", "creating slot", "loading catalog", "streaming", "waiting to retry", .. */
+	const char *
+		phase; /* static: "connecting", "creating slot", "loading catalog", "streaming", "waiting to retry", .. */
 	char last_error[256];
 	uint64_t since_us;
 	uint64_t pos;

@@ -13,11 +13,13 @@ static enum preflight judge(const PGresult *result, struct err *err)
 	if (PQntuples(result) != 1 || PQnfields(result) != 5)
 		return PREFLIGHT_UNKNOWN;
 	if (strcmp(PQgetvalue(result, 0, 0), "logical") != 0) {
-		err_set(err, "wal_level is %s: set wal_level = logical and restart the server", PQgetvalue(result, 0, 0));
+		err_set(err, "wal_level is %s: set wal_level = logical and restart the server",
+			PQgetvalue(result, 0, 0));
 		return PREFLIGHT_REFUSED;
 	}
 	if (*PQgetvalue(result, 0, 1) != '1') {
-		err_set(err, "the role may not replicate: ALTER ROLE %s REPLICATION", PQgetvalue(result, 0, 4));
+		err_set(err, "the role may not replicate: ALTER ROLE %s REPLICATION",
+			PQgetvalue(result, 0, 4));
 		return PREFLIGHT_REFUSED;
 	}
 	if (atoi(PQgetvalue(result, 0, 2)) >= atoi(PQgetvalue(result, 0, 3))) {

@@ -8,57 +8,49 @@
 #define FIRST_USER_OID "16384" /* FirstNormalObjectId: what initdb made lies below */
 
 /* Temporary objects are one session's own: making and dropping them must not look like a change for all. */
-#define TEMP_SCHEMAS "(SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_temp\\_%' OR nspname LIKE 'pg\\_toast\\_temp\\_%')"
+#define TEMP_SCHEMAS \
+	"(SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_temp\\_%' OR nspname LIKE 'pg\\_toast\\_temp\\_%')"
 /* What can be named in FROM, or used as a row type. */
 #define VISIBLE "c.relkind IN ('r','p','v','m','f','c','S') AND c.relpersistence <> 't'"
 
-/* Rows whose every update matters are told by xmin, the transaction that wrote them: cheaper than their values. pg_class is
- * told by values, so that TRUNCATE, VACUUM FULL or a new toast table (relfilenode, reltoastrelid, relpages) change nothing.
- * pg_roles is a view over pg_authid, which only a superuser may read. */
-#define XMIN(what) "SELECT concat_ws('.', count(*), sum(hashtext(x.xmin::text))) FROM " what
-#define FINGERPRINT                                                                                                     \
-	"concat_ws(' ',"                                                                                                \
-	"(SELECT concat_ws('.', count(*), sum(hashtext(concat_ws(' ', c.oid, c.relname, c.relnamespace, c.relowner,"    \
-	"  c.relkind, c.relpersistence, c.relreplident, c.relnatts, c.relhasrules, c.relrowsecurity,"                   \
-	"  c.relforcerowsecurity, c.relispartition, c.relacl, c.reloptions)))) FROM pg_class c WHERE " VISIBLE "),"       \
-	"(" XMIN("pg_attribute x WHERE x.attrelid >= " FIRST_USER_OID                                                   \
-		 " AND x.attrelid IN (SELECT c.oid FROM pg_class c WHERE " VISIBLE ")") "),"                            \
-	"(" XMIN("pg_index x WHERE (x.indisprimary OR x.indisreplident) AND x.indrelid NOT IN"                           \
-		 " (SELECT oid FROM pg_class WHERE relpersistence = 't')") "),"                                         \
-	"(" XMIN("pg_inherits x WHERE x.inhrelid NOT IN (SELECT oid FROM pg_class WHERE relkind IN ('i','I')"            \
-		 " OR relpersistence = 't')") "),"                                                                     \
-	"(" XMIN("pg_namespace x WHERE x.oid NOT IN " TEMP_SCHEMAS) "),"                                                \
-	"(" XMIN("pg_type x WHERE x.typnamespace NOT IN " TEMP_SCHEMAS) "),"                                            \
-	"(" XMIN("pg_proc x WHERE x.pronamespace NOT IN " TEMP_SCHEMAS) "),"                                            \
-	"(" XMIN("pg_operator x") "),(" XMIN("pg_enum x") "),(" XMIN("pg_range x") "),(" XMIN("pg_policy x") "),"       \
-	"(" XMIN("pg_collation x") "),"                                                                                \
-	"(" XMIN("pg_constraint x WHERE x.contypid <> 0") "),"                                                          \
-	"(" XMIN("pg_cast x WHERE x.oid >= " FIRST_USER_OID) "),"                                                       \
-	"(" XMIN("pg_opclass x WHERE x.oid >= " FIRST_USER_OID) "),"                                                    \
-	"(" XMIN("pg_amop x WHERE x.oid >= " FIRST_USER_OID) "),"                                                       \
-	"(" XMIN("pg_amproc x WHERE x.oid >= " FIRST_USER_OID) "),"                                                     \
-	"(" XMIN("pg_rewrite x WHERE x.oid >= " FIRST_USER_OID) "),"                                                    \
-	"(" XMIN("pg_ts_config x") "),(" XMIN("pg_ts_config_map x") "),(" XMIN("pg_ts_dict x") "),"                     \
-	"(" XMIN("pg_auth_members x") "),(" XMIN("pg_db_role_setting x") "),"                                           \
-	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_roles x),"                                    \
-	"(SELECT hashtext(concat_ws(' ', x.datdba, x.datacl))::text FROM pg_database x"                                 \
-	"  WHERE x.datname = current_database()))"
+#define FP(catalog, rows) \
+	"(SELECT concat_ws('.', count(*), sum(hashtext(x.xmin::text))) FROM " #catalog " x WHERE " rows "),"
+/* pg_class is told by values, so that TRUNCATE, VACUUM FULL or a new toast table (relfilenode, reltoastrelid, relpages) change
+ * nothing. pg_roles is a view over pg_authid, which only a superuser may read. */
+#define RELATIONS                                                                                                    \
+	"(SELECT concat_ws('.', count(*), sum(hashtext(concat_ws(' ', c.oid, c.relname, c.relnamespace, c.relowner," \
+	" c.relkind, c.relpersistence, c.relreplident, c.relnatts, c.relhasrules, c.relrowsecurity,"                 \
+	" c.relforcerowsecurity, c.relispartition, c.relacl, c.reloptions)))) FROM pg_class c WHERE " VISIBLE        \
+	"),"
+#define ROLES "(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_roles x),"
+#define DATABASE                                                                        \
+	"(SELECT hashtext(concat_ws(' ', x.datdba, x.datacl))::text FROM pg_database x" \
+	" WHERE x.datname = current_database())"
+#define STATE_BEGIN "SELECT pg_current_snapshot()::text, concat_ws(' '," RELATIONS
+#define STATE_END ROLES DATABASE ")"
 
-#define STATE "SELECT pg_current_snapshot()::text, " FINGERPRINT
-
-const char schema_check_sql[] = STATE;
+/* clang-format off */
+const char schema_check_sql[] =
+	STATE_BEGIN
+#include "proxy/origin/fingerprint.def"
+	STATE_END;
+/* clang-format on */
 
 /* Replica identity, as far as it shows the old primary key: the default shows it only if the key is not deferrable; an index
  * shows it only if it is the primary key's own. What does not show it is reported as 'n' (nothing). */
-#define IDENTITY                                                                                                        \
-	"CASE WHEN c.relreplident = 'f' THEN 'f' WHEN c.relreplident <> 'n' AND EXISTS (SELECT FROM pg_index i"         \
-	" WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid AND i.indimmediate"                              \
+#define IDENTITY                                                                                                \
+	"CASE WHEN c.relreplident = 'f' THEN 'f' WHEN c.relreplident <> 'n' AND EXISTS (SELECT FROM pg_index i" \
+	" WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid AND i.indimmediate"                      \
 	" AND (c.relreplident = 'd' OR i.indisreplident)) THEN 'd' ELSE 'n' END"
 
 /* A deterministic collation, or none at all: equality is that of the bytes. 100 is the database's own, always deterministic
  * in PostgreSQL 15. Columns are needed only of tables that may be cached. */
+/* clang-format off */
 const char schema_load_sql[] =
-	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;" STATE ";"
+	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+	STATE_BEGIN
+#include "proxy/origin/fingerprint.def"
+	STATE_END ";"
 	"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity,"
 	" c.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid), c.relhasrules"
 	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -77,8 +69,10 @@ const char schema_load_sql[] =
 	"SELECT DISTINCT proname FROM pg_proc WHERE pronamespace <> 11 OR oid >= " FIRST_USER_OID ";"
 	"SELECT DISTINCT oprname FROM pg_operator WHERE oprnamespace <> 11 OR oid >= " FIRST_USER_OID ";"
 	"COMMIT";
+/* clang-format on */
 
-int schema_state(const PGresult *state, struct snapshot *snapshot_r, const char **fingerprint_r, struct err *err)
+int schema_state(const PGresult *state, struct snapshot *snapshot_r, const char **fingerprint_r,
+		 struct err *err)
 {
 	if (PQresultStatus(state) != PGRES_TUPLES_OK)
 		return link_refused(state, "cannot read the catalog", err);
@@ -155,7 +149,8 @@ static void fill_columns(const PGresult *part, int at, int n, struct catalog_col
 	}
 }
 
-static int add_relation(struct catalog *catalog, PGresult *const *parts, int row, struct schema_cursor *cursor)
+static int add_relation(struct catalog *catalog, PGresult *const *parts, int row,
+			struct schema_cursor *cursor)
 {
 	const PGresult *relations = parts[SCHEMA_RELATIONS];
 	uint32_t oid = oid_at(relations, row, 0);

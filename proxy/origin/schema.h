@@ -31,7 +31,8 @@ enum schema_part {
 };
 
 /* The snapshot is the caller's to free; *fingerprint_r is borrowed from the result. */
-int schema_state(const PGresult *state, struct snapshot *snapshot_r, const char **fingerprint_r, struct err *err);
+int schema_state(const PGresult *state, struct snapshot *snapshot_r, const char **fingerprint_r,
+		 struct err *err);
 /* parts[SCHEMA_PARTS]. Returns a frozen catalog with one reference, or NULL. */
 struct catalog *schema_build(PGresult *const *parts, struct err *err);
 

@@ -417,7 +417,8 @@ int stream_round(struct stream *s, int wake_fd, struct err *err)
 	struct pollfd fds[3] = {
 		{.fd = PQsocket(s->feed.conn),
 		 .events = (short)((s->hold ? 0 : POLLIN) | POLLRDHUP | (unsent ? POLLOUT : 0))},
-		{.fd = PQsocket(s->control.conn), .events = (short)(POLLIN | (control_unsent(&s->control) ? POLLOUT : 0))},
+		{.fd = PQsocket(s->control.conn),
+		 .events = (short)(POLLIN | (control_unsent(&s->control) ? POLLOUT : 0))},
 		{.fd = wake_fd, .events = POLLIN},
 	};
 	wait = timeout(s, now_us);

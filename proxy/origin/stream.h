@@ -15,12 +15,13 @@
 #include "proxy/origin/control.h"
 #include "proxy/origin/feed.h"
 
-#define STREAM_NUDGE_GAP_US 500u	/* between two flushing messages; each burns a transaction id */
-#define STREAM_NUDGE_LOST_US 1000000u	/* the next one waits until the last has come through, at most so long */
-#define STREAM_RETRY_MIN_US 500u	/* asking again whether received transactions are visible */
+#define STREAM_NUDGE_GAP_US 500u /* between two flushing messages; each burns a transaction id */
+#define STREAM_NUDGE_LOST_US \
+	1000000u		 /* the next one waits until the last has come through, at most so long */
+#define STREAM_RETRY_MIN_US 500u /* asking again whether received transactions are visible */
 #define STREAM_RETRY_MAX_US 50000u
-#define STREAM_XIDS_MAX 65536u		/* received and not yet seen in a snapshot; more than that: hold */
-#define STREAM_BATCH 4096u		/* messages before the other descriptors get their turn */
+#define STREAM_XIDS_MAX 65536u /* received and not yet seen in a snapshot; more than that: hold */
+#define STREAM_BATCH 4096u     /* messages before the other descriptors get their turn */
 
 enum stream_stage {
 	STREAM_LOADING,
@@ -32,9 +33,9 @@ enum stream_stage {
 };
 
 struct stream {
-	struct cache *cache;	    /* borrowed */
-	struct counters *counters;  /* borrowed */
-	uint64_t catalog_poll_us;   /* 0 = never */
+	struct cache *cache;	   /* borrowed */
+	struct counters *counters; /* borrowed */
+	uint64_t catalog_poll_us;  /* 0 = never */
 	struct link_identity server;
 
 	struct feed feed;
@@ -47,18 +48,18 @@ struct stream {
 	struct probe first; /* insert normalised */
 
 	bool hold;
-	bool held_commit;   /* apply.change waits, and belongs to held_lsn */
+	bool held_commit; /* apply.change waits, and belongs to held_lsn */
 	uint64_t held_lsn;
-	bool reread;	    /* the stream may have messages although its socket is silent */
+	bool reread; /* the stream may have messages although its socket is silent */
 	bool want_check;
 	bool want_load;
 	bool want_nudge;
-	uint64_t ask_at_us;  /* no check or load before */
+	uint64_t ask_at_us; /* no check or load before */
 	uint64_t retry_us;
 	uint64_t poll_at_us; /* the next check of its own */
 	uint64_t nudge_lsn;  /* of the last one */
 	uint64_t nudge_us;
-	uint64_t epoch;	     /* the cache's, before the last question was sent */
+	uint64_t epoch; /* the cache's, before the last question was sent */
 
 	uint32_t *xids; /* owned; received, not yet shown completed */
 	size_t nxids, capxids;

@@ -11,15 +11,28 @@ static struct catalog *catalog(void)
 {
 	const struct catalog_column columns[] = {
 		{.attnum = 1, .name = "v", .type_oid = 25, .builtin_type = true, .plain_equality = true},
-		{.attnum = 2, .name = "id", .type_oid = 23, .builtin_type = true, .plain_equality = true, .not_null = true},
+		{.attnum = 2,
+		 .name = "id",
+		 .type_oid = 23,
+		 .builtin_type = true,
+		 .plain_equality = true,
+		 .not_null = true},
 	};
 	const int16_t key[] = {2};
 	const uint32_t up[] = {7, 8};
 	struct catalog *c = catalog_new();
 
 	REQUIRE(c != NULL);
-	struct catalog_relation rel = {.oid = 10, .schema = "public", .name = "t", .kind = 'r', .persistence = 'p',
-				       .replica_identity = 'd', .ncolumns = 2, .columns = columns, .nkey = 1, .key = key};
+	struct catalog_relation rel = {.oid = 10,
+				       .schema = "public",
+				       .name = "t",
+				       .kind = 'r',
+				       .persistence = 'p',
+				       .replica_identity = 'd',
+				       .ncolumns = 2,
+				       .columns = columns,
+				       .nkey = 1,
+				       .key = key};
 	REQUIRE(catalog_add_relation(c, &rel) == 0);
 	rel.oid = 11;
 	rel.name = "leaf";
@@ -103,15 +116,18 @@ TEST(apply, rows_and_what_is_above_them)
 		       "table public.t: UPDATE: old-key: id[integer]:2 new-tuple: v[text]:null id[integer]:3",
 		       "table public.leaf: DELETE: id[integer]:4", "COMMIT 700"),
 		  APPLY_COMMIT);
-	EXPECT(a.change.xid == 700 && a.change.nchanges == 3 && !a.change.everything && !apply_suspicious(&a));
-	EXPECT(has_key(&a.change, key_of(10, 1)) && has_key(&a.change, key_of(10, 2)) && has_key(&a.change, key_of(10, 3)));
+	EXPECT(a.change.xid == 700 && a.change.nchanges == 3 && !a.change.everything &&
+	       !apply_suspicious(&a));
+	EXPECT(has_key(&a.change, key_of(10, 1)) && has_key(&a.change, key_of(10, 2)) &&
+	       has_key(&a.change, key_of(10, 3)));
 	EXPECT(has_key(&a.change, key_of(11, 4)) && a.change.nkeys == 4);
 	EXPECT(has(&a.change, 10) != NULL && !has(&a.change, 10)->whole);
 	EXPECT(has(&a.change, 11) != NULL && !has(&a.change, 11)->whole);
 	EXPECT(has(&a.change, 7) != NULL && has(&a.change, 7)->whole);
 	EXPECT(has(&a.change, 8) != NULL && has(&a.change, 8)->whole);
 	/* The next transaction starts empty. */
-	EXPECT_EQ(FEED(&a, "BEGIN 701", "table public.t: UPDATE: v[text]:unchanged-toast-datum id[integer]:1", "COMMIT 701"),
+	EXPECT_EQ(FEED(&a, "BEGIN 701", "table public.t: UPDATE: v[text]:unchanged-toast-datum id[integer]:1",
+		       "COMMIT 701"),
 		  APPLY_COMMIT);
 	EXPECT(a.change.nkeys == 1 && a.change.nrels == 1 && has_key(&a.change, key_of(10, 1)));
 	apply_free(&a);
@@ -140,9 +156,12 @@ TEST(apply, what_it_cannot_tell_apart)
 		EXPECT(!a.change.everything);
 	}
 	/* What the catalog does not know may be anything, and says that the catalog is old. */
-	EXPECT_EQ(FEED(&a, "BEGIN 2", "table public.nobody: INSERT: id[integer]:1", "COMMIT 2"), APPLY_COMMIT);
+	EXPECT_EQ(FEED(&a, "BEGIN 2", "table public.nobody: INSERT: id[integer]:1", "COMMIT 2"),
+		  APPLY_COMMIT);
 	EXPECT(a.change.everything && apply_suspicious(&a));
-	EXPECT_EQ(FEED(&a, "BEGIN 3", "table public.t: INSERT: v[text]:'x' id[integer]:1 more[integer]:1", "COMMIT 3"), APPLY_COMMIT);
+	EXPECT_EQ(FEED(&a, "BEGIN 3", "table public.t: INSERT: v[text]:'x' id[integer]:1 more[integer]:1",
+		       "COMMIT 3"),
+		  APPLY_COMMIT);
 	EXPECT(apply_suspicious(&a) && has(&a.change, 10)->whole);
 	EXPECT_EQ(FEED(&a, "BEGIN 4", "table public.t: INSERT: id[integer]:1", "COMMIT 4"), APPLY_COMMIT);
 	EXPECT(apply_suspicious(&a) && has(&a.change, 10)->whole);
@@ -159,12 +178,16 @@ TEST(apply, messages_and_empty_transactions)
 	a.catalog = c;
 	EXPECT_EQ(FEED(&a, "BEGIN 1", "COMMIT 1"), APPLY_COMMIT);
 	EXPECT(apply_suspicious(&a));
-	EXPECT_EQ(FEED(&a, "BEGIN 2", "message: transactional: 1 prefix: pgweir, sz: 0 content:", "COMMIT 2"), APPLY_COMMIT);
+	EXPECT_EQ(FEED(&a, "BEGIN 2", "message: transactional: 1 prefix: pgweir, sz: 0 content:", "COMMIT 2"),
+		  APPLY_COMMIT);
 	EXPECT(!apply_suspicious(&a));
-	EXPECT_EQ(FEED(&a, "BEGIN 3", "message: transactional: 1 prefix: other, sz: 3 content:ddl", "COMMIT 3"), APPLY_COMMIT);
+	EXPECT_EQ(FEED(&a, "BEGIN 3", "message: transactional: 1 prefix: other, sz: 3 content:ddl",
+		       "COMMIT 3"),
+		  APPLY_COMMIT);
 	EXPECT(apply_suspicious(&a) && !a.ddl);
 	EXPECT_EQ(FEED(&a, "BEGIN 4", "table public.t: INSERT: v[text]:'x' id[integer]:1",
-		       "message: transactional: 1 prefix: pgweir, sz: 18 content:ddl ALTER TABLE t,", "COMMIT 4"),
+		       "message: transactional: 1 prefix: pgweir, sz: 18 content:ddl ALTER TABLE t,",
+		       "COMMIT 4"),
 		  APPLY_COMMIT);
 	EXPECT(a.ddl && apply_suspicious(&a));
 	EXPECT_EQ(FEED(&a, "message: transactional: 0 prefix: pgweir, sz: 3 content:ddl"), APPLY_SUSPECT);

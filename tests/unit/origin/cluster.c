@@ -123,16 +123,17 @@ static void configure(const struct cluster *c, const char *settings)
 	snprintf(path, sizeof(path), "%s/data/postgresql.conf", c->dir);
 	file = fopen(path, "a");
 	REQUIRE(file != NULL);
-	fprintf(file, "listen_addresses = ''\nunix_socket_directories = '%s'\nfsync = off\nwal_level = logical\n"
-		      "max_prepared_transactions = 4\nautovacuum = off\nshared_buffers = 16MB\nmax_connections = 40\n%s\n",
+	fprintf(file,
+		"listen_addresses = ''\nunix_socket_directories = '%s'\nfsync = off\nwal_level = logical\n"
+		"max_prepared_transactions = 4\nautovacuum = off\nshared_buffers = 16MB\nmax_connections = 40\n%s\n",
 		c->dir, settings != NULL ? settings : "");
 	fclose(file);
 }
 
 void cluster_start(struct cluster *c, const char *settings)
 {
-	char *initdb[] = {BIN "initdb", "-D", "data", "-A", "trust", "-U", "postgres", "--no-sync", "--no-locale",
-			  "-E", "UTF8", NULL};
+	char *initdb[] = {BIN "initdb", "-D",	     "data",	    "-A", "trust", "-U",
+			  "postgres",	"--no-sync", "--no-locale", "-E", "UTF8",  NULL};
 	const struct passwd *user = server_user();
 	PGconn *conn;
 

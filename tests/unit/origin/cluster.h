@@ -33,12 +33,12 @@ const char *sql_text(PGconn *conn, const char *text, ...) __attribute__((format(
 void pause_ms(unsigned ms);
 uint64_t deadline_in(unsigned seconds);
 bool expired(uint64_t deadline);
-#define UNTIL(cond, seconds)                                                                                         \
-	do {                                                                                                         \
-		uint64_t until_ = deadline_in(seconds);                                                              \
-		while (!(cond) && !expired(until_))                                                                  \
-			pause_ms(1);                                                                                 \
-		REQUIRE(cond);                                                                                       \
+#define UNTIL(cond, seconds)                            \
+	do {                                            \
+		uint64_t until_ = deadline_in(seconds); \
+		while (!(cond) && !expired(until_))     \
+			pause_ms(1);                    \
+		REQUIRE(cond);                          \
 	} while (0)
 
 #endif

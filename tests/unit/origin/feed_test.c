@@ -10,7 +10,8 @@ TEST(feed, rows_count_by_their_key)
 	struct site s;
 
 	site_start(&s, NULL);
-	sql(s.db, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'x' FROM generate_series(1, 50) g");
+	sql(s.db,
+	    "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'x' FROM generate_series(1, 50) g");
 	site_watch(&s, 0);
 	uint64_t one = site_row(&s, "t", "1", NULL), two = site_row(&s, "t", "2", NULL);
 	uint64_t new = site_row(&s, "t", "99", NULL), moved = site_row(&s, "t", "77", NULL);
@@ -40,21 +41,24 @@ TEST(feed, keys_of_several_types_and_names)
 	struct site s;
 
 	site_start(&s, NULL);
-	sql(s.db, "CREATE SCHEMA \"Odd \"\"one\";"
-		  "CREATE TABLE \"Odd \"\"one\".\"T.t, x\" (\"Id:[1]\" text, \"select\" int, v text, PRIMARY KEY (\"select\", \"Id:[1]\"));"
-		  "INSERT INTO \"Odd \"\"one\".\"T.t, x\" VALUES ('it''s', 1, ''), ('b', 2, NULL);"
-		  "CREATE TABLE u (id uuid PRIMARY KEY, v int);"
-		  "INSERT INTO u VALUES ('00000000-0000-0000-0000-00000000000a', 1), ('00000000-0000-0000-0000-00000000000b', 1);"
-		  "CREATE TABLE b (id bool PRIMARY KEY, v int); INSERT INTO b VALUES (true, 1), (false, 1);"
-		  "CREATE TABLE y (id bytea PRIMARY KEY, v int); INSERT INTO y VALUES ('\\x00ff', 1), ('\\x', 1);"
-		  "CREATE TABLE n (id numeric PRIMARY KEY, v int); INSERT INTO n VALUES (1.0, 1), (2, 1)");
-	sql(s.db, "CREATE TABLE c (v text, id bigint PRIMARY KEY); ALTER TABLE c DROP COLUMN v; ALTER TABLE c ADD v int;"
-		  "INSERT INTO c VALUES (-5, 1), (5, 1)");
+	sql(s.db,
+	    "CREATE SCHEMA \"Odd \"\"one\";"
+	    "CREATE TABLE \"Odd \"\"one\".\"T.t, x\" (\"Id:[1]\" text, \"select\" int, v text, PRIMARY KEY (\"select\", \"Id:[1]\"));"
+	    "INSERT INTO \"Odd \"\"one\".\"T.t, x\" VALUES ('it''s', 1, ''), ('b', 2, NULL);"
+	    "CREATE TABLE u (id uuid PRIMARY KEY, v int);"
+	    "INSERT INTO u VALUES ('00000000-0000-0000-0000-00000000000a', 1), ('00000000-0000-0000-0000-00000000000b', 1);"
+	    "CREATE TABLE b (id bool PRIMARY KEY, v int); INSERT INTO b VALUES (true, 1), (false, 1);"
+	    "CREATE TABLE y (id bytea PRIMARY KEY, v int); INSERT INTO y VALUES ('\\x00ff', 1), ('\\x', 1);"
+	    "CREATE TABLE n (id numeric PRIMARY KEY, v int); INSERT INTO n VALUES (1.0, 1), (2, 1)");
+	sql(s.db,
+	    "CREATE TABLE c (v text, id bigint PRIMARY KEY); ALTER TABLE c DROP COLUMN v; ALTER TABLE c ADD v int;"
+	    "INSERT INTO c VALUES (-5, 1), (5, 1)");
 	site_watch(&s, 0);
 	const char *odd = "\"Odd \"\"one\".\"T.t, x\"";
 	uint64_t its = site_row(&s, odd, "it's", "1");
 
-	EXPECT(kills(&s, odd, its, "UPDATE \"Odd \"\"one\".\"T.t, x\" SET v = 'a: ''b''' WHERE \"select\" = 1"));
+	EXPECT(kills(&s, odd, its,
+		     "UPDATE \"Odd \"\"one\".\"T.t, x\" SET v = 'a: ''b''' WHERE \"select\" = 1"));
 	EXPECT(!kills(&s, odd, its, "UPDATE \"Odd \"\"one\".\"T.t, x\" SET v = 'c' WHERE \"select\" = 2"));
 	EXPECT(kills(&s, odd, its, "DELETE FROM \"Odd \"\"one\".\"T.t, x\" WHERE \"select\" = 1"));
 	uint64_t a = site_row(&s, "u", "00000000-0000-0000-0000-00000000000A", NULL);
@@ -76,18 +80,20 @@ TEST(feed, what_is_not_certain_is_the_relation)
 	struct site s;
 
 	site_start(&s, NULL);
-	sql(s.db, "CREATE TABLE nopk (a int, v int); INSERT INTO nopk VALUES (1, 1), (2, 2);"
-		  "CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, v int); INSERT INTO late VALUES (1, 1), (2, 2);"
-		  "CREATE TABLE nothing (id int PRIMARY KEY, v int); ALTER TABLE nothing REPLICA IDENTITY NOTHING;"
-		  "INSERT INTO nothing VALUES (1, 1), (2, 2);"
-		  "CREATE TABLE other (id int PRIMARY KEY, o int NOT NULL UNIQUE); INSERT INTO other VALUES (1, 1), (2, 2);"
-		  "ALTER TABLE other REPLICA IDENTITY USING INDEX other_o_key;"
-		  "CREATE TABLE entire (id int PRIMARY KEY, v int); ALTER TABLE entire REPLICA IDENTITY FULL;"
-		  "INSERT INTO entire VALUES (1, 1), (2, 2)");
+	sql(s.db,
+	    "CREATE TABLE nopk (a int, v int); INSERT INTO nopk VALUES (1, 1), (2, 2);"
+	    "CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, v int); INSERT INTO late VALUES (1, 1), (2, 2);"
+	    "CREATE TABLE nothing (id int PRIMARY KEY, v int); ALTER TABLE nothing REPLICA IDENTITY NOTHING;"
+	    "INSERT INTO nothing VALUES (1, 1), (2, 2);"
+	    "CREATE TABLE other (id int PRIMARY KEY, o int NOT NULL UNIQUE); INSERT INTO other VALUES (1, 1), (2, 2);"
+	    "ALTER TABLE other REPLICA IDENTITY USING INDEX other_o_key;"
+	    "CREATE TABLE entire (id int PRIMARY KEY, v int); ALTER TABLE entire REPLICA IDENTITY FULL;"
+	    "INSERT INTO entire VALUES (1, 1), (2, 2)");
 	/* Both columns out of line: the key comes as unchanged-toast-datum in the new row. */
-	sql(s.db, "CREATE TABLE toast (id text PRIMARY KEY, big text, v int);"
-		  "ALTER TABLE toast ALTER id SET STORAGE EXTERNAL, ALTER big SET STORAGE EXTERNAL;"
-		  "INSERT INTO toast SELECT repeat(g::text, 2400), repeat('b', 9000), 1 FROM generate_series(1, 2) g");
+	sql(s.db,
+	    "CREATE TABLE toast (id text PRIMARY KEY, big text, v int);"
+	    "ALTER TABLE toast ALTER id SET STORAGE EXTERNAL, ALTER big SET STORAGE EXTERNAL;"
+	    "INSERT INTO toast SELECT repeat(g::text, 2400), repeat('b', 9000), 1 FROM generate_series(1, 2) g");
 	site_watch(&s, 0);
 	EXPECT(kills(&s, "nopk", site_whole(&s, "nopk"), "UPDATE nopk SET v = 2 WHERE a = 1"));
 	EXPECT(kills(&s, "nopk", site_whole(&s, "nopk"), "DELETE FROM nopk WHERE a = 1"));
@@ -97,7 +103,8 @@ TEST(feed, what_is_not_certain_is_the_relation)
 	EXPECT(kills(&s, "nothing", site_whole(&s, "nothing"), "DELETE FROM nothing WHERE id = 2"));
 	EXPECT(!kills(&s, "nothing", site_whole(&s, "nothing"), "INSERT INTO nothing VALUES (9, 9)"));
 	EXPECT(kills(&s, "other", site_whole(&s, "other"), "UPDATE other SET id = 5 WHERE id = 1"));
-	EXPECT(kills(&s, "entire", site_row(&s, "entire", "1", NULL), "UPDATE entire SET id = 5 WHERE id = 1"));
+	EXPECT(kills(&s, "entire", site_row(&s, "entire", "1", NULL),
+		     "UPDATE entire SET id = 5 WHERE id = 1"));
 	EXPECT(!kills(&s, "entire", site_whole(&s, "entire"), "UPDATE entire SET v = 5 WHERE id = 5"));
 	EXPECT(kills(&s, "toast", site_whole(&s, "toast"), "UPDATE toast SET v = 2 WHERE id LIKE '1%'"));
 	EXPECT(kills(&s, "toast", site_any(&s, "toast"), "DELETE FROM toast WHERE id LIKE '1%'"));
@@ -109,16 +116,17 @@ TEST(feed, what_the_statement_does_not_name)
 	struct site s;
 
 	site_start(&s, NULL);
-	sql(s.db, "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE ch (id int PRIMARY KEY, p int REFERENCES p ON DELETE CASCADE);"
-		  "INSERT INTO p VALUES (1), (2); INSERT INTO ch VALUES (10, 1), (20, 2);"
-		  "CREATE TABLE top (id int, k int, PRIMARY KEY (id, k)) PARTITION BY RANGE (id);"
-		  "CREATE TABLE mid PARTITION OF top FOR VALUES FROM (0) TO (100) PARTITION BY RANGE (k);"
-		  "CREATE TABLE leaf PARTITION OF mid FOR VALUES FROM (0) TO (100);"
-		  "CREATE TABLE leaf2 PARTITION OF mid FOR VALUES FROM (100) TO (200); INSERT INTO top VALUES (1, 1), (2, 1);"
-		  "CREATE TABLE base (id int PRIMARY KEY); CREATE TABLE heir (x int) INHERITS (base);"
-		  "CREATE TABLE log (id int PRIMARY KEY);"
-		  "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (NEW.id); RETURN NEW; END';"
-		  "CREATE TRIGGER tr AFTER INSERT ON p FOR EACH ROW EXECUTE FUNCTION f()");
+	sql(s.db,
+	    "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE ch (id int PRIMARY KEY, p int REFERENCES p ON DELETE CASCADE);"
+	    "INSERT INTO p VALUES (1), (2); INSERT INTO ch VALUES (10, 1), (20, 2);"
+	    "CREATE TABLE top (id int, k int, PRIMARY KEY (id, k)) PARTITION BY RANGE (id);"
+	    "CREATE TABLE mid PARTITION OF top FOR VALUES FROM (0) TO (100) PARTITION BY RANGE (k);"
+	    "CREATE TABLE leaf PARTITION OF mid FOR VALUES FROM (0) TO (100);"
+	    "CREATE TABLE leaf2 PARTITION OF mid FOR VALUES FROM (100) TO (200); INSERT INTO top VALUES (1, 1), (2, 1);"
+	    "CREATE TABLE base (id int PRIMARY KEY); CREATE TABLE heir (x int) INHERITS (base);"
+	    "CREATE TABLE log (id int PRIMARY KEY);"
+	    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (NEW.id); RETURN NEW; END';"
+	    "CREATE TRIGGER tr AFTER INSERT ON p FOR EACH ROW EXECUTE FUNCTION f()");
 	site_watch(&s, 0);
 	uint64_t ten = site_row(&s, "ch", "10", NULL), twenty = site_row(&s, "ch", "20", NULL);
 
@@ -142,13 +150,15 @@ TEST(feed, only_what_commits_counts)
 	struct site s;
 
 	site_start(&s, NULL);
-	sql(s.db, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT g, 1 FROM generate_series(1, 5) g");
+	sql(s.db,
+	    "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT g, 1 FROM generate_series(1, 5) g");
 	site_watch(&s, 0);
 	uint64_t one = site_row(&s, "t", "1", NULL), two = site_row(&s, "t", "2", NULL);
 
 	EXPECT(!kills(&s, "t", one, "BEGIN; UPDATE t SET v = 2 WHERE id = 1; ROLLBACK"));
-	EXPECT(!kills(&s, "t", one, "BEGIN; SAVEPOINT a; UPDATE t SET v = 2 WHERE id = 1; ROLLBACK TO a;"
-				    "UPDATE t SET v = 2 WHERE id = 2; COMMIT"));
+	EXPECT(!kills(&s, "t", one,
+		      "BEGIN; SAVEPOINT a; UPDATE t SET v = 2 WHERE id = 1; ROLLBACK TO a;"
+		      "UPDATE t SET v = 2 WHERE id = 2; COMMIT"));
 	EXPECT(kills(&s, "t", two, "BEGIN; SAVEPOINT a; UPDATE t SET v = 2 WHERE id = 2; RELEASE a; COMMIT"));
 	EXPECT(!kills(&s, "t", one, "BEGIN; UPDATE t SET v = 4 WHERE id = 1"));
 	EXPECT(!kills(&s, "t", one, "PREPARE TRANSACTION 'two'"));
@@ -157,7 +167,8 @@ TEST(feed, only_what_commits_counts)
 	EXPECT(!kills(&s, "t", one, "PREPARE TRANSACTION 'no'"));
 	EXPECT(!kills(&s, "t", one, "ROLLBACK PREPARED 'no'"));
 	EXPECT(kills(&s, "t", one, "SET synchronous_commit = off; UPDATE t SET v = 6 WHERE id = 1"));
-	EXPECT(kills(&s, "t", one, "SET session_replication_role = replica; UPDATE t SET v = 7 WHERE id = 1"));
+	EXPECT(kills(&s, "t", one,
+		     "SET session_replication_role = replica; UPDATE t SET v = 7 WHERE id = 1"));
 	site_stop(&s);
 }
 
@@ -167,7 +178,8 @@ TEST(feed, position_reaches_the_end_of_the_log)
 	int64_t sum[NCOUNTERS] = {0};
 
 	site_start(&s, NULL);
-	sql(s.db, "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE UNLOGGED TABLE u (v text); INSERT INTO t VALUES (1, 'x')");
+	sql(s.db,
+	    "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE UNLOGGED TABLE u (v text); INSERT INTO t VALUES (1, 'x')");
 	site_watch(&s, 0);
 	sql(s.db, "BEGIN; UPDATE t SET v = 'gone'; ROLLBACK");
 	EXPECT(site_reaches(&s, 10));

@@ -91,7 +91,8 @@ static void bench_start(struct bench *b, uint64_t patience_us)
 
 	*b = (struct bench){0};
 	site_start(&b->site, NULL);
-	sql(b->site.db, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1); CREATE UNLOGGED TABLE u (a int)");
+	sql(b->site.db,
+	    "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1); CREATE UNLOGGED TABLE u (a int)");
 	site_watch(&b->site, 0);
 	b->loop = loop_new(NULL, &err);
 	REQUIRE(b->loop != NULL);
@@ -159,7 +160,8 @@ TEST(fresh, who_joins_while_a_question_is_in_flight_gets_the_next)
 	first = reader(&b);
 	second = reader(&b);
 	third = reader(&b);
-	probe = (pid_t)atoi(sql_text(b.site.db, "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgweir probe'"));
+	probe = (pid_t)atoi(sql_text(
+		b.site.db, "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgweir probe'"));
 	REQUIRE(probe > 0);
 	kill(probe, SIGSTOP); /* the first question stays in flight */
 	fresh_join(b.fresh, &first.wait);
@@ -204,7 +206,8 @@ TEST(fresh, a_stream_that_lags_makes_it_late)
 	pid_t sender;
 
 	bench_start(&b, 2000);
-	sender = (pid_t)atoi(sql_text(b.site.db, "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgweir feed'"));
+	sender = (pid_t)atoi(sql_text(
+		b.site.db, "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgweir feed'"));
 	REQUIRE(sender > 0);
 	kill(sender, SIGSTOP);
 	sql(b.site.db, "UPDATE t SET v = v + 1");
@@ -232,7 +235,8 @@ TEST(fresh, a_stream_that_lags_makes_it_late)
 TEST(fresh, unflushed_log_is_flushed_for_those_who_wait)
 {
 	struct bench b;
-	const char *ways[] = {"BEGIN; UPDATE t SET v = v + 1; ROLLBACK", "SET synchronous_commit = off; UPDATE t SET v = v + 1",
+	const char *ways[] = {"BEGIN; UPDATE t SET v = v + 1; ROLLBACK",
+			      "SET synchronous_commit = off; UPDATE t SET v = v + 1",
 			      "INSERT INTO u VALUES (1)",
 			      "BEGIN; INSERT INTO t SELECT g FROM generate_series(10, 4000) g"};
 
@@ -267,7 +271,8 @@ TEST(fresh, without_a_stream_it_is_off)
 	pid_t sender;
 
 	bench_start(&b, 20000000);
-	sender = (pid_t)atoi(sql_text(b.site.db, "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgweir feed'"));
+	sender = (pid_t)atoi(sql_text(
+		b.site.db, "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgweir feed'"));
 	kill(sender, SIGSTOP);
 	sql(b.site.db, "UPDATE t SET v = v + 1");
 	waiting = reader(&b);
@@ -275,7 +280,8 @@ TEST(fresh, without_a_stream_it_is_off)
 	watch_only(&waiting);
 	EXPECT(!run_until(&b, all_told, 1));
 	/* The control connection ends: all off, who waits is told at once. */
-	sql(b.site.db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgweir control'");
+	sql(b.site.db,
+	    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgweir control'");
 	REQUIRE(run_until(&b, all_told, 5));
 	EXPECT_EQ(waiting.result, FRESH_OFF);
 	REQUIRE(run_until(&b, cache_is_off, 5));
@@ -295,7 +301,8 @@ TEST(fresh, without_a_stream_it_is_off)
 	EXPECT_EQ(again.result, FRESH_PROVEN);
 
 	/* Its own connection lost: not ready, then back. */
-	sql(b.site.db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgweir probe'");
+	sql(b.site.db,
+	    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgweir probe'");
 	REQUIRE(run_until(&b, not_ready, 5));
 	REQUIRE(run_until(&b, ready, 10));
 	bench_stop(&b);

@@ -24,7 +24,8 @@ static void on_secret(void *arg, const char *secret, const struct err *err)
 	loop_stop(a->loop);
 }
 
-static struct asked ask(struct loop *loop, struct offload *o, const struct lookup_settings *set, const char *name)
+static struct asked ask(struct loop *loop, struct offload *o, const struct lookup_settings *set,
+			const char *name)
 {
 	struct asked a = {.loop = loop};
 	struct lookup_req *r = lookup_start(loop, o, set, name, on_secret, &a);
@@ -50,7 +51,11 @@ TEST(lookup, secrets_and_their_absence)
 	db = cluster_connect(&c, "app", "postgres");
 	sql(db, "CREATE TABLE users (name text, secret text);"
 		"INSERT INTO users VALUES ('ann', 'md5abc'), ('bob', NULL), ('it''s', 'x')");
-	struct lookup_settings set = {.host = c.dir, .port = "5432", .dbname = "app", .user = "postgres", .timeout_s = 10,
+	struct lookup_settings set = {.host = c.dir,
+				      .port = "5432",
+				      .dbname = "app",
+				      .user = "postgres",
+				      .timeout_s = 10,
 				      .query = "SELECT name, secret FROM public.users WHERE name = $1"};
 
 	a = ask(loop, o, &set, "ann");
@@ -65,9 +70,14 @@ TEST(lookup, secrets_and_their_absence)
 	EXPECT(!a.found);
 	EXPECT_STR(a.text, "");
 	/* All over one connection. */
-	EXPECT_STR(sql_text(db, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgweir auth_query'"), "1");
+	EXPECT_STR(
+		sql_text(
+			db,
+			"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgweir auth_query'"),
+		"1");
 	/* A kept connection that died is replaced unseen. */
-	sql(db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgweir auth_query'");
+	sql(db,
+	    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgweir auth_query'");
 	a = ask(loop, o, &set, "ann");
 	EXPECT_STR(a.secret, "md5abc");
 	set.query = "SELECT name FROM public.users WHERE name = $1";

@@ -42,7 +42,9 @@ TEST(origin, a_lost_connection_empties_the_cache_and_all_starts_anew)
 		uint64_t epoch = cache_epoch(s.cache), noticed;
 		uint32_t generation = origin_generation(s.origin);
 
-		sql(s.db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '%s'", victims[i]);
+		sql(s.db,
+		    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '%s'",
+		    victims[i]);
 		noticed = deadline_in(0);
 		UNTIL(cache_epoch(s.cache) != epoch, 5);
 		/* Milliseconds; the bound leaves room for a busy machine. */
@@ -138,8 +140,13 @@ TEST(origin, says_what_is_missing)
 TEST(origin, nothing_listens_there)
 {
 	const struct cache_settings cset = {.bytes = 1u << 20, .max_result = 1u << 16};
-	struct origin_settings set = {.database = "x", .host = "/nonexistent", .port = "5432", .dbname = "x", .user = "x",
-				      .connect_timeout_s = 1, .max_change_keys = 10};
+	struct origin_settings set = {.database = "x",
+				      .host = "/nonexistent",
+				      .port = "5432",
+				      .dbname = "x",
+				      .user = "x",
+				      .connect_timeout_s = 1,
+				      .max_change_keys = 10};
 	struct cache *cache = cache_new(&cset);
 	struct err err = {0};
 	struct origin *o = origin_start(&set, cache, &err);

@@ -38,16 +38,17 @@ TEST(schema, tables_as_they_are)
 	const struct catalog_relation *r;
 
 	site_start(&s, NULL);
-	sql(s.db, "CREATE TABLE t (a int, b text, gone int, c varchar(9) NOT NULL, d numeric, e text COLLATE \"C\", PRIMARY KEY (c, a));"
-		  "ALTER TABLE t DROP COLUMN gone; CREATE DOMAIN dom AS int; CREATE TYPE mood AS ENUM ('a');"
-		  "CREATE COLLATION loose (provider = icu, locale = 'und', deterministic = false);"
-		  "CREATE TABLE l (k text COLLATE loose PRIMARY KEY, d dom, m mood, i int8, z uuid, o oid);"
-		  "CREATE UNLOGGED TABLE un (a int); CREATE TEMP TABLE te (a int); CREATE VIEW vi AS SELECT 1 AS x;"
-		  "CREATE TABLE pa (id int PRIMARY KEY) PARTITION BY RANGE (id);"
-		  "CREATE TABLE pb PARTITION OF pa FOR VALUES FROM (0) TO (9) PARTITION BY RANGE (id);"
-		  "CREATE TABLE pc PARTITION OF pb FOR VALUES FROM (0) TO (9);"
-		  "CREATE TABLE sec (id int); ALTER TABLE sec ENABLE ROW LEVEL SECURITY; CREATE SEQUENCE se;"
-		  "CREATE TABLE de (id int PRIMARY KEY DEFERRABLE)");
+	sql(s.db,
+	    "CREATE TABLE t (a int, b text, gone int, c varchar(9) NOT NULL, d numeric, e text COLLATE \"C\", PRIMARY KEY (c, a));"
+	    "ALTER TABLE t DROP COLUMN gone; CREATE DOMAIN dom AS int; CREATE TYPE mood AS ENUM ('a');"
+	    "CREATE COLLATION loose (provider = icu, locale = 'und', deterministic = false);"
+	    "CREATE TABLE l (k text COLLATE loose PRIMARY KEY, d dom, m mood, i int8, z uuid, o oid);"
+	    "CREATE UNLOGGED TABLE un (a int); CREATE TEMP TABLE te (a int); CREATE VIEW vi AS SELECT 1 AS x;"
+	    "CREATE TABLE pa (id int PRIMARY KEY) PARTITION BY RANGE (id);"
+	    "CREATE TABLE pb PARTITION OF pa FOR VALUES FROM (0) TO (9) PARTITION BY RANGE (id);"
+	    "CREATE TABLE pc PARTITION OF pb FOR VALUES FROM (0) TO (9);"
+	    "CREATE TABLE sec (id int); ALTER TABLE sec ENABLE ROW LEVEL SECURITY; CREATE SEQUENCE se;"
+	    "CREATE TABLE de (id int PRIMARY KEY DEFERRABLE)");
 	sql(s.db, "CREATE FUNCTION lower(int) RETURNS int LANGUAGE sql AS 'SELECT 1';"
 		  "CREATE FUNCTION plus(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1';"
 		  "CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = plus)");
@@ -57,17 +58,20 @@ TEST(schema, tables_as_they_are)
 	r = relation(c, "public", "t");
 	REQUIRE(r != NULL);
 	EXPECT_EQ(r->oid, site_relid(&s, "t"));
-	EXPECT(r->kind == 'r' && r->persistence == 'p' && r->replica_identity == 'd' && !r->row_security && !r->has_children);
+	EXPECT(r->kind == 'r' && r->persistence == 'p' && r->replica_identity == 'd' && !r->row_security &&
+	       !r->has_children);
 	REQUIRE(r->ncolumns == 5 && r->nkey == 2);
 	EXPECT(r->key[0] == 1 && r->key[1] == 4);
 	EXPECT_STR(r->columns[2].name, "c");
 	EXPECT(r->columns[2].attnum == 4 && r->columns[2].not_null && r->columns[2].type_oid == 1043);
-	EXPECT(r->columns[0].plain_equality && r->columns[1].plain_equality && !r->columns[3].plain_equality &&
-	       r->columns[4].plain_equality && r->columns[0].builtin_type && !r->columns[1].not_null);
+	EXPECT(r->columns[0].plain_equality && r->columns[1].plain_equality &&
+	       !r->columns[3].plain_equality && r->columns[4].plain_equality && r->columns[0].builtin_type &&
+	       !r->columns[1].not_null);
 	r = relation(c, "public", "l");
 	REQUIRE(r != NULL && r->ncolumns == 6);
-	EXPECT(!r->columns[0].plain_equality && !r->columns[1].plain_equality && !r->columns[1].builtin_type &&
-	       !r->columns[2].builtin_type && r->columns[3].plain_equality && r->columns[4].plain_equality);
+	EXPECT(!r->columns[0].plain_equality && !r->columns[1].plain_equality &&
+	       !r->columns[1].builtin_type && !r->columns[2].builtin_type && r->columns[3].plain_equality &&
+	       r->columns[4].plain_equality);
 	EXPECT(relation(c, "public", "un") != NULL && relation(c, "public", "un")->persistence == 'u');
 	EXPECT(relation(c, "public", "te") == NULL);
 	EXPECT(relation(c, "public", "vi") != NULL && relation(c, "public", "vi")->kind == 'v');
@@ -92,8 +96,9 @@ TEST(schema, empty_transactions_are_looked_into)
 	int64_t sum[NCOUNTERS] = {0};
 
 	site_start(&s, NULL);
-	sql(s.db, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1); CREATE SEQUENCE q;"
-		  "CREATE MATERIALIZED VIEW mv AS SELECT id FROM t; CREATE TABLE r (id int NOT NULL, x int)");
+	sql(s.db,
+	    "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1); CREATE SEQUENCE q;"
+	    "CREATE MATERIALIZED VIEW mv AS SELECT id FROM t; CREATE TABLE r (id int NOT NULL, x int)");
 	site_watch(&s, 0);
 	EXPECT(reloads(&s, "CREATE TABLE t2 (id int PRIMARY KEY)"));
 	EXPECT(knows(&s, "t2"));
@@ -105,7 +110,8 @@ TEST(schema, empty_transactions_are_looked_into)
 	EXPECT(reloads(&s, "CREATE TYPE mood AS ENUM ('a', 'b')"));
 	EXPECT(reloads(&s, "ALTER TYPE mood RENAME VALUE 'a' TO 'c'"));
 	EXPECT(reloads(&s, "CREATE FUNCTION f() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'"));
-	EXPECT(reloads(&s, "CREATE OR REPLACE FUNCTION f() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 2'"));
+	EXPECT(reloads(&s,
+		       "CREATE OR REPLACE FUNCTION f() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 2'"));
 	EXPECT(reloads(&s, "ALTER TABLE t ADD x int DEFAULT 5"));
 	EXPECT(reloads(&s, "CREATE ROLE somebody"));
 	EXPECT(reloads(&s, "GRANT feed TO somebody"));
@@ -125,7 +131,8 @@ TEST(schema, empty_transactions_are_looked_into)
 	sql(s.db, "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)");
 	site_catch_up(&s);
 	uint32_t was_b = site_relid(&s, "b");
-	sql(s.db, "BEGIN; ALTER TABLE a RENAME TO x; ALTER TABLE b RENAME TO a; ALTER TABLE x RENAME TO b; COMMIT");
+	sql(s.db,
+	    "BEGIN; ALTER TABLE a RENAME TO x; ALTER TABLE b RENAME TO a; ALTER TABLE x RENAME TO b; COMMIT");
 	EXPECT_EQ(site_relid(&s, "a"), was_b);
 	EXPECT(kills(&s, "a", site_row(&s, "a", "7", NULL), "INSERT INTO a VALUES (7)"));
 	origin_counters(s.origin, sum);
@@ -159,8 +166,9 @@ TEST(schema, ddl_messages_count_among_rows)
 	EXPECT(!knows(&s, "n"));
 	EXPECT(!reloads(&s, "BEGIN; UPDATE t SET v = 'q'; CREATE TEMP TABLE k (a int); COMMIT"));
 	EXPECT(!reloads(&s, "BEGIN; CREATE TABLE n (id int); ROLLBACK"));
-	snprintf(command, sizeof(command), "SET session_replication_role = replica; BEGIN; UPDATE t SET v = 'r';"
-					   "CREATE TABLE n (id int); COMMIT");
+	snprintf(command, sizeof(command),
+		 "SET session_replication_role = replica; BEGIN; UPDATE t SET v = 'r';"
+		 "CREATE TABLE n (id int); COMMIT");
 	EXPECT(reloads(&s, command));
 	/* Anyone may send the word; it only makes us look. */
 	EXPECT(!reloads(&s, "SELECT pg_logical_emit_message(false, 'pgweir', 'ddl by hand')"));
