@@ -110,7 +110,8 @@ enum gate_step gate_find_user(struct gate *g, gate_ready_fn then, struct buf *ou
 	if (policy.auth_user[0] == '\0' || (g->console && policy.auth_dbname[0] == '\0') ||
 	    (g->db == NULL && !g->console)) {
 		/* A start from a URL knows one user, and promises that the others may try their luck at the server. */
-		g->known = (g->config->userlist == NULL || g->config->from_url) && policy.auth_user[0] == '\0';
+		g->known =
+			(g->config->userlist == NULL || g->config->from_url) && policy.auth_user[0] == '\0';
 		return then(g, out, err);
 	}
 	g->then = then;
