@@ -162,8 +162,8 @@ static void connect_begin(struct fresh *f)
 	if (!origin_server(f->origin, &f->server, &f->generation))
 		return; /* no stream: nothing to prove */
 	struct link_target target = {
-		.host = set->host,
-		.port = set->port,
+		.host = f->server.host,
+		.port = f->server.port,
 		.dbname = set->dbname,
 		.user = set->user,
 		.password = set->password,

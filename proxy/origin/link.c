@@ -26,6 +26,13 @@ static void add(const char **keys, const char **values, int *n, const char *key,
 	++*n;
 }
 
+/* libpq would write them to stderr. */
+static void drop_notice(void *arg, const PGresult *notice)
+{
+	(void)arg;
+	(void)notice;
+}
+
 PGconn *link_start(const struct link_target *t, struct err *err)
 {
 	const char *keys[24], *values[24];
@@ -60,6 +67,7 @@ PGconn *link_start(const struct link_target *t, struct err *err)
 		err_set(err, "no memory for a connection");
 		return NULL;
 	}
+	PQsetNoticeReceiver(conn, drop_notice, NULL);
 	if (PQstatus(conn) != CONNECTION_BAD)
 		return conn;
 	link_failed(conn, "cannot connect", err);
@@ -270,6 +278,8 @@ int link_identity_read(PGconn *conn, const PGresult *result, struct link_identit
 	id.logical = strcmp(PQgetvalue(result, 0, 4), "logical") == 0;
 	id.wal_block = (uint32_t)strtoul(PQgetvalue(result, 0, 5), NULL, 10);
 	id.wal_segment = (uint32_t)strtoul(PQgetvalue(result, 0, 6), NULL, 10);
+	snprintf(id.host, sizeof(id.host), "%s", PQhost(conn) != NULL ? PQhost(conn) : "");
+	snprintf(id.port, sizeof(id.port), "%s", PQport(conn) != NULL ? PQport(conn) : "");
 	snprintf(id.address, sizeof(id.address), "%s", address != NULL ? address : "");
 	if (id.system_id == 0 || id.wal_block == 0 || id.wal_segment == 0)
 		return err_set(err, "cannot identify the server: unexpected values");

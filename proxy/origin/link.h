@@ -67,6 +67,7 @@ struct link_identity {
 	bool recovery;
 	bool logical;		    /* wal_level */
 	char started[40];	    /* postmaster's start */
+	char host[256], port[8];    /* the one of several that answered */
 	char address[LINK_ADDRESS]; /* PQhostaddr: "" for a socket directory */
 };
 

@@ -236,6 +236,8 @@ static enum phase step_control(struct origin *o)
 	struct link_target control = target(o, false);
 	struct link_wait wait = waiting(o, connect_us(o));
 
+	control.host = server->host;
+	control.port = server->port;
 	control.address = server->address;
 	if (link_open(&control, &wait, &o->conn, &o->err) != 0)
 		return PHASE_RETRY;
