@@ -14,7 +14,7 @@
 struct column {
 	struct span name; /* empty: has none that can be used */
 	uint32_t type;	  /* 0: built-in, but which is not known */
-	bool usable;	  /* of a built-in type whose operators and text form are PostgreSQL's own */
+	bool usable;	  /* operators and text form are PostgreSQL's own */
 	bool shown;	  /* may at least be in the answer */
 };
 

@@ -31,7 +31,13 @@ CREATE TEMP TABLE no_effect AS SELECT unnest(string_to_array(
 CREATE TEMP TABLE mislabelled(name, class) AS VALUES
 	('txid_current', 'WRITES'), ('pg_current_xact_id', 'WRITES'),
 	('satisfies_hash_partition', 'STABLE'), ('ts_lexize', 'STABLE'), ('ts_parse', 'STABLE'),
-	('ts_token_type', 'STABLE'), ('ts_headline', 'STABLE');
+	('ts_token_type', 'STABLE'), ('ts_headline', 'STABLE'), ('pg_partition_root', 'STABLE');
+INSERT INTO mislabelled SELECT DISTINCT proname::text, 'STABLE' FROM pg_proc
+	WHERE pronamespace = 'pg_catalog'::regnamespace AND 'aclitem'::regtype = ANY (proargtypes) AND provolatile <> 'v';
+-- A time of day is cast to timetz unasked, with today's offset.
+INSERT INTO mislabelled SELECT DISTINCT proname::text, 'STABLE' FROM pg_proc p
+	WHERE pronamespace = 'pg_catalog'::regnamespace AND 'timetz'::regtype = ANY (proargtypes) AND provolatile <> 'v'
+	AND NOT EXISTS (SELECT FROM pg_proc q WHERE q.proname = p.proname AND 'time'::regtype = ANY (q.proargtypes));
 INSERT INTO mislabelled SELECT DISTINCT proname::text, 'UNSAFE' FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
 	AND proname ~ '^(table|query|schema|database|cursor)_to_xml|^ts_(stat|rewrite)$|^dblink|^binary_upgrade|^lo_|^pg_(read|ls)_';
 INSERT INTO mislabelled SELECT DISTINCT proname::text, 'WRITES' FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
@@ -51,7 +57,7 @@ SELECT format('FUNCTION(%s, %s)', '"' || name || '"', CASE
 	WHEN name ~ '^pg_(try_)?advisory_xact' THEN 'XACT_LOCK'
 	WHEN name ~ '^pg_(try_)?advisory' THEN 'ADVISORY'
 	WHEN name = 'set_config' THEN 'SETTING'
-	WHEN name IN (SELECT m.name FROM mislabelled m) THEN (SELECT m.class FROM mislabelled m WHERE m.name = f.name)
+	WHEN name IN (SELECT m.name FROM mislabelled m) THEN (SELECT min(m.class) FROM mislabelled m WHERE m.name = f.name)
 	WHEN name IN (SELECT n.name FROM by_settings n) AND s THEN 'SETTINGS'
 	WHEN i THEN 'IMMUTABLE' WHEN s THEN 'STABLE'
 	WHEN name IN (SELECT n.name FROM no_effect n) THEN 'VOLATILE'

@@ -18,6 +18,7 @@ struct catalog_column {
 	const char *name;
 	uint32_t type_oid;
 	bool builtin_type;   /* the type lives in pg_catalog */
+	bool enum_type;	     /* an enum of users: compared and shown by PostgreSQL's own code */
 	bool plain_equality; /* its equality is byte equality of datum_canon's form (collation deterministic) */
 	bool not_null;
 };

@@ -151,7 +151,7 @@ struct column expr_relation_column(const struct catalog_column *column)
 
 	return (struct column){.name = span_str(column->name),
 			       .type = column->type_oid,
-			       .usable = input != INPUT_OTHER,
+			       .usable = input != INPUT_OTHER || column->enum_type,
 			       .shown = !column->builtin_type || input != INPUT_OTHER ||
 					column->type_oid == TIMETZ || column->type_oid == XML};
 }

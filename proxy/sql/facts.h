@@ -103,6 +103,7 @@ struct facts *facts_of_text(struct span text);
 struct facts *facts_ref(struct facts *f);
 void facts_unref(struct facts *f);
 
-#define FACTS_TEXT_MAX (256u * 1024u)
+/* About 70 ms of a worker's loop in the worst case. */
+#define FACTS_TEXT_MAX (64u * 1024u)
 
 #endif

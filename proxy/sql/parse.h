@@ -15,7 +15,7 @@
 size_t parse_nesting(struct span text);
 
 #define PARSE_NESTING_HERE 2500u /* safe on the stack of any thread that has 8 MB, sanitizers included */
-#define PARSE_NESTING_MAX 60000u
+#define PARSE_NESTING_MAX 10000u
 
 /* The caller's stack must have room for PARSE_STACK(nesting) bytes. */
 #define PARSE_STACK(nesting) ((size_t)(nesting)*2048u + (1u << 20))

@@ -72,12 +72,13 @@ static const struct catalog_column user_columns[] = {
 	COLUMN(7, "createdAt", 1184, true, false),
 	COLUMN(8, "author_id", 23, true, true),
 	COLUMN(9, "title", 25, true, true),
-	COLUMN(11, "status", 90001, false, false), /* an enum of the user's */
+	COLUMN(11, "status", 90001, false, false), /* a type of the user's */
 	COLUMN(12, "lock_version", 23, true, true),
 	COLUMN(13, "born", 1082, true, false),
 	COLUMN(14, "price", 1700, true, false),
 	COLUMN(15, "at_time", 1083, true, false),
 	COLUMN(16, "tags", 1009, true, false),
+	{.attnum = 17, .name = "mood", .type_oid = 90002, .enum_type = true},
 };
 
 static const struct catalog_column regclass_columns[] = {COLUMN(1, "k1", 23, true, true),
