@@ -26,7 +26,7 @@ def broken(request):
 def run_while(truth, broken, fault, every, *args):
     """The checker runs for SECONDS; fault() happens again and again, but not in the last third."""
     cluster, proxies = broken
-    with truth(cluster, proxies, "--faults", *args, cycles=10**9, seconds=SECONDS) as run:
+    with truth(cluster, proxies, "--faults", "--pause", 4000, *args, cycles=10**9, seconds=SECONDS) as run:
         until = time.monotonic() + SECONDS * 2 / 3
         pause = threading.Event()
         times = 0

@@ -30,7 +30,12 @@ def test_the_checker_sees(cluster, truth):
 @pytest.mark.parametrize("commits", ["sync", "async"])
 def test_fresh(cluster, pair, truth, commits, protocol):
     more = ["--async"] if commits == "async" else []
-    truth(cluster, pair, "--protocol", protocol, *more).finish().fresh()
+    truth(cluster, pair, "--protocol", protocol, "--pause", 4000, *more).finish().fresh()
+
+
+def test_fresh_without_a_pause(cluster, pair, truth):
+    """Hardly a hit, but every fill has a commit in its way."""
+    truth(cluster, pair, "--async", hits=False).finish().fresh()
 
 
 def test_fresh_with_few_writers(cluster, pair, truth):

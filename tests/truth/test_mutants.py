@@ -11,6 +11,7 @@ LOADS = [
     ["--writers", 6, "--readers", 6],
     ["--writers", 3, "--readers", 9, "--rows", 3],
     ["--writers", 2, "--readers", 6, "--rows", 40, "--async"],
+    ["--pause", 4000],
 ]
 
 

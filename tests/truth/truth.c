@@ -2,12 +2,14 @@
  *
  *   truth --target NAME=CONNINFO.. --direct NAME=CONNINFO.. [--writers N] [--readers N] [--rows N] [--cycles N] [--seconds N]
  *         [--protocol simple|extended|prepared|binary|mix] [--async] [--ddl] [--faults] [--hung] [--patience SECONDS] [--first]
+ *         [--pause US]
  *
  * Writers and readers spread over the targets. A cycle is a write, and a read of it through every target. The run ends after that
  * many cycles, or after that many seconds. --async: half of the writers commit with synchronous_commit = off. --faults: errors and lost
  * connections are part of the game, but everybody must be served again at the end. --hung: commits of half of the writers may hang
  * for ever; the other half use synchronous_commit = local, and readers must not hang. --ddl: a thread truncates, rewrites and alters tables.
- * --first: the first violation ends the run.
+ * --first: the first violation ends the run. --pause: half of the time a writer rests for up to so long, so that there is something
+ * to hit.
  *
  * The last line of the output is a summary. Exit: 0 fresh, 1 a violation, 2 somebody hangs or was not served again, 3 PostgreSQL
  * itself violated the rules (then this program is wrong), 4 errors without --faults. */
@@ -35,7 +37,7 @@
 
 static struct {
 	struct target target[TARGETS_MAX];
-	unsigned ntargets, writers, readers, rows, patience_s;
+	unsigned ntargets, writers, readers, rows, patience_s, pause_us;
 	uint64_t cycles, seconds;
 	int protocol; /* -1 = mix */
 	bool async, ddl, faults, hung, first;
@@ -309,6 +311,8 @@ static void *writer(void *arg)
 			judge_one(self, &self->check[i], id);
 		if (atomic_fetch_add(&cycles, 1) + 1 >= opt.cycles)
 			atomic_store(&over, true);
+		if (opt.pause_us > 0 && dice(self, 2) == 0)
+			nanosleep(&(struct timespec){.tv_nsec = 1000 * (long)dice(self, opt.pause_us)}, NULL);
 	}
 	link_close(&self->link);
 	for (unsigned i = 0; i < opt.ntargets; i++)
@@ -523,8 +527,9 @@ static void parse_options(int argc, char **argv)
 		{"target", 1, NULL, 't'},  {"direct", 1, NULL, 'd'},   {"writers", 1, NULL, 'w'},
 		{"readers", 1, NULL, 'r'}, {"rows", 1, NULL, 'n'},     {"cycles", 1, NULL, 'c'},
 		{"seconds", 1, NULL, 's'}, {"protocol", 1, NULL, 'p'}, {"patience", 1, NULL, 'P'},
-		{"async", 0, NULL, 'a'},   {"ddl", 0, NULL, 'D'},      {"faults", 0, NULL, 'f'},
-		{"hung", 0, NULL, 'h'},	   {"first", 0, NULL, 'F'},    {NULL, 0, NULL, 0},
+		{"pause", 1, NULL, 'u'},   {"async", 0, NULL, 'a'},    {"ddl", 0, NULL, 'D'},
+		{"faults", 0, NULL, 'f'},  {"hung", 0, NULL, 'h'},     {"first", 0, NULL, 'F'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -543,6 +548,7 @@ static void parse_options(int argc, char **argv)
 		case 'f': opt.faults = true; break;
 		case 'h': opt.hung = true; break;
 		case 'F': opt.first = true; break;
+		case 'u': opt.pause_us = (unsigned)atoi(optarg); break;
 		case 'P': opt.patience_s = (unsigned)atoi(optarg); break;
 		default: exit(64);
 		}
