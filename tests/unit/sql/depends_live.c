@@ -467,6 +467,7 @@ int main(int argc, char **argv)
 		seed = (uint32_t)strtoul(argv[2], NULL, 10);
 	if (PQstatus(conn) != CONNECTION_OK) {
 		fprintf(stderr, "%s", PQerrorMessage(conn));
+		PQfinish(conn);
 		return 2;
 	}
 	command(conn,
