@@ -194,3 +194,33 @@ void facts_unref(struct facts *f)
 	arena_free(&box->mem);
 	free(box);
 }
+
+/* Encodings in which every byte below 0x80 is that ASCII character. Compared as PostgreSQL does: letters and digits
+ * alone, in any case. */
+static bool ascii_safe(struct span encoding)
+{
+	static const char *const safe[] = {"utf8",	 "unicode", "sqlascii",	 "euc",	       "latin",
+					   "iso8859",	 "koi8",    "win125",	 "windows125", "win866",
+					   "windows866", "win874",  "windows874"};
+	char name[32];
+	size_t n = 0;
+
+	for (size_t i = 0; i < encoding.n && n < sizeof(name) - 1; i++) {
+		uint8_t c = encoding.p[i];
+
+		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'))
+			name[n++] = (char)c;
+		else if (c >= 'A' && c <= 'Z')
+			name[n++] = (char)(c - 'A' + 'a');
+	}
+	name[n] = '\0';
+	for (size_t i = 0; i < sizeof(safe) / sizeof(safe[0]); i++)
+		if (strncmp(name, safe[i], strlen(safe[i])) == 0)
+			return true;
+	return false;
+}
+
+bool facts_certain(struct span client_encoding, struct span standard_conforming_strings)
+{
+	return ascii_safe(client_encoding) && span_eq(standard_conforming_strings, span_str("on"));
+}

@@ -103,6 +103,11 @@ struct facts *facts_of_text(struct span text);
 struct facts *facts_ref(struct facts *f);
 void facts_unref(struct facts *f);
 
+/* Is a text under these settings of its session what it looks like to the parser? With standard_conforming_strings
+ * off a backslash changes where strings end, and in some client encodings (SJIS, BIG5, GBK, ..) a byte that looks
+ * like a quote or backslash is half a character. If not: treat every text as one that does not parse. */
+bool facts_certain(struct span client_encoding, struct span standard_conforming_strings);
+
 /* About 70 ms of a worker's loop in the worst case. */
 #define FACTS_TEXT_MAX (64u * 1024u)
 

@@ -4,6 +4,7 @@
 #include "tests/support/test.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 TEST(facts, counts_statements_and_parameters)
@@ -163,4 +164,54 @@ TEST(facts, sees_negative_and_large_numbers)
 	REQUIRE(f->shape != NULL);
 	facts_unref(f);
 	EXPECT(parse_nesting(span_str("select 1")) < parse_nesting(span_str("select (1)")));
+}
+
+TEST(facts, trusts_only_what_reads_the_same_everywhere)
+{
+	static const char *const safe[] = {"UTF8",   "utf-8",	   "UNICODE", "SQL_ASCII",
+					   "LATIN1", "ISO_8859_5", "WIN1252", "EUC_JP"};
+	static const char *const unsafe[] = {"SJIS",  "BIG5",		"GBK",	  "GB18030",	"UHC",
+					     "JOHAB", "SHIFT_JIS_2004", "WIN932", "windows949", "",
+					     "?"};
+
+	for (size_t i = 0; i < sizeof(safe) / sizeof(safe[0]); i++) {
+		EXPECT(facts_certain(span_str(safe[i]), span_str("on")));
+		EXPECT(!facts_certain(span_str(safe[i]), span_str("off")));
+	}
+	for (size_t i = 0; i < sizeof(unsafe) / sizeof(unsafe[0]); i++)
+		EXPECT(!facts_certain(span_str(unsafe[i]), span_str("on")));
+}
+
+static void *many_texts(void *arg)
+{
+	char text[128];
+	size_t wrong = 0;
+
+	for (int i = 0; i < 300; i++) {
+		struct facts *f;
+
+		snprintf(text, sizeof(text),
+			 "select * from t%d where id = %d and set_config('a.b%d', 'c', false) = 'd'", i, i,
+			 i);
+		f = facts_of_text(span_str(text));
+		snprintf(text, sizeof(text), "a.b%d", i);
+		wrong += f->nstmts != 1 || f->stmts[0].nsettings != 1 ||
+			 strcmp(f->stmts[0].settings[0].name, text) != 0;
+		facts_unref(f);
+	}
+	*(size_t *)arg = wrong;
+	return NULL;
+}
+
+TEST(facts, may_be_made_by_many_threads_at_once)
+{
+	pthread_t threads[4];
+	size_t wrong[4];
+
+	for (int i = 0; i < 4; i++)
+		REQUIRE(pthread_create(&threads[i], NULL, many_texts, &wrong[i]) == 0);
+	for (int i = 0; i < 4; i++) {
+		pthread_join(threads[i], NULL);
+		EXPECT_EQ(wrong[i], 0);
+	}
 }
