@@ -360,7 +360,7 @@ static void *alterer(void *arg)
 		if (version % 8 == 4)
 			link_do(&self->link, PROTOCOL_SIMPLE, "ALTER TABLE truth DROP COLUMN IF EXISTS extra",
 				NULL, 0);
-		nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+		nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
 	}
 	link_close(&self->link);
 	return NULL;
