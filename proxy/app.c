@@ -7,6 +7,7 @@
 #include "proxy/origins.h"
 #include "proxy/reporting.h"
 #include "proxy/session/cancel.h"
+#include "proxy/session/image_ids.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ struct app {
 	struct pools *pools;
 	struct cancels *cancels;
 	struct origins *origins;
+	struct image_ids *image_ids;
 	struct tls *client_tls, *server_tls;
 	struct worker *workers[HOSTS_MAX];
 	struct host *hosts[HOSTS_MAX];
@@ -84,6 +86,31 @@ static int make_server_tls(const struct config *c, struct tls **tls_r, struct er
 	return *tls_r != NULL ? 0 : -1;
 }
 
+static bool same(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+/* New settings for servers mean new server connections, so the old ones stay when nothing is different. Files may have
+ * changed under the same name: with files they are always made anew. */
+static int reload_server_tls(const struct app *app, const struct config *c, struct tls **tls_r,
+			     struct err *err)
+{
+	const struct config *o = app->cfg;
+	bool no_files = c->server_tls_ca_file[0] == '\0' && c->server_tls_cert_file[0] == '\0';
+
+	if (no_files && c->server_tls_sslmode == o->server_tls_sslmode &&
+	    same(c->server_tls_ca_file, o->server_tls_ca_file) &&
+	    same(c->server_tls_cert_file, o->server_tls_cert_file) &&
+	    same(c->server_tls_protocols, o->server_tls_protocols) &&
+	    same(c->server_tls_ciphers, o->server_tls_ciphers) &&
+	    same(c->server_tls13_ciphers, o->server_tls13_ciphers)) {
+		*tls_r = app->server_tls != NULL ? tls_ref(app->server_tls) : NULL;
+		return 0;
+	}
+	return make_server_tls(c, tls_r, err);
+}
+
 /* --- listening --- */
 
 static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t npeer, int is_unix)
@@ -128,14 +155,16 @@ static int listen_all(struct app *app, struct err *err)
 			free(list);
 			return err_set(err, "too many addresses in listen_addr");
 		}
-		if (add_listener(app, listener_tcp(app->loop, a, c->listen_port, &set, accepted, app, err)) != 0) {
+		if (add_listener(app, listener_tcp(app->loop, a, c->listen_port, &set, accepted, app, err)) !=
+		    0) {
 			free(list);
 			return -1;
 		}
 	}
 	free(list);
 	if (c->unix_socket_dir[0] != '\0' &&
-	    add_listener(app, listener_unix(app->loop, c->unix_socket_dir, c->listen_port, &set, accepted, app, err)) != 0)
+	    add_listener(app, listener_unix(app->loop, c->unix_socket_dir, c->listen_port, &set, accepted,
+					    app, err)) != 0)
 		return -1;
 	return app->nlisteners > 0 ? 0 : err_set(err, "neither listen_addr nor unix_socket_dir is set");
 }
@@ -165,7 +194,7 @@ static void reload(evutil_socket_t sig, short what, void *arg)
 	(void)what;
 	/* All or nothing: everything that can fail comes first. */
 	if (config_reload(app->cfg, &cfg, &err) != 0 || make_client_tls(cfg, &client_tls, &err) != 0 ||
-	    make_server_tls(cfg, &server_tls, &err) != 0) {
+	    reload_server_tls(app, cfg, &server_tls, &err) != 0) {
 		log_error(NULL, "reload refused, nothing changed", F_STR("reason", err.text));
 		tls_unref(client_tls);
 		config_unref(cfg);
@@ -229,7 +258,8 @@ static int catch_signals(struct app *app, struct err *err)
 	static const int numbers[] = {SIGHUP, SIGTERM, SIGINT, SIGQUIT};
 
 	for (unsigned i = 0; i < 4; i++) {
-		app->signals[i] = evsignal_new(loop_base(app->loop), numbers[i], i == 0 ? reload : terminate, app);
+		app->signals[i] =
+			evsignal_new(loop_base(app->loop), numbers[i], i == 0 ? reload : terminate, app);
 		if (app->signals[i] == NULL || event_add(app->signals[i], NULL) != 0)
 			return err_set(err, "cannot catch signals");
 	}
@@ -252,6 +282,7 @@ static int make_workers(struct app *app, struct err *err)
 			      .server_tls = app->server_tls,
 			      .pools = app->pools,
 			      .cancels = app->cancels,
+			      .image_ids = app->image_ids,
 			      .nclients = &app->nclients,
 			      .origin_of = origin_of,
 			      .app = app,
@@ -305,6 +336,7 @@ struct app *app_new(struct config *cfg, struct err *err)
 		goto fail;
 	app->secrets = secrets_new();
 	app->cancels = cancels_new();
+	app->image_ids = image_ids_new();
 	app->origins = origins_new();
 	app->pools = pools_new(app->hosts, app->nworkers);
 	timer_init(&app->drain, watch_drain, app);
@@ -327,8 +359,9 @@ int app_run(struct app *app)
 			log_error(NULL, "start failed", F_STR("reason", err.text));
 			return 1;
 		}
-	log_info(NULL, "pgweir is ready", F_STR("version", PGWEIR_VERSION), F_STR("listen_addr", app->cfg->listen_addr),
-		 F_INT("port", app->cfg->listen_port), F_INT("workers", app->nworkers),
+	log_info(NULL, "pgweir is ready", F_STR("version", PGWEIR_VERSION),
+		 F_STR("listen_addr", app->cfg->listen_addr), F_INT("port", app->cfg->listen_port),
+		 F_INT("workers", app->nworkers),
 		 F_INT("stats_port", app->http != NULL ? http_port(app->http) : 0));
 	loop_run(app->loop);
 	log_info(NULL, "pgweir has stopped");
@@ -342,6 +375,8 @@ void app_free(struct app **app_p)
 	if (app == NULL)
 		return;
 	stop_listening(app);
+	if (app->pools != NULL)
+		pools_close(app->pools);
 	http_free(&app->http);
 	for (unsigned i = 0; i < app->nworkers; i++)
 		if (app->workers[i] != NULL)
@@ -353,6 +388,7 @@ void app_free(struct app **app_p)
 	pools_free(&app->pools);
 	origins_free(&app->origins);
 	cancels_free(&app->cancels);
+	image_ids_free(&app->image_ids);
 	secrets_free(&app->secrets);
 	for (unsigned i = 0; i < 4; i++)
 		if (app->signals[i] != NULL)

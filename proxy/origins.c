@@ -11,9 +11,10 @@
 
 struct origin_item {
 	struct origin_item *next;
-	char *database; /* owned */
+	char *database;	       /* owned */
 	struct origin *origin; /* owned; NULL = not cached */
-	struct cache *cache; /* counted */
+	struct cache *cache;   /* counted */
+	bool stale;	       /* has no origin; look again */
 };
 
 struct origins {
@@ -55,8 +56,8 @@ static struct cache_settings sizes(const struct config *cfg, const struct policy
 }
 
 /* The user of feed and probes, and its password. NULL user = there is none. */
-static void feed_login(const struct config *cfg, const struct config_database *db, const struct policy *policy,
-		       const char **user_r, const char **password_r)
+static void feed_login(const struct config *cfg, const struct config_database *db,
+		       const struct policy *policy, const char **user_r, const char **password_r)
 {
 	const char *user = policy->feed_user[0] != '\0' ? policy->feed_user : db->server_user;
 	const struct users_entry *known;
@@ -81,7 +82,8 @@ static const char *or_null(const char *text)
 
 static void start(struct origin_item *item, struct config *cfg)
 {
-	static const char *const modes[] = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"};
+	static const char *const modes[] = {"disable", "allow",	    "prefer",
+					    "require", "verify-ca", "verify-full"};
 	const struct config_database *db = config_database(cfg, item->database);
 	struct log_who who = {.kind = "feed", .database = item->database};
 	struct origin_settings set = {0};
@@ -137,12 +139,16 @@ struct origin *origins_get(struct origins *o, struct config *cfg, const char *da
 		start(i, cfg);
 		i->next = o->items;
 		o->items = i;
+	} else if (i->stale) {
+		i->stale = false;
+		start(i, cfg);
 	}
 	pthread_mutex_unlock(&o->lock);
 	return i->origin;
 }
 
-void origins_each(struct origins *o, void (*fn)(void *arg, const char *database, struct origin *origin), void *arg)
+void origins_each(struct origins *o, void (*fn)(void *arg, const char *database, struct origin *origin),
+		  void *arg)
 {
 	pthread_mutex_lock(&o->lock);
 	for (struct origin_item *i = o->items; i != NULL; i = i->next)
@@ -158,8 +164,10 @@ void origins_configure(struct origins *o, struct config *cfg)
 		struct cache_settings size;
 		struct policy policy;
 
-		if (i->cache == NULL)
+		if (i->origin == NULL) {
+			i->stale = true; /* it may have a cache under the new configuration */
 			continue;
+		}
 		policy_of(cfg, i->database, NULL, &policy);
 		size = sizes(cfg, &policy);
 		cache_resize(i->cache, &size);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define SWEEP_US 100000u
-#define TICKS_OF_SWEEPS 10		/* upkeep of the pools once a second */
+#define TICKS_OF_SWEEPS 10		 /* upkeep of the pools once a second */
 #define MEMO_BYTES (32u * 1024u * 1024u) /* analysed statements of one worker */
 
 struct worker {
@@ -31,7 +31,7 @@ struct client_mail {
 struct order_mail {
 	struct mail mail;
 	struct worker *worker;
-	struct config *cfg; /* counted */
+	struct config *cfg;		     /* counted */
 	struct tls *client_tls, *server_tls; /* counted */
 	const char *why;
 };
@@ -192,6 +192,7 @@ static void run_reload(struct mail *mail, void *ctx)
 		if (sv->fresh != NULL)
 			fresh_patience(sv->fresh, p.probe_patience);
 	}
+	house_forget_uncached(h);
 	free(m);
 }
 

@@ -17,18 +17,14 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define BACKEND_INPUT_MAX (256u * 1024u)
-
 static atomic_uint_fast64_t next_id = 1;
 
 static const struct conn_ops backend_conn_ops;
 
 static struct log_who who(const struct backend *b)
 {
-	return (struct log_who){.kind = "server",
-				.id = b->id,
-				.database = pool_database(b->pool),
-				.user = b->target->user};
+	return (struct log_who){
+		.kind = "server", .id = b->id, .database = pool_database(b->pool), .user = b->target->user};
 }
 
 static void free_late(void *arg)
@@ -216,11 +212,12 @@ static void login_ready(void *arg);
 
 static struct login *make_login(struct backend *b)
 {
-	struct secret *secret = b->target->secret != NULL
-				    ? secret_ref(b->target->secret)
-				    : secrets_find(b->host->secrets, pool_database(b->pool), b->target->user);
-	struct login *l = login_new(b->target->user, secret, conn_ssl(b->conn), b->host->loop, b->host->offload,
-				    b->host->secrets, login_ready, b);
+	struct secret *secret =
+		b->target->secret != NULL
+			? secret_ref(b->target->secret)
+			: secrets_find(b->host->secrets, pool_database(b->pool), b->target->user);
+	struct login *l = login_new(b->target->user, secret, conn_ssl(b->conn), b->host->loop,
+				    b->host->offload, b->host->secrets, login_ready, b);
 
 	secret_unref(secret);
 	return l;
@@ -260,7 +257,8 @@ static void answer_to_ssl_request(struct backend *b)
 		if (conn_tls_connect(b->conn, b->target->tls, b->target->db->hosts[0], &err) != 0)
 			backend_fail(b, &err);
 	} else if (tls_mode(b->target->tls) >= TLS_REQUIRE) {
-		backend_failf(b, "08001", "the server does not offer TLS, but server_tls_sslmode requires it");
+		backend_failf(b, "08001",
+			      "the server does not offer TLS, but server_tls_sslmode requires it");
 	} else {
 		send_startup(b);
 	}
@@ -305,9 +303,9 @@ static void server_error(struct backend *b, struct span body)
 
 /* Settings that the server does not report but that decide what statements mean. */
 static const char setup_query[] =
-    "SELECT 'search_path', pg_catalog.current_setting('search_path') "
-    "UNION ALL SELECT 'default_transaction_isolation', pg_catalog.current_setting('default_transaction_isolation') "
-    "UNION ALL SELECT 'session_replication_role', pg_catalog.current_setting('session_replication_role')";
+	"SELECT 'search_path', pg_catalog.current_setting('search_path') "
+	"UNION ALL SELECT 'default_transaction_isolation', pg_catalog.current_setting('default_transaction_isolation') "
+	"UNION ALL SELECT 'session_replication_role', pg_catalog.current_setting('session_replication_role')";
 
 static void setup_begin(struct backend *b)
 {
@@ -351,13 +349,9 @@ static void login_message(struct backend *b, const struct frame *f)
 			return;
 		}
 		break;
-	case 'Z':
-		setup_begin(b);
-		return;
-	case 'v':
-		return;
-	default:
-		break;
+	case 'Z': setup_begin(b); return;
+	case 'v': return;
+	default: break;
 	}
 	backend_failf(b, "08P01", why);
 }
@@ -395,18 +389,14 @@ static void own_message(struct backend *b, const struct frame *f)
 	if (f->type == 'N' || f->type == 'A')
 		return;
 	switch (b->state) {
-	case BACKEND_LOGIN:
-		login_message(b, f);
-		break;
+	case BACKEND_LOGIN: login_message(b, f); break;
 	case BACKEND_SETUP:
 		if (f->type == 'E')
 			server_error(b, f->body);
 		else
 			setup_message(b, f);
 		break;
-	case BACKEND_SETTLING:
-		settle_message(b, f);
-		break;
+	case BACKEND_SETTLING: settle_message(b, f); break;
 	case BACKEND_IDLE:
 	case BACKEND_RESERVED:
 		/* The server says why it goes (57P01 ..); the close follows. */
@@ -415,8 +405,7 @@ static void own_message(struct backend *b, const struct frame *f)
 		else
 			backend_failf(b, "08P01", "unexpected message while idle");
 		break;
-	default:
-		break;
+	default: break;
 	}
 }
 
@@ -496,13 +485,14 @@ static void on_tls(void *owner)
 }
 
 static const struct conn_ops backend_conn_ops = {
-    .on_input = on_input, .on_output = on_output, .on_closed = on_closed, .on_tls = on_tls};
+	.on_input = on_input, .on_output = on_output, .on_closed = on_closed, .on_tls = on_tls};
 
 void backend_lent(struct backend *b, const struct backend_user_ops *ops, void *user)
 {
 	check(b->state == BACKEND_RESERVED);
 	check(expect_head(&b->expects) == NULL);
 	b->state = BACKEND_LENT;
+	b->loans++;
 	b->ops = ops;
 	b->user = user;
 }

@@ -28,7 +28,7 @@ struct pool_target;
 /* Who has it on loan. Called from the loop only. */
 struct backend_user_ops {
 	void (*on_input)(void *user);
-	void (*on_output)(void *user); /* may be written to again */
+	void (*on_output)(void *user);			      /* may be written to again */
 	void (*on_closed)(void *user, const struct err *err); /* the backend is gone; forget it */
 };
 
@@ -37,8 +37,8 @@ struct backend {
 	struct host *host;	    /* the worker it lives in */
 	struct pool_target *target; /* counted: where it connected to */
 	enum backend_state state;
-	struct ring node;	    /* in the pool's idle list, or alone */
-	struct conn *conn;	    /* owned */
+	struct ring node;	     /* in the pool's idle list, or alone */
+	struct conn *conn;	     /* owned */
 	struct resolve_req *resolve; /* owned, while resolving */
 	struct resolve_answer addrs;
 	unsigned addr_at;
@@ -57,24 +57,32 @@ struct backend {
 	struct settings defaults; /* unreported ones asked at login: search_path, .. */
 	struct settings image;	  /* what sessions have set on it, differing from the defaults */
 	struct prepared prepared;
-	uint64_t unnamed;	  /* id of the statement in the unnamed slot, 0 = none or unknown */
-	uint32_t sys_prepared;	  /* bit per enum sys_stmt */
+	uint64_t unnamed;      /* id of the statement in the unnamed slot, 0 = none */
+	uint32_t sys_prepared; /* bit per enum sys_stmt */
 	struct expects expects;
-	bool ignoring;		  /* the server skips everything until Sync */
-	bool dirty;		  /* has state that only DISCARD ALL removes */
-	bool broken;		  /* close it instead of reusing it */
+	bool ignoring;		      /* the server skips everything until Sync */
+	bool dirty;		      /* has state that only DISCARD ALL removes */
+	unsigned loans;		      /* so far */
+	bool broken;		      /* close it instead of reusing it */
 	struct server_cancel *cancel; /* owned: a cancel request on its way to the server */
-	uint32_t stream_left;	  /* bytes of a long message that are still to come, its header already consumed */
-	bool copying_in;	  /* the server waits for CopyData */
-	uint32_t generation;	  /* of its pool when it connected; an older one is closed when free */
+	uint32_t
+		stream_left; /* bytes of a long message that are still to come, its header already consumed */
+	bool copying_in;     /* the server waits for CopyData */
+	uint32_t generation; /* of its pool when it connected; an older one is closed when free */
 
 	const struct backend_user_ops *ops; /* while lent */
 	void *user;
 
 	struct later free_later; /* to the pool at the end of the round, never from inside a callback */
-	struct mail mail;	/* for moving between workers */
+	struct mail mail;	 /* for moving between workers */
 	struct host *move_to;
 };
+
+/* backend.unnamed: some statement, nobody knows which. */
+#define UNNAMED_UNKNOWN UINT64_MAX
+
+/* Bytes of a message that is held whole; longer ones stream, or get room for once. */
+#define BACKEND_INPUT_MAX (256u * 1024u)
 
 /* Statements of our own that a backend may hold. */
 enum sys_stmt { SYS_BEGIN, SYS_COMMIT, SYS_SET, SYS_GET, SYS_SNAPSHOT, NSYS_STMTS };
@@ -86,16 +94,17 @@ void backend_close(struct backend *b, const char *why);
 
 /* Begin and end of a loan; between them input goes to the user. */
 void backend_lent(struct backend *b, const struct backend_user_ops *ops, void *user);
-/* Gives it back whatever its state: cancels, syncs, rolls back and resets as needed, then pool_backend_free. */
-void backend_give_back(struct backend *b);
+/* Gives it back whatever its state: syncs, rolls back and resets as needed, then pool_backend_free. What still runs is
+ * cancelled, or, without `cancel`, waited for (the client said goodbye behind it). */
+void backend_give_back(struct backend *b, bool cancel);
 
 /* Asks the server to cancel what runs now. The backend is not lent to anybody else before the request has
  * been dealt with. */
 void backend_cancel(struct backend *b);
 
 /* Appends bind+execute (and parse, the first time) of one of our statements, hidden. No Sync. */
-int backend_sys(struct backend *b, enum sys_stmt id, const struct span *values, uint16_t n, enum expect_why why,
-		uint32_t index);
+int backend_sys(struct backend *b, enum sys_stmt id, const struct span *values, uint16_t n,
+		enum expect_why why, uint32_t index);
 int backend_sync(struct backend *b, enum expect_why why);
 /* Appends a simple query, hidden. */
 int backend_query(struct backend *b, const char *text, enum expect_why why);

@@ -30,7 +30,8 @@ static struct budget *budget_of(char kind, const char *name)
 
 bool target_budget_take(struct pool_target *t)
 {
-	unsigned max_db = (unsigned)t->policy.max_db_connections, max_user = (unsigned)t->policy.max_user_connections;
+	unsigned max_db = (unsigned)t->policy.max_db_connections,
+		 max_user = (unsigned)t->policy.max_user_connections;
 	struct budget *db, *user;
 	bool ok;
 

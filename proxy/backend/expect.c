@@ -69,11 +69,14 @@ void expect_pop(struct expects *q)
 uint32_t expect_drop_syncs(struct expects *q)
 {
 	uint32_t kept = 0, dropped = 0;
+	bool copying = true;
 
 	for (uint32_t i = 0; i < q->n; i++) {
 		struct expect e = *expect_at(q, i);
 
-		if (i > 0 && e.kind == EXPECT_SYNC) {
+		if (e.kind == EXPECT_LOCAL && e.local == 0)
+			copying = false;
+		if (i > 0 && copying && e.kind == EXPECT_SYNC) {
 			counted(q, &e, -1);
 			dropped++;
 		} else {
@@ -82,4 +85,12 @@ uint32_t expect_drop_syncs(struct expects *q)
 	}
 	q->n = kept;
 	return dropped;
+}
+
+void expect_skip_local(struct expects *q)
+{
+	struct expect *head;
+
+	while ((head = expect_head(q)) != NULL && head->kind == EXPECT_LOCAL)
+		expect_pop(q);
 }

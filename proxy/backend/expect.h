@@ -22,7 +22,7 @@ enum expect_kind {
 	EXPECT_SYNC,
 	EXPECT_QUERY,
 	EXPECT_FUNCTION,
-	EXPECT_LOCAL, /* `local` holds the type of an empty-bodied message: '1' or '3' */
+	EXPECT_LOCAL, /* `local` holds the type of an empty-bodied message, '1' or '3'; 0 = CopyDone went out here, no reply */
 };
 
 /* What a hidden item is for. */
@@ -42,16 +42,17 @@ struct expect {
 	uint8_t kind;
 	uint8_t why;
 	char local;
-	bool rename;	    /* PARSE: an error 42P05 names our statement; replace its text */
-	uint32_t index;	    /* INSPECT: which setting; PARSE: 1 + enum sys_stmt of our own statements */
-	uint64_t stmt;	    /* PARSE, CLOSE: id of the named statement, 0 = the unnamed one */
-	void *client_stmt;  /* PARSE of the client: the session's statement to forget when it fails; borrowed */
+	bool rename;	/* PARSE: an error 42P05 names our statement; replace its text */
+	uint32_t index; /* INSPECT: which setting; PARSE: 1 + enum sys_stmt of our own statements */
+	uint64_t stmt;	/* PARSE, CLOSE: id of the named statement, 0 = the unnamed one */
+	uint64_t
+		client_stmt; /* PARSE of the client: number of the session's statement to forget when it fails, 0 = unnamed */
 };
 
 struct expects {
 	struct expect *at; /* owned */
 	uint32_t cap, head, n;
-	uint32_t syncs; /* SYNC, QUERY and FUNCTION among them: how many ReadyForQuery are to come */
+	uint32_t syncs;	  /* SYNC, QUERY and FUNCTION among them: how many ReadyForQuery are to come */
 	uint32_t visible; /* not hidden */
 };
 
@@ -60,8 +61,11 @@ int expect_push(struct expects *q, const struct expect *item);
 struct expect *expect_head(struct expects *q); /* NULL when empty */
 struct expect *expect_at(struct expects *q, uint32_t i);
 void expect_pop(struct expects *q);
-/* Removes the SYNCs behind the head: a server in COPY FROM ignores what was sent before. Returns how many. */
+/* Removes the SYNCs behind the head that went out before the CopyDone: a server in COPY FROM ignores them. Returns how many. */
 uint32_t expect_drop_syncs(struct expects *q);
+
+/* Pops local items at the head without answering them: there is no client any more. */
+void expect_skip_local(struct expects *q);
 
 static inline bool expect_ends_with_ready(const struct expect *e)
 {

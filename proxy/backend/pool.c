@@ -9,17 +9,17 @@
 
 #include <stdio.h>
 
-#define LOGINS_AT_ONCE 8	  /* logins of one pool under way at the same time */
-#define RETRY_FIRST_US 100000u	  /* pause after the first failed login; doubles up to server_login_retry */
-#define WELCOMES_MAX 1000	  /* learned login images of one pool */
+#define LOGINS_AT_ONCE 8       /* logins of one pool under way at the same time */
+#define RETRY_FIRST_US 100000u /* pause after the first failed login; doubles up to server_login_retry */
+#define WELCOMES_MAX 1000      /* learned login images of one pool */
 
 struct pool {
 	pthread_mutex_t lock;
 	struct pools *pools; /* borrowed */
 	char *key;	     /* owned: database NUL user NUL */
 	size_t nkey;
-	const char *database, *user; /* into key */
-	struct pool_target *target;  /* counted */
+	const char *database, *user;	/* into key */
+	struct pool_target *target;	/* counted */
 	struct pool_defaults *defaults; /* counted, NULL until learned */
 	struct pool_welcome *welcomes;	/* counted each */
 	unsigned nwelcomes;
@@ -37,6 +37,7 @@ struct pools {
 	struct pool *table;
 	struct host **hosts; /* borrowed */
 	unsigned nhosts;
+	_Atomic bool closing; /* shutdown: nothing is opened any more */
 };
 
 /* Asks a worker to open a backend: mail carries what backend_new needs. */
@@ -81,7 +82,7 @@ void pools_free(struct pools **pp)
 
 	if (ps == NULL)
 		return;
-	HASH_ITER(hh, ps->table, p, next) {
+	HASH_ITER (hh, ps->table, p, next) {
 		HASH_DEL(ps->table, p);
 		pool_free(p);
 	}
@@ -108,8 +109,8 @@ static struct pool *pool_new(struct pools *ps, struct pool_target *target, const
 	return p;
 }
 
-struct pool *pools_get(struct pools *ps, struct config *cfg, struct tls *tls, const char *database, const char *user,
-		       struct err *err)
+struct pool *pools_get(struct pools *ps, struct config *cfg, struct tls *tls, const char *database,
+		       const char *user, struct err *err)
 {
 	char key[1024];
 	int n = snprintf(key, sizeof key, "%s%c%s", database, '\0', user);
@@ -333,9 +334,9 @@ static void match(struct pool *p)
 			refuse(p, ring_item(first, struct lend, node), &p->last_error);
 		return;
 	}
-	ring_each(it, &p->waiters) {
-		if (p->total >= size_now(p) || p->connecting >= p->nwaiters || p->connecting >= LOGINS_AT_ONCE ||
-		    !target_budget_take(p->target))
+	ring_each (it, &p->waiters) {
+		if (p->pools->closing || p->total >= size_now(p) || p->connecting >= p->nwaiters ||
+		    p->connecting >= LOGINS_AT_ONCE || !target_budget_take(p->target))
 			break;
 		open_one(p, ring_item(it, struct lend, node)->host);
 	}
@@ -433,7 +434,7 @@ static bool worn_out(struct pool *p, const struct backend *b)
 {
 	uint64_t lifetime = p->target->policy.server_lifetime;
 
-	return b->generation != p->generation || clock_us() - b->born_us >= lifetime ||
+	return b->generation != p->generation || (b->loans > 0 && clock_us() - b->born_us >= lifetime) ||
 	       p->total > size_now(p) + (unsigned)p->target->policy.reserve_pool_size;
 }
 
@@ -507,7 +508,7 @@ static void tick_pool(struct pool *p, struct host *host)
 	ring_init(&out);
 	pthread_mutex_lock(&p->lock);
 	idle_limit = p->target->config->server_idle_timeout;
-	ring_each_safe(it, &p->idle[host->index]) {
+	ring_each_safe (it, &p->idle[host->index]) {
 		struct backend *b = ring_item(it, struct backend, node);
 		bool idle_long = idle_limit > 0 && now - b->idle_us >= idle_limit &&
 				 p->total > (unsigned)p->target->policy.min_pool_size;
@@ -521,10 +522,11 @@ static void tick_pool(struct pool *p, struct host *host)
 	if (p->nwaiters > 0)
 		match(p);
 	if (host->index == 0 && now >= p->retry_at_us && p->defaults != NULL &&
-	    p->total < (unsigned)p->target->policy.min_pool_size && p->connecting == 0 && target_budget_take(p->target))
+	    p->total < (unsigned)p->target->policy.min_pool_size && p->connecting == 0 &&
+	    target_budget_take(p->target))
 		open_one(p, host);
 	pthread_mutex_unlock(&p->lock);
-	ring_each_safe(it, &out) {
+	ring_each_safe (it, &out) {
 		struct backend *b = ring_item(it, struct backend, node);
 
 		ring_remove(it);
@@ -580,6 +582,11 @@ static void reconnect_each(void *arg, struct pool *p)
 	pthread_mutex_lock(&p->lock);
 	p->generation++;
 	pthread_mutex_unlock(&p->lock);
+}
+
+void pools_close(struct pools *ps)
+{
+	ps->closing = true;
 }
 
 void pools_reconnect(struct pools *ps)
@@ -662,7 +669,8 @@ struct pool_welcome *pool_welcome_find(struct pool *p, struct span key)
 	return w;
 }
 
-void pool_welcome_add(struct pool *p, struct span key, const struct settings *params, const struct settings *image)
+void pool_welcome_add(struct pool *p, struct span key, const struct settings *params,
+		      const struct settings *image)
 {
 	struct pool_welcome *w = check_alloc(sizeof *w), *last = NULL;
 

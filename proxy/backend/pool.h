@@ -53,14 +53,16 @@ struct pools *pools_new(struct host **hosts, unsigned nhosts);
 void pools_free(struct pools **p);
 /* The pool of (database, user), made when there is none. `database` is the client's name for it. tls: settings for servers,
  * NULL = none. */
-struct pool *pools_get(struct pools *p, struct config *cfg, struct tls *tls, const char *database, const char *user,
-		       struct err *err);
+struct pool *pools_get(struct pools *p, struct config *cfg, struct tls *tls, const char *database,
+		       const char *user, struct err *err);
 /* New settings for all pools (reload); backends whose target changed are closed when they are free. */
 void pools_configure(struct pools *p, struct config *cfg, struct tls *tls);
 /* Once a second in each worker: closes what is too old or idle too long, opens what is missing. */
 void pools_tick(struct pools *p, struct host *host);
 /* Closes this worker's idle backends (shutdown). */
 void pools_close_idle(struct pools *p, struct host *host);
+/* Shutdown: from now on no backend is opened. */
+void pools_close(struct pools *p);
 /* All backends are asked to go when free (RECONNECT). */
 void pools_reconnect(struct pools *p);
 
@@ -95,12 +97,13 @@ struct pool_welcome {
 	struct pool_welcome *next;
 };
 struct pool_welcome *pool_welcome_find(struct pool *p, struct span key); /* counted or NULL */
-void pool_welcome_add(struct pool *p, struct span key, const struct settings *params, const struct settings *image);
+void pool_welcome_add(struct pool *p, struct span key, const struct settings *params,
+		      const struct settings *image);
 void pool_welcome_unref(struct pool_welcome *w);
 
 /* --- called by backend.c, in the backend's worker --- */
-void pool_backend_ready(struct pool *p, struct backend *b);  /* logged in */
-void pool_backend_free(struct pool *p, struct backend *b);   /* settled: to the next in the queue, or idle */
+void pool_backend_ready(struct pool *p, struct backend *b); /* logged in */
+void pool_backend_free(struct pool *p, struct backend *b);  /* settled: to the next in the queue, or idle */
 void pool_backend_gone(struct pool *p, struct backend *b, bool login_failed, const struct err *err);
 
 /* An idle backend has failed: out of the idle list. false = it is promised to a session already. */

@@ -31,8 +31,17 @@ void prepared_clear(struct prepared *p)
 {
 	struct prepared_entry *e, *next;
 
-	HASH_ITER(hh, p->table, e, next)
+	HASH_ITER (hh, p->table, e, next)
 		drop(p, e);
+}
+
+void prepared_clear_held(struct prepared *p)
+{
+	struct prepared_entry *e, *next;
+
+	HASH_ITER (hh, p->table, e, next)
+		if (e->state == PREPARED_HELD)
+			drop(p, e);
 }
 
 static struct prepared_entry *find(const struct prepared *p, uint64_t id)
@@ -87,7 +96,7 @@ void prepared_forget(struct prepared *p, uint64_t id)
 
 uint64_t prepared_oldest(const struct prepared *p)
 {
-	ring_each(it, &p->lru) {
+	ring_each (it, &p->lru) {
 		struct prepared_entry *e = ring_item(it, struct prepared_entry, node);
 
 		if (e->state == PREPARED_HELD)

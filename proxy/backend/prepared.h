@@ -23,6 +23,9 @@ struct prepared {
 void prepared_init(struct prepared *p);
 void prepared_clear(struct prepared *p); /* all forgotten: the server has none any more */
 
+/* The same for those whose Parse has been answered; the others are to come. */
+void prepared_clear_held(struct prepared *p);
+
 enum prepared_state { PREPARED_NOT, PREPARED_PENDING, PREPARED_HELD };
 
 /* Marks it as used when it is there. */

@@ -17,32 +17,25 @@ int backend_note_param(struct backend *b, struct span body)
 static enum reply_step extended(enum expect_kind kind, char type)
 {
 	switch (kind) {
-	case EXPECT_PARSE:
-		return type == '1' ? REPLY_LAST : REPLY_BAD;
-	case EXPECT_BIND:
-		return type == '2' ? REPLY_LAST : REPLY_BAD;
-	case EXPECT_CLOSE:
-		return type == '3' ? REPLY_LAST : REPLY_BAD;
+	case EXPECT_PARSE: return type == '1' ? REPLY_LAST : REPLY_BAD;
+	case EXPECT_BIND: return type == '2' ? REPLY_LAST : REPLY_BAD;
+	case EXPECT_CLOSE: return type == '3' ? REPLY_LAST : REPLY_BAD;
 	case EXPECT_DESCRIBE:
 		return type == 't' ? REPLY_PART : type == 'T' || type == 'n' ? REPLY_LAST : REPLY_BAD;
 	case EXPECT_EXECUTE:
 		switch (type) {
 		case 'C':
 		case 'I':
-		case 's':
-			return REPLY_LAST;
+		case 's': return REPLY_LAST;
 		case 'D':
 		case 'G':
 		case 'H':
 		case 'W':
 		case 'd':
-		case 'c':
-			return REPLY_PART;
-		default:
-			return REPLY_BAD;
+		case 'c': return REPLY_PART;
+		default: return REPLY_BAD;
 		}
-	default:
-		return REPLY_BAD;
+	default: return REPLY_BAD;
 	}
 }
 
@@ -53,23 +46,17 @@ enum reply_step backend_reply(struct backend *b, char type)
 	switch (type) {
 	case 'N':
 	case 'S':
-	case 'A':
-		return REPLY_ASYNC;
-	case 'E':
-		return REPLY_ERROR; /* also without a request: the server says why it goes */
-	default:
-		break;
+	case 'A': return REPLY_ASYNC;
+	case 'E': return REPLY_ERROR; /* also without a request: the server says why it goes */
+	default: break;
 	}
 	if (head == NULL)
 		return REPLY_BAD;
 	switch (head->kind) {
-	case EXPECT_SYNC:
-		return type == 'Z' ? REPLY_LAST : REPLY_BAD;
+	case EXPECT_SYNC: return type == 'Z' ? REPLY_LAST : REPLY_BAD;
 	case EXPECT_QUERY:
-	case EXPECT_FUNCTION:
-		return type == 'Z' ? REPLY_LAST : REPLY_PART;
-	default:
-		return extended((enum expect_kind)head->kind, type);
+	case EXPECT_FUNCTION: return type == 'Z' ? REPLY_LAST : REPLY_PART;
+	default: return extended((enum expect_kind)head->kind, type);
 	}
 }
 
@@ -84,7 +71,7 @@ static void undo_skipped(struct backend *b, const struct expect *e)
 	if (e->index > 0)
 		b->sys_prepared &= ~(1u << (e->index - 1));
 	else if (e->stmt == 0)
-		b->unnamed = 0;
+		b->unnamed = UNNAMED_UNKNOWN; /* skipped: the old one; failed: none */
 	if (e->stmt != 0 && !e->rename)
 		prepared_forget(&b->prepared, e->stmt);
 }

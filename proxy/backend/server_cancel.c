@@ -14,6 +14,10 @@ struct server_cancel {
 	struct loop *loop;
 	struct conn *conn;
 	struct timer timer;
+	uint32_t pid;
+	uint8_t secret[256];
+	unsigned nsecret;
+	bool sent;
 	bool again;
 };
 
@@ -38,6 +42,8 @@ static void over(struct server_cancel *c)
 	b->cancel = NULL;
 	if (again && b->expects.visible > 0)
 		server_cancel_start(b);
+	else if (b->state == BACKEND_LENT)
+		b->ops->on_output(b->user); /* it may have waited for this */
 	else
 		settle_go_on(b);
 }
@@ -53,23 +59,28 @@ static void on_connected(void *owner)
 {
 	struct server_cancel *c = owner;
 
-	if (c->b == NULL) {
-		over(c);
-		return;
-	}
-	write_cancel(conn_out(c->conn), c->b->pid, span_of(c->b->secret, c->b->nsecret));
+	/* Also when the backend has been closed meanwhile: its query would run on. */
+	c->sent = true;
+	write_cancel(conn_out(c->conn), c->pid, span_of(c->secret, c->nsecret));
 	conn_flush_later(c->conn);
 }
 
 static void on_closed(void *owner, const struct err *err)
 {
-	(void)err;
-	over(owner);
+	struct server_cancel *c = owner;
+
+	if (c->b != NULL && c->sent && err->text[0] != '\0')
+		c->b->broken = true; /* it may still arrive, and must not hit the next user */
+	over(c);
 }
 
 static void timed_out(void *arg)
 {
-	over(arg);
+	struct server_cancel *c = arg;
+
+	if (c->b != NULL)
+		c->b->broken = true; /* the same */
+	over(c);
 }
 
 static const struct conn_ops ops = {.on_input = on_input, .on_output = on_connected, .on_closed = on_closed};
@@ -90,6 +101,9 @@ void server_cancel_start(struct backend *b)
 		return;
 	c = check_alloc(sizeof *c);
 	c->b = b;
+	c->pid = b->pid;
+	c->nsecret = b->nsecret;
+	memcpy(c->secret, b->secret, b->nsecret);
 	c->loop = b->host->loop;
 	timer_init(&c->timer, timed_out, c);
 	timer_set(c->loop, &c->timer, CANCEL_PATIENCE_US);

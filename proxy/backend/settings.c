@@ -27,23 +27,32 @@ void settings_free(struct settings *s)
 	settings_init(s);
 }
 
-/* Names are stored in lower case, so the hash does not depend on how they were written. */
-static uint64_t one_hash(const char *name, const char *value)
+static char lower(char c)
 {
-	return XXH3_64bits_withSeed(value, strlen(value), XXH3_64bits(name, strlen(name)) | 1);
+	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-static char *dup_span(struct span s, bool lower)
+/* Does not depend on the case in which the name was written. */
+static uint64_t one_hash(const char *name, const char *value)
+{
+	char small[64];
+	size_t n = 0;
+
+	while (n < sizeof small && name[n] != '\0') {
+		small[n] = lower(name[n]);
+		n++;
+	}
+	return XXH3_64bits_withSeed(value, strlen(value), XXH3_64bits(small, n) | 1);
+}
+
+static char *dup_span(struct span s)
 {
 	char *p = malloc(s.n + 1);
 
 	if (p == NULL)
 		return NULL;
-	for (size_t i = 0; i < s.n; i++) {
-		char c = (char)s.p[i];
-
-		p[i] = lower && c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-	}
+	if (s.n > 0)
+		memcpy(p, s.p, s.n);
 	p[s.n] = '\0';
 	return p;
 }
@@ -88,7 +97,7 @@ static int replace_value(struct settings *s, struct setting *e, struct span valu
 
 	if (strlen(e->value) == value.n && memcmp(e->value, value.p, value.n) == 0)
 		return 0;
-	if (s->bytes + value.n > SETTINGS_BYTES || (v = dup_span(value, false)) == NULL)
+	if (s->bytes + value.n > SETTINGS_BYTES || (v = dup_span(value)) == NULL)
 		return -1;
 	s->hash -= one_hash(e->name, e->value);
 	s->bytes += value.n - strlen(e->value);
@@ -100,7 +109,7 @@ static int replace_value(struct settings *s, struct setting *e, struct span valu
 
 static int insert_at(struct settings *s, unsigned i, char *name, struct span value)
 {
-	char *v = dup_span(value, false);
+	char *v = dup_span(value);
 
 	if (v == NULL)
 		return -1;
@@ -125,7 +134,7 @@ static int insert_at(struct settings *s, unsigned i, char *name, struct span val
 
 int settings_set(struct settings *s, struct span name, const struct span *value)
 {
-	char *n = dup_span(name, true);
+	char *n = dup_span(name);
 	bool found;
 	unsigned i;
 	int rc;
@@ -180,7 +189,8 @@ bool settings_equal(const struct settings *a, const struct settings *b)
 	if (a->hash != b->hash || a->n != b->n)
 		return false;
 	for (unsigned i = 0; i < a->n; i++)
-		if (strcmp(a->at[i].name, b->at[i].name) != 0 || strcmp(a->at[i].value, b->at[i].value) != 0)
+		if (strcasecmp(a->at[i].name, b->at[i].name) != 0 ||
+		    strcmp(a->at[i].value, b->at[i].value) != 0)
 			return false;
 	return true;
 }
@@ -191,9 +201,7 @@ void settings_diff(const struct settings *have, const struct settings *want,
 	unsigned i = 0, j = 0;
 
 	while (i < have->n || j < want->n) {
-		int c = i == have->n ? 1
-			: j == want->n ? -1
-				       : strcmp(have->at[i].name, want->at[j].name);
+		int c = i == have->n ? 1 : j == want->n ? -1 : strcasecmp(have->at[i].name, want->at[j].name);
 
 		if (c < 0) {
 			fn(arg, have->at[i++].name, NULL);

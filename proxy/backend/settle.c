@@ -42,6 +42,8 @@ void settle_go_on(struct backend *b)
 		backend_query(b, "ROLLBACK", WHY_SETTLE);
 	} else if (b->dirty) {
 		backend_query(b, "DISCARD ALL", WHY_SETTLE);
+		if (b->target->db->connect_query[0] != '\0')
+			backend_query(b, b->target->db->connect_query, WHY_SETTLE);
 		prepared_clear(&b->prepared);
 		b->sys_prepared = 0;
 		settings_clear(&b->image);
@@ -57,6 +59,12 @@ void settle_end(struct later *later)
 
 	if (b->state != BACKEND_SETTLING || expect_head(&b->expects) != NULL)
 		return;
+	if (conn_pending(b->conn) > 0) {
+		/* Late CopyData that the server has not even taken: not worth waiting for. */
+		b->broken = true;
+		settle_go_on(b);
+		return;
+	}
 	timer_cancel(&b->timer);
 	pool_backend_free(b->pool, b);
 }
@@ -66,19 +74,21 @@ void backend_cancel(struct backend *b)
 	server_cancel_start(b);
 }
 
-void backend_give_back(struct backend *b)
+void backend_give_back(struct backend *b, bool cancel)
 {
 	check(b->state == BACKEND_LENT);
 	b->state = BACKEND_SETTLING;
 	b->ops = NULL;
 	b->user = NULL;
 	conn_resume(b->conn);
+	expect_skip_local(&b->expects);
 	if (expect_head(&b->expects) != NULL) {
-		timer_set(b->host->loop, &b->timer, SETTLE_PATIENCE_US);
 		if (b->copying_in)
 			fail_copy(b);
-		if (b->expects.visible > 0)
+		if (b->expects.visible > 0 && cancel)
 			backend_cancel(b);
+		if (cancel)
+			timer_set(b->host->loop, &b->timer, SETTLE_PATIENCE_US);
 		if (b->expects.syncs == 0)
 			backend_sync(b, WHY_SETTLE);
 	} else if (b->status != 'I' || b->dirty || b->cancel != NULL || b->ignoring) {
@@ -100,11 +110,14 @@ void settle_message(struct backend *b, const struct frame *f)
 		settle_go_on(b);
 		return;
 	}
+	if (f->type == 'E' && head != NULL && head->why == WHY_IMAGE)
+		b->dirty = true; /* what b->image says has been rolled back */
 	if (f->type == 'E' && head != NULL && head->why == WHY_SETTLE)
 		b->broken = true; /* not even ROLLBACK or DISCARD ALL works */
 	if (f->type == 'Z' && back_ready_decode(f->body, &b->status, &why) != 0)
 		b->broken = true;
 	backend_reply_done(b, f->type, step, NULL, NULL);
+	expect_skip_local(&b->expects);
 	/* A Sync that is still owed keeps the queue alive; after the last reply go on. */
 	if (expect_head(&b->expects) == NULL || b->broken)
 		settle_go_on(b);

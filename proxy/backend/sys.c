@@ -9,11 +9,11 @@ static const struct sys_row {
 	const char *name;
 	const char *text;
 } sys_rows[NSYS_STMTS] = {
-    [SYS_BEGIN] = {"pgweir_sys_begin", "BEGIN"},
-    [SYS_COMMIT] = {"pgweir_sys_commit", "COMMIT"},
-    [SYS_SET] = {"pgweir_sys_set", "SELECT pg_catalog.set_config($1, $2, false)"},
-    [SYS_GET] = {"pgweir_sys_get", "SELECT pg_catalog.current_setting($1, true)"},
-    [SYS_SNAPSHOT] = {"pgweir_sys_snapshot", "SELECT pg_catalog.pg_current_snapshot()"},
+	[SYS_BEGIN] = {"pgweir_sys_begin", "BEGIN"},
+	[SYS_COMMIT] = {"pgweir_sys_commit", "COMMIT"},
+	[SYS_SET] = {"pgweir_sys_set", "SELECT pg_catalog.set_config($1, $2, false)"},
+	[SYS_GET] = {"pgweir_sys_get", "SELECT pg_catalog.current_setting($1, true)"},
+	[SYS_SNAPSHOT] = {"pgweir_sys_snapshot", "SELECT pg_catalog.pg_current_snapshot()"},
 };
 
 static int push(struct backend *b, enum expect_kind kind, enum expect_why why, uint32_t index)
@@ -23,8 +23,8 @@ static int push(struct backend *b, enum expect_kind kind, enum expect_why why, u
 	return expect_push(&b->expects, &e);
 }
 
-int backend_sys(struct backend *b, enum sys_stmt id, const struct span *values, uint16_t n, enum expect_why why,
-		uint32_t index)
+int backend_sys(struct backend *b, enum sys_stmt id, const struct span *values, uint16_t n,
+		enum expect_why why, uint32_t index)
 {
 	struct buf *out = conn_out(b->conn);
 	struct span name = span_str(sys_rows[id].name);

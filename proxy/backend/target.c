@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 /* The secret to log in with: of the database's entry, else of auth_file; NULL = what logins taught us. */
-static struct secret *fixed_secret(const struct config *cfg, const struct config_database *db, const char *user)
+static struct secret *fixed_secret(const struct config *cfg, const struct config_database *db,
+				   const char *user)
 {
 	const struct users_entry *u;
 
@@ -75,8 +76,9 @@ bool target_same_server(const struct pool_target *a, const struct pool_target *b
 {
 	const struct config_database *x = a->db, *y = b->db;
 
-	return same(x->host, y->host) && x->port == y->port && same(a->dbname, b->dbname) && same(a->user, b->user) &&
-	       same_secret(a->secret, b->secret) && same(x->connect_query, y->connect_query) &&
-	       same(x->client_encoding, y->client_encoding) && same(x->datestyle, y->datestyle) &&
-	       same(x->timezone, y->timezone) && same(x->application_name, y->application_name) && a->tls == b->tls;
+	return same(x->host, y->host) && x->port == y->port && same(a->dbname, b->dbname) &&
+	       same(a->user, b->user) && same_secret(a->secret, b->secret) &&
+	       same(x->connect_query, y->connect_query) && same(x->client_encoding, y->client_encoding) &&
+	       same(x->datestyle, y->datestyle) && same(x->timezone, y->timezone) &&
+	       same(x->application_name, y->application_name) && a->tls == b->tls;
 }

@@ -22,12 +22,9 @@ enum batch_status batch_scan(struct span in, uint32_t max_body, struct batch *ba
 			return BATCH_BAD;
 		}
 		switch (frame_next(span_skip(in, at), max_body, &f, &used, why_r)) {
-		case FRAME_BAD:
-			return BATCH_BAD;
-		case FRAME_MORE:
-			return in.n >= BATCH_BYTES ? BATCH_LARGE : BATCH_MORE;
-		case FRAME_OK:
-			break;
+		case FRAME_BAD: return BATCH_BAD;
+		case FRAME_MORE: return in.n >= BATCH_BYTES ? BATCH_LARGE : BATCH_MORE;
+		case FRAME_OK: break;
 		}
 		at += used;
 		*op = (struct op){.type = f.type, .body = f.body, .end = at};

@@ -42,7 +42,7 @@ void cancels_free(struct cancels **c)
 
 	if (*c == NULL)
 		return;
-	HASH_ITER(hh, (*c)->table, k, next) {
+	HASH_ITER (hh, (*c)->table, k, next) {
 		HASH_DEL((*c)->table, k);
 		free(k);
 	}
@@ -59,7 +59,8 @@ static struct cancel_key *find(struct cancels *c, uint32_t number)
 	return k;
 }
 
-uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint8_t *secret_r, unsigned nsecret)
+uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint8_t *secret_r,
+		     unsigned nsecret)
 {
 	struct cancel_key *k = check_alloc(sizeof *k);
 
@@ -109,7 +110,8 @@ static void run(struct mail *mail, void *ctx)
 	free(m);
 }
 
-bool cancels_request(struct cancels *c, uint32_t number, struct span secret, void (*deliver)(struct session *s))
+bool cancels_request(struct cancels *c, uint32_t number, struct span secret,
+		     void (*deliver)(struct session *s))
 {
 	struct cancel_mail *m = NULL;
 	struct cancel_key *k;

@@ -16,9 +16,11 @@ struct session;
 struct cancels *cancels_new(void);
 void cancels_free(struct cancels **c);
 /* A new key; nsecret 4 (protocol 3.0) or CANCEL_SECRET_LONG. Returns the number. */
-uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint8_t *secret_r, unsigned nsecret);
+uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint8_t *secret_r,
+		     unsigned nsecret);
 void cancels_remove(struct cancels *c, uint32_t number);
 /* Finds the session and posts to its worker; `deliver` runs there if the session is still the same. false = nothing fits. */
-bool cancels_request(struct cancels *c, uint32_t number, struct span secret, void (*deliver)(struct session *s));
+bool cancels_request(struct cancels *c, uint32_t number, struct span secret,
+		     void (*deliver)(struct session *s));
 
 #endif

@@ -1,5 +1,6 @@
 /* Client to backend: messages are forwarded one by one; names of prepared statements become ours, and what has to be parsed again is
  * parsed in front. Long messages stream through. */
+#include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
@@ -30,10 +31,18 @@ static int expecting(struct session *s, enum expect_kind kind)
 	return expect_push(&s->backend->expects, &e);
 }
 
-/* A reply of ours in its place in the order. */
-static int expecting_local(struct session *s, char type)
+/* A hidden request. When the queue is full its reply could not be told from others, so the backend is not used again. */
+static void expecting_hidden(struct session *s, const struct expect *e)
 {
-	struct expect e = {.kind = EXPECT_LOCAL, .why = WHY_CLIENT, .local = type};
+	if (expect_push(&s->backend->expects, e) != 0)
+		s->backend->broken = true;
+}
+
+/* A reply of ours in its place in the order. */
+static int expecting_local(struct session *s, char type, uint64_t client_stmt)
+{
+	struct expect e = {
+		.kind = EXPECT_LOCAL, .why = WHY_CLIENT, .local = type, .client_stmt = client_stmt};
 	int rc = expect_push(&s->backend->expects, &e);
 
 	relay_locals(s);
@@ -75,7 +84,7 @@ static void make_room(struct session *s)
 		struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_EVICT, .stmt = id};
 
 		write_close(conn_out(b->conn), 'S', prepared_name(id, name));
-		expect_push(&b->expects, &e);
+		expecting_hidden(s, &e);
 		prepared_forget(&b->prepared, id);
 	}
 }
@@ -86,19 +95,27 @@ static void send_parse(struct session *s, struct span name, struct stmt *stmt)
 	conn_flush_later(s->backend->conn);
 }
 
+/* PostgreSQL turns literals into values when it parses, under the settings of that moment: a statement is shared only between
+ * sessions with equal settings. */
+static uint64_t prepared_id(const struct session *s, const struct stmt *stmt)
+{
+	return stmt->id << IMAGE_ID_BITS | s->image_id;
+}
+
 /* The statement under its server name; parsed first when the backend does not hold it. */
-static void hold_named(struct session *s, struct stmt *stmt, char name[PREPARED_NAME_MAX], struct span *name_r)
+static void hold_named(struct session *s, struct stmt *stmt, char name[PREPARED_NAME_MAX],
+		       struct span *name_r)
 {
 	struct backend *b = s->backend;
-	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE, .stmt = stmt->id};
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE, .stmt = prepared_id(s, stmt)};
 
-	*name_r = prepared_name(stmt->id, name);
-	if (prepared_look(&b->prepared, stmt->id) != PREPARED_NOT)
+	*name_r = prepared_name(e.stmt, name);
+	if (prepared_look(&b->prepared, e.stmt) != PREPARED_NOT)
 		return;
 	make_room(s);
 	send_parse(s, *name_r, stmt);
-	prepared_sent(&b->prepared, stmt->id);
-	expect_push(&b->expects, &e);
+	prepared_sent(&b->prepared, e.stmt);
+	expecting_hidden(s, &e);
 	count(&s->house->host.counters, reparses);
 }
 
@@ -108,7 +125,7 @@ static void hold_unnamed(struct session *s)
 	struct stmt *stmt = s->stmts.unnamed;
 	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
 
-	if (stmt != NULL && b->unnamed == stmt->id)
+	if (stmt != NULL && b->unnamed == prepared_id(s, stmt))
 		return;
 	if (stmt == NULL) {
 		/* This client has none: PostgreSQL must not find another client's. */
@@ -119,11 +136,11 @@ static void hold_unnamed(struct session *s)
 		b->unnamed = 0;
 	} else {
 		send_parse(s, span_str(""), stmt);
-		b->unnamed = stmt->id;
+		b->unnamed = prepared_id(s, stmt);
 		count(&s->house->host.counters, reparses);
 	}
 	conn_flush_later(b->conn);
-	expect_push(&b->expects, &e);
+	expecting_hidden(s, &e);
 }
 
 /* The name that the backend knows for the client's `name`. */
@@ -149,20 +166,22 @@ static enum forward parse_again(struct session *s, struct stmt *stmt)
 {
 	/* The name is in use. The statement it stands for is there or made so, then its Parse fails with 42P05; relay.c puts
 	 * the client's name into the message. */
-	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT, .stmt = stmt->id, .rename = true};
+	struct expect e = {
+		.kind = EXPECT_PARSE, .why = WHY_CLIENT, .stmt = prepared_id(s, stmt), .rename = true};
 	char name[PREPARED_NAME_MAX];
 	struct span server;
 
 	hold_named(s, stmt, name, &server);
 	send_parse(s, server, stmt);
-	return expect_push(&s->backend->expects, &e) != 0 ? fail(s, "54000", "too many messages in a pipeline")
-							   : FORWARD_NEXT;
+	return expect_push(&s->backend->expects, &e) != 0
+		       ? fail(s, "54000", "too many messages in a pipeline")
+		       : FORWARD_NEXT;
 }
 
 static enum forward parse_named(struct session *s, struct span client_name, struct stmt *stmt)
 {
 	struct backend *b = s->backend;
-	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT, .stmt = stmt->id};
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT, .stmt = prepared_id(s, stmt)};
 	char name[PREPARED_NAME_MAX];
 
 	if (stmts_add(&s->stmts, client_name, stmt) != 0)
@@ -171,14 +190,15 @@ static enum forward parse_named(struct session *s, struct span client_name, stru
 	if (s->parsing != NULL)
 		stmt_unref(s->parsing);
 	s->parsing = stmt_ref(stmt);
-	if (prepared_look(&b->prepared, stmt->id) != PREPARED_NOT) {
-		expecting_local(s, '1');
+	if (prepared_look(&b->prepared, e.stmt) != PREPARED_NOT) {
+		expecting_local(s, '1', e.client_stmt);
 		return FORWARD_NEXT;
 	}
 	make_room(s);
-	send_parse(s, prepared_name(stmt->id, name), stmt);
-	prepared_sent(&b->prepared, stmt->id);
-	expect_push(&b->expects, &e);
+	send_parse(s, prepared_name(e.stmt, name), stmt);
+	prepared_sent(&b->prepared, e.stmt);
+	if (expect_push(&b->expects, &e) != 0)
+		return fail(s, "54000", "too many messages in a pipeline");
 	return FORWARD_NEXT;
 }
 
@@ -204,9 +224,10 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 		f = parse_named(s, p.name, stmt);
 	} else {
 		stmts_set_unnamed(&s->stmts, stmt);
-		s->backend->unnamed = stmt->id;
+		s->backend->unnamed = prepared_id(s, stmt);
 		conn_send(s->backend->conn, in.p, total);
-		expect_push(&s->backend->expects, &e);
+		if (expect_push(&s->backend->expects, &e) != 0)
+			f = fail(s, "54000", "too many messages in a pipeline");
 	}
 	stmt_unref(stmt);
 	if (f != FORWARD_CLOSED)
@@ -227,15 +248,13 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	if (avail.n > body_n)
 		avail.n = body_n;
 	switch (front_bind_names(avail, &portal, &name, &used, &why)) {
-	case 0:
-		break;
+	case 0: break;
 	case 1:
 		if (avail.n < body_n && avail.n < HELD_MAX)
 			return FORWARD_WAIT;
 		why = "names in a Bind are too long";
 		/* fall through */
-	default:
-		return fail(s, "08P01", why);
+	default: return fail(s, "08P01", why);
 	}
 	stmt = stmts_find(&s->stmts, name);
 	if (stmt != NULL)
@@ -253,10 +272,12 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	rest = body_n - used;
 	conn_consume(s->client, FRAME_HEADER + used);
 	pass_on(s, span_skip(avail, used), rest);
-	return expecting(s, EXPECT_BIND) != 0 ? fail(s, "54000", "too many messages in a pipeline") : FORWARD_NEXT;
+	return expecting(s, EXPECT_BIND) != 0 ? fail(s, "54000", "too many messages in a pipeline")
+					      : FORWARD_NEXT;
 }
 
-static enum forward forward_target(struct session *s, char type, struct span body, size_t total, struct span in)
+static enum forward forward_target(struct session *s, char type, struct span body, size_t total,
+				   struct span in)
 {
 	struct front_target t;
 	char ours[PREPARED_NAME_MAX];
@@ -268,7 +289,7 @@ static enum forward forward_target(struct session *s, char type, struct span bod
 		return fail(s, "08P01", why);
 	if (type == 'C' && t.kind == 'S') {
 		stmts_remove(&s->stmts, t.name);
-		rc = expecting_local(s, '3');
+		rc = expecting_local(s, '3', 0);
 	} else if (t.kind == 'S') {
 		server = server_name(s, t.name, ours);
 		write_describe(conn_out(s->backend->conn), 'S', server);
@@ -293,6 +314,10 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 			return fail(s, "08P01", why);
 		stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
 	}
+	if (stmt != NULL && touches_our_names(stmt->facts)) {
+		stmt_unref(stmt);
+		return fail(s, "26000", "prepared statements named pgweir_* are the proxy's own");
+	}
 	if (stmt != NULL) {
 		txn_note(s, stmt);
 		stmt_unref(stmt);
@@ -301,6 +326,7 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	}
 	stmts_set_unnamed(&s->stmts, NULL);
 	s->backend->unnamed = 0;
+	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
 	if (expecting(s, EXPECT_QUERY) != 0)
 		return fail(s, "54000", "too many messages in a pipeline");
 	pass_on(s, in, FRAME_HEADER + (size_t)body_n);
@@ -323,14 +349,15 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 		break;
 	case 'F':
 		txn_note_unknown(s);
+		s->unsynced = false;
 		rc = expecting(s, EXPECT_FUNCTION);
 		break;
 	case 'c':
 	case 'f':
 		s->backend->copying_in = false;
+		rc = expecting_local(s, 0, 0);
 		break;
-	default:
-		break;
+	default: break;
 	}
 	if (rc != 0)
 		return fail(s, "54000", "too many messages in a pipeline");
@@ -346,7 +373,9 @@ static enum forward forward_whole(struct session *s, char type, uint32_t body_n,
 
 	if (in.n < total) {
 		if (body_n > (type == 'P' ? PARSE_MAX : SMALL_MAX))
-			return fail(s, "54000", type == 'P' ? "statement is too long to be prepared" : "message is too long");
+			return fail(s, "54000",
+				    type == 'P' ? "statement is too long to be prepared"
+						: "message is too long");
 		conn_input_max(s->client, total > SMALL_MAX ? total : SMALL_MAX);
 		return FORWARD_WAIT;
 	}
@@ -363,12 +392,9 @@ static enum forward forward_one(struct session *s, struct span in)
 	char type;
 
 	switch (frame_peek(in, (uint32_t)s->config->max_packet_size, &type, &body_n, &why)) {
-	case FRAME_MORE:
-		return FORWARD_WAIT;
-	case FRAME_BAD:
-		return fail(s, "08P01", why);
-	case FRAME_OK:
-		break;
+	case FRAME_MORE: return FORWARD_WAIT;
+	case FRAME_BAD: return fail(s, "08P01", why);
+	case FRAME_OK: break;
 	}
 	total = FRAME_HEADER + (size_t)body_n;
 	if (s->statement_us == 0)
@@ -379,15 +405,13 @@ static enum forward forward_one(struct session *s, struct span in)
 	}
 	switch (type) {
 	case 'X':
+		s->goodbye = true; /* PostgreSQL would finish what was sent before */
 		session_close(s, "client said goodbye");
 		return FORWARD_CLOSED;
 	case 'P':
 	case 'D':
-	case 'C':
-		return forward_whole(s, type, body_n, in);
-	case 'B':
-		s->unsynced = true;
-		return forward_bind(s, in, body_n);
+	case 'C': return forward_whole(s, type, body_n, in);
+	case 'B': s->unsynced = true; return forward_bind(s, in, body_n);
 	case 'Q':
 		/* Short ones are waited for, so that their text can be understood. */
 		if (in.n < total && total <= HELD_MAX)
@@ -399,10 +423,8 @@ static enum forward forward_one(struct session *s, struct span in)
 	case 'F':
 	case 'd':
 	case 'c':
-	case 'f':
-		return forward_plain(s, type, in, total);
-	default:
-		return fail(s, "08P01", "unexpected message type");
+	case 'f': return forward_plain(s, type, in, total);
+	default: return fail(s, "08P01", "unexpected message type");
 	}
 }
 
@@ -446,6 +468,10 @@ bool forward_input(struct session *s)
 
 enum step step_busy(struct session *s)
 {
-	forward_input(s);
+	bool was_cut = s->client_left > 0;
+
+	/* The replies may all have come while the rest of a long message, or a cancel request, was still under way. */
+	if (forward_input(s) && ((was_cut && s->client_left == 0) || s->quiet_waits) && relay_quiet(s))
+		return STEP_AGAIN;
 	return STEP_WAIT;
 }

@@ -56,3 +56,20 @@ void house_free_served(struct house *h)
 		free(sv);
 	}
 }
+
+void house_forget_uncached(struct house *h)
+{
+	struct served **at = &h->served;
+
+	while (*at != NULL) {
+		struct served *sv = *at;
+
+		if (sv->origin != NULL) {
+			at = &sv->next;
+			continue;
+		}
+		*at = sv->next;
+		free(sv->database);
+		free(sv);
+	}
+}

@@ -14,14 +14,15 @@
 #include "proxy/sql/verdict.h"
 
 struct cancels;
+struct image_ids;
 
 /* A database with a cache, as one worker sees it. */
 struct served {
 	struct served *next;
-	char *database; /* owned */
-	struct cache *cache; /* borrowed from origin */
+	char *database;	       /* owned */
+	struct cache *cache;   /* borrowed from origin */
 	struct origin *origin; /* borrowed from the app */
-	struct fresh *fresh; /* owned by the worker */
+	struct fresh *fresh;   /* owned by the worker */
 	/* The catalog of `epoch`, refreshed by served_catalog. */
 	uint64_t epoch;
 	struct catalog *catalog; /* counted */
@@ -34,13 +35,14 @@ struct house {
 	struct tls *server_tls;	     /* counted; NULL = disabled */
 	struct pools *pools;	     /* borrowed */
 	struct cancels *cancels;     /* borrowed */
+	struct image_ids *image_ids; /* borrowed */
 	struct memo *memo;	     /* owned */
 	struct ring sessions;	     /* all of this worker */
 	_Atomic unsigned nsessions;
-	atomic_uint *nclients;	     /* of all workers */
-	struct served *served;	     /* made on demand */
+	atomic_uint *nclients; /* of all workers */
+	struct served *served; /* made on demand */
 	_Atomic uint64_t pass[NREASONS];
-	bool draining;		     /* SIGTERM: close sessions at the end of their transactions */
+	bool draining; /* SIGTERM: close sessions at the end of their transactions */
 	/* The origin of a database, started when there is none; NULL = not cached. */
 	struct origin *(*origin_of)(void *app, struct config *cfg, const char *database);
 	void *app;
@@ -51,6 +53,8 @@ struct served *house_served(struct house *h, const char *database);
 /* Borrowed until the next call; NULL while the cache is off. *epoch_r goes with it. */
 const struct catalog *served_catalog(struct served *sv, uint64_t *epoch_r);
 void house_free_served(struct house *h);
+/* Reload: databases without a cache are asked for again. */
+void house_forget_uncached(struct house *h);
 
 static inline void house_pass(struct house *h, enum reason r)
 {

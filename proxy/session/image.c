@@ -1,11 +1,13 @@
 /* The session image: what a client has set, put onto whichever backend runs its next transaction, and learned from the backend
  * after a transaction that may have changed it. PostgreSQL itself is asked for the outcome, so rollbacks, savepoints, SET LOCAL
  * and rejected values need no rules here. */
+#include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
 #include "protocol/write.h"
 
+#include <stdio.h>
 #include <strings.h>
 
 /* The last hidden request of a synchronisation carries this index. */
@@ -21,18 +23,21 @@ static const char *const harmless_names[] = {"application_name",
 
 /* Everything that a transaction can leave behind, in one query: 's' rows are settings, 'p' rows are pins. */
 static const char probe_query[] =
-    "SELECT 's', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session' "
-    "UNION ALL SELECT 's', 'role', pg_catalog.current_setting('role') "
-    "UNION ALL SELECT 's', 'session_authorization', session_user::text "
-    "UNION ALL SELECT 'p', 'advisory', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
-    "AND pid = pg_catalog.pg_backend_pid()) "
-    "UNION ALL SELECT 'p', 'cursor', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable) "
-    "UNION ALL SELECT 'p', 'listen', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_listening_channels()) "
-    "UNION ALL SELECT 'p', 'prepared', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql) "
-    "UNION ALL SELECT 'p', 'temp', '' WHERE pg_catalog.pg_my_temp_schema() <> 0 AND ("
-    "EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()) OR "
-    "EXISTS (SELECT 1 FROM pg_catalog.pg_proc WHERE pronamespace = pg_catalog.pg_my_temp_schema()) OR "
-    "EXISTS (SELECT 1 FROM pg_catalog.pg_type WHERE typnamespace = pg_catalog.pg_my_temp_schema()))";
+	"BEGIN; SET LOCAL statement_timeout = 0; "
+	"SELECT 's', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session' "
+	"AND name <> 'statement_timeout' "
+	"UNION ALL SELECT 's', 'role', pg_catalog.current_setting('role') "
+	"UNION ALL SELECT 's', 'session_authorization', session_user::text "
+	"UNION ALL SELECT 'p', 'advisory', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
+	"AND pid = pg_catalog.pg_backend_pid()) "
+	"UNION ALL SELECT 'p', 'cursor', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable) "
+	"UNION ALL SELECT 'p', 'listen', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_listening_channels()) "
+	"UNION ALL SELECT 'p', 'prepared', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql) "
+	"UNION ALL SELECT 'p', 'temp', '' WHERE pg_catalog.pg_my_temp_schema() <> 0 AND ("
+	"EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()) OR "
+	"EXISTS (SELECT 1 FROM pg_catalog.pg_proc WHERE pronamespace = pg_catalog.pg_my_temp_schema()) OR "
+	"EXISTS (SELECT 1 FROM pg_catalog.pg_type WHERE typnamespace = pg_catalog.pg_my_temp_schema())); "
+	"COMMIT; SELECT 's', 'statement_timeout', pg_catalog.current_setting('statement_timeout')";
 
 static const struct pin_row {
 	const char *name;
@@ -74,8 +79,10 @@ static void put_authorization(void *arg, const char *name, const char *value)
 static void reset_first(struct session *s)
 {
 	for (unsigned i = 0; i < s->image.n; i++)
-		if (settings_get(&s->backend->image, s->image.at[i].name) != NULL)
+		if (settings_get(&s->backend->image, s->image.at[i].name) != NULL) {
 			set_on_backend(s, s->image.at[i].name, NULL);
+			settings_set(&s->backend->image, span_str(s->image.at[i].name), NULL);
+		}
 }
 
 static void image_tell_params(struct session *s)
@@ -94,6 +101,7 @@ static void image_tell_params(struct session *s)
 		conn_flush_later(s->client);
 		settings_set(&s->params, span_str(b->params.at[i].name), &v);
 	}
+	image_note_params(s);
 }
 
 void image_synced(struct session *s)
@@ -184,11 +192,25 @@ bool image_inspect(struct session *s)
 	return s->asked > 0;
 }
 
+/* Settings that are asked for whether or not they were set: what they are on a backend that nobody has used. */
+static bool is_default(const struct session *s, const char *name, struct span value)
+{
+	if (strcasecmp(name, "role") == 0)
+		return span_eq(value, span_str("none"));
+	if (strcasecmp(name, "session_authorization") == 0)
+		return span_eq(value, span_str(s->backend->target->user));
+	if (strcasecmp(name, "statement_timeout") == 0)
+		return span_eq(value, span_str("0")) && settings_get(&s->image, name) == NULL;
+	return false;
+}
+
 static void learned(struct session *s, const char *name, bool reset, const struct span *value)
 {
 	const char *back = reset ? settings_get(&s->startup, name) : NULL;
 	struct span startup = back != NULL ? span_str(back) : span_of(NULL, 0);
 
+	if (value != NULL && is_default(s, name, *value))
+		value = NULL;
 	settings_set(&s->backend->image, span_str(name), value);
 	/* RESET goes back to what the startup packet asked for, which the shared backend does not know. */
 	settings_set(&s->image, span_str(name), back != NULL ? &startup : value);
@@ -216,11 +238,11 @@ void image_probed(struct session *s, char kind, struct span name, struct span va
 				s->probed_pins |= 1u << i;
 		return;
 	}
-	if (span_eq(name, span_str("role")) && span_eq(value, span_str("none")))
-		return;
-	if (span_eq(name, span_str("session_authorization")) && span_eq(value, span_str(s->backend->target->user)))
-		return;
-	settings_set(&s->probed, name, &value);
+	char n[64];
+
+	snprintf(n, sizeof n, "%.*s", (int)name.n, (const char *)name.p);
+	if (!is_default(s, n, value))
+		settings_set(&s->probed, name, &value);
 }
 
 static void take_probe(struct session *s)
@@ -260,17 +282,17 @@ static bool in_key(const char *name)
 
 void image_key_refresh(struct session *s)
 {
-	if (s->image_key_of == s->image.hash && s->image_key.len > 0)
-		return;
 	buf_clear(&s->image_key);
-	buf_add_u8(&s->image_key, 'i');
 	for (unsigned i = 0; i < s->image.n; i++) {
 		if (!in_key(s->image.at[i].name))
 			continue;
-		buf_add_cstr(&s->image_key, s->image.at[i].name);
+		for (const char *c = s->image.at[i].name; *c != '\0'; c++)
+			buf_add_u8(&s->image_key, (uint8_t)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c));
+		buf_add_u8(&s->image_key, 0);
 		buf_add_cstr(&s->image_key, s->image.at[i].value);
 	}
-	s->image_key_of = s->image.hash;
+	s->image_id = image_ids_of(s->house->image_ids, buf_span(&s->image_key));
+	image_note_params(s);
 }
 
 static const char *setting_now(const struct session *s, const char *name)
@@ -289,12 +311,25 @@ struct reads_session image_reads_session(struct session *s)
 		role = settings_get(&s->image, "session_authorization");
 	if (role == NULL)
 		role = s->server_user;
-	return (struct reads_session){.search_path = span_str(path != NULL ? path : ""), .role = span_str(role)};
+	return (struct reads_session){.search_path = span_str(path != NULL ? path : ""),
+				      .role = span_str(role)};
 }
 
-bool image_read_committed(struct session *s)
+static struct span param_now(const struct session *s, const char *name)
 {
+	const char *v = settings_get(&s->params, name);
+
+	return span_str(v != NULL ? v : "");
+}
+
+void image_note_params(struct session *s)
+{
+	struct span client = param_now(s, "client_encoding"), server = param_now(s, "server_encoding");
 	const char *level = setting_now(s, "default_transaction_isolation");
 
-	return level != NULL && (strcmp(level, "read committed") == 0 || strcmp(level, "read uncommitted") == 0);
+	s->certain = facts_certain(client, param_now(s, "standard_conforming_strings"));
+	s->same_encoding = client.n > 0 && client.n == server.n &&
+			   strncasecmp((const char *)client.p, (const char *)server.p, client.n) == 0;
+	s->read_committed = level != NULL &&
+			    (strcmp(level, "read committed") == 0 || strcmp(level, "read uncommitted") == 0);
 }

@@ -21,7 +21,8 @@ void local_error(struct session *s, const char *sqlstate, const char *message)
 {
 	struct batch batch;
 	const char *why;
-	enum batch_status st = batch_scan(conn_input(s->client), (uint32_t)s->config->max_packet_size, &batch, &why);
+	enum batch_status st =
+		batch_scan(conn_input(s->client), (uint32_t)s->config->max_packet_size, &batch, &why);
 
 	if (st != BATCH_OK || !batch.whole) {
 		/* Its end is not in sight, so it cannot be skipped. */
@@ -51,7 +52,8 @@ static const char *answer(struct session *s, struct stmt *stmt)
 		return NULL;
 	switch (f->command) {
 	case COMMAND_BEGIN:
-		if (s->txn != TXN_NONE || !s->policy.defer_begin || s->policy.pool_mode == POOL_MODE_STATEMENT || f->tag == NULL)
+		if (s->txn != TXN_NONE || !s->policy.defer_begin ||
+		    s->policy.pool_mode == POOL_MODE_STATEMENT || f->tag == NULL)
 			return NULL;
 		txn_begin_virtual(s, stmt);
 		return f->tag;
@@ -65,7 +67,9 @@ static const char *answer(struct session *s, struct stmt *stmt)
 		return tag;
 	}
 	case COMMAND_DEALLOCATE:
-		if (s->status == 'E' || (s->pins & (1u << PIN_PREPARED)) != 0)
+		/* SQL-level statements of the same session are PostgreSQL's business. */
+		if (s->status == 'E' || (s->pins & (1u << PIN_PREPARED)) != 0 ||
+		    (s->effects & (EFFECT_PREPARED | EFFECT_TAINT)) != 0)
 			return NULL;
 		if (f->name == NULL) {
 			stmts_clear(&s->stmts);
@@ -73,9 +77,22 @@ static const char *answer(struct session *s, struct stmt *stmt)
 		}
 		/* A name that is not known goes to PostgreSQL, which says so. */
 		return f->name[0] != '\0' && stmts_remove(&s->stmts, span_str(f->name)) ? "DEALLOCATE" : NULL;
-	default:
-		return NULL;
+	default: return NULL;
 	}
+}
+
+/* PREPARE, EXECUTE and DEALLOCATE must not reach the statements that the proxy shares between clients. */
+bool touches_our_names(const struct facts *f)
+{
+	for (int i = 0; i < f->nstmts; i++) {
+		enum command c = f->stmts[i].command;
+		const char *name = f->stmts[i].name;
+
+		if ((c == COMMAND_PREPARE || c == COMMAND_EXECUTE || c == COMMAND_DEALLOCATE) &&
+		    name != NULL && strncmp(name, "pgweir_", 7) == 0)
+			return true;
+	}
+	return false;
 }
 
 static bool answer_query(struct session *s, struct batch *batch)
@@ -89,6 +106,11 @@ static bool answer_query(struct session *s, struct batch *batch)
 	stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
 	if (stmt == NULL)
 		return false;
+	if (touches_our_names(stmt->facts)) {
+		stmt_unref(stmt);
+		local_error(s, "26000", "prepared statements named pgweir_* are the proxy's own");
+		return true;
+	}
 	if (stmt->facts->nstmts == 0) {
 		write_empty_query(out(s));
 	} else {
@@ -108,7 +130,8 @@ static bool answer_query(struct session *s, struct batch *batch)
 }
 
 /* The statement that a leading [Parse] Bind [Describe portal] Execute runs; *nops_r = how many messages that is. */
-static struct stmt *leading_execute(struct session *s, const struct batch *batch, unsigned *nops_r, bool *new_r)
+static struct stmt *leading_execute(struct session *s, const struct batch *batch, unsigned *nops_r,
+				    bool *new_r)
 {
 	struct front_parse parse = {0};
 	struct front_bind bind;
@@ -128,8 +151,9 @@ static struct stmt *leading_execute(struct session *s, const struct batch *batch
 		*new_r = true;
 		i++;
 	}
-	if (i >= batch->n || batch->op[i].type != 'B' || front_bind_decode(batch->op[i].body, &bind, &why) != 0 ||
-	    bind.portal.n != 0 || bind.nparams != 0 || (*new_r && !span_eq(bind.stmt, parse.name)))
+	if (i >= batch->n || batch->op[i].type != 'B' ||
+	    front_bind_decode(batch->op[i].body, &bind, &why) != 0 || bind.portal.n != 0 ||
+	    bind.nparams != 0 || (*new_r && !span_eq(bind.stmt, parse.name)))
 		goto no;
 	if (!*new_r) {
 		stmt = stmts_find(&s->stmts, bind.stmt);
@@ -139,12 +163,13 @@ static struct stmt *leading_execute(struct session *s, const struct batch *batch
 	}
 	i++;
 	if (i < batch->n && batch->op[i].type == 'D') {
-		if (front_target_decode(batch->op[i].body, &target, &why) != 0 || target.kind != 'P' || target.name.n != 0)
+		if (front_target_decode(batch->op[i].body, &target, &why) != 0 || target.kind != 'P' ||
+		    target.name.n != 0)
 			goto no;
 		i++;
 	}
-	if (i >= batch->n || batch->op[i].type != 'E' || front_execute_decode(batch->op[i].body, &exec, &why) != 0 ||
-	    exec.portal.n != 0)
+	if (i >= batch->n || batch->op[i].type != 'E' ||
+	    front_execute_decode(batch->op[i].body, &exec, &why) != 0 || exec.portal.n != 0)
 		goto no;
 	*nops_r = i + 1;
 	return stmt;
@@ -158,7 +183,9 @@ uint64_t parse_circumstances(const struct session *s)
 {
 	uint64_t epoch = s->served != NULL ? cache_epoch(s->served->cache) : 0;
 
-	return ((uint64_t)(uintptr_t)s->pool ^ (s->image.hash * 31 + epoch * 0x9e3779b97f4a7c15u)) | 1;
+	return ((uint64_t)(uintptr_t)s->pool ^ ((uint64_t)s->image_id << 36) ^
+		(epoch * 0x9e3779b97f4a7c15u)) |
+	       1;
 }
 
 /* Close of a prepared statement at the head of a batch: the shared one on the backend stays. */
@@ -167,7 +194,8 @@ static bool answer_close(struct session *s, struct batch *batch)
 	struct front_target t;
 	const char *why;
 
-	if (batch->op[0].type != 'C' || front_target_decode(batch->op[0].body, &t, &why) != 0 || t.kind != 'S')
+	if (batch->op[0].type != 'C' || front_target_decode(batch->op[0].body, &t, &why) != 0 ||
+	    t.kind != 'S')
 		return false;
 	stmts_remove(&s->stmts, t.name);
 	write_close_complete(out(s));
@@ -184,8 +212,8 @@ static bool answer_parse(struct session *s, struct batch *batch)
 	const char *why;
 	bool known;
 
-	if (batch->n != 2 || batch->op[0].type != 'P' || batch->op[1].type != 'S' || s->status == 'E' || s->asked > 0 ||
-	    front_parse_decode(batch->op[0].body, &p, &why) != 0 || p.name.n == 0 ||
+	if (batch->n != 2 || batch->op[0].type != 'P' || batch->op[1].type != 'S' || s->status == 'E' ||
+	    s->asked > 0 || front_parse_decode(batch->op[0].body, &p, &why) != 0 || p.name.n == 0 ||
 	    stmts_find(&s->stmts, p.name) != NULL)
 		return false;
 	stmt = memo_get(s->house->memo, p.query, p.param_oids);
@@ -224,12 +252,8 @@ static bool answer_extended(struct session *s, struct batch *batch)
 			stmts_add(&s->stmts, parse.name, stmt);
 			write_parse_complete(out(s));
 			break;
-		case 'B':
-			write_bind_complete(out(s));
-			break;
-		case 'D':
-			write_no_data(out(s));
-			break;
+		case 'B': write_bind_complete(out(s)); break;
+		case 'D': write_no_data(out(s)); break;
 		default:
 			if (tag[0] == '\0')
 				write_empty_query(out(s));
@@ -250,14 +274,17 @@ static bool failed_virtual(struct session *s, struct batch *batch)
 	if (s->txn != TXN_VIRTUAL || s->status != 'E')
 		return false;
 	(void)batch;
-	local_error(s, "25P02", "current transaction is aborted, commands ignored until end of transaction block");
+	local_error(s, "25P02",
+		    "current transaction is aborted, commands ignored until end of transaction block");
 	return true;
 }
 
 bool local_answer(struct session *s, struct batch *batch)
 {
-	bool done = batch->op[0].type == 'Q' ? answer_query(s, batch)
-						   : answer_close(s, batch) || answer_parse(s, batch) || answer_extended(s, batch);
+	bool done = !s->certain ? false
+		    : batch->op[0].type == 'Q'
+			    ? answer_query(s, batch)
+			    : answer_close(s, batch) || answer_parse(s, batch) || answer_extended(s, batch);
 
 	return done || failed_virtual(s, batch);
 }

@@ -19,6 +19,7 @@ static enum step want_backend(struct session *s)
 	}
 	s->lend.fn = lent;
 	b = pool_lend(s->pool, &h->host, &s->lend);
+	s->lending = b == NULL;
 	if (b == NULL) {
 		count(&h->host.counters, waits);
 		session_enter(s, SESSION_QUEUED);
@@ -35,10 +36,11 @@ static void lent(struct lend *lend, struct backend *b, const struct err *err)
 	struct session *s = (struct session *)(void *)((char *)lend - offsetof(struct session, lend));
 	uint64_t waited = clock_us() - lend->since_us;
 
+	s->lending = false;
 	if (s->state == SESSION_CLOSED) {
 		if (b != NULL) {
 			backend_lent(b, &relay_ops, s);
-			backend_give_back(b);
+			backend_give_back(b, true);
 		}
 		session_free_after_mail(s);
 		return;
@@ -81,27 +83,14 @@ static void broke_protocol(struct session *s, const char *why)
 static bool trivial(struct session *s, const struct batch *batch)
 {
 	switch (batch->op[0].type) {
-	case 'X':
-		session_close(s, "client said goodbye");
-		return true;
-	case 'd':
-	case 'c':
-	case 'f':
-		/* Late CopyData of a COPY that has failed: PostgreSQL ignores it too. */
-		conn_consume(s->client, batch->op[0].end);
-		return true;
-	case 'p':
-		broke_protocol(s, "unexpected password message");
-		return true;
-	case 'H':
-		conn_consume(s->client, batch->op[0].end);
-		return true;
+	case 'X': session_close(s, "client said goodbye"); return true;
+	case 'p': broke_protocol(s, "unexpected password message"); return true;
+	case 'H': conn_consume(s->client, batch->op[0].end); return true;
 	case 'S':
 		conn_consume(s->client, batch->op[0].end);
 		local_ready(s);
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
@@ -117,19 +106,29 @@ static enum step dispatch(struct session *s, struct batch *batch)
 		if (local_answer(s, batch))
 			return s->state == SESSION_CLOSED ? STEP_WAIT : STEP_AGAIN;
 		switch (serve_decide(s, batch)) {
-		case SERVE_WAIT:
-			return STEP_WAIT;
-		case SERVE_DONE:
-			return STEP_AGAIN;
-		case SERVE_FILL:
-			s->fill_wanted = true;
-			break;
-		case SERVE_PASS:
-			break;
+		case SERVE_WAIT: return STEP_WAIT;
+		case SERVE_DONE: return STEP_AGAIN;
+		case SERVE_FILL: s->fill_wanted = true; break;
+		case SERVE_PASS: break;
 		}
 	}
 	s->pass_only = false;
 	return want_backend(s);
+}
+
+/* CopyData of a COPY that has failed already is thrown away, as PostgreSQL does, however long it is. */
+static bool late_copy_data(struct session *s, struct span in)
+{
+	uint32_t body_n;
+	const char *why;
+	char type;
+
+	if (strchr("dcf", (char)in.p[0]) == NULL || in.p[0] == '\0' ||
+	    frame_peek(in, (uint32_t)s->config->max_packet_size, &type, &body_n, &why) != FRAME_OK)
+		return false;
+	s->client_left = FRAME_HEADER + body_n;
+	s->client_skip = true;
+	return true;
 }
 
 enum step step_ready(struct session *s)
@@ -150,12 +149,11 @@ enum step step_ready(struct session *s)
 		return STEP_WAIT;
 	if (conn_full(s->client))
 		return STEP_WAIT; /* on_output runs us again */
+	if (late_copy_data(s, in))
+		return STEP_AGAIN;
 	switch (batch_scan(in, (uint32_t)s->config->max_packet_size, &batch, &why)) {
-	case BATCH_MORE:
-		return STEP_WAIT;
-	case BATCH_BAD:
-		broke_protocol(s, why);
-		return STEP_WAIT;
+	case BATCH_MORE: return STEP_WAIT;
+	case BATCH_BAD: broke_protocol(s, why); return STEP_WAIT;
 	case BATCH_LARGE:
 		house_pass(s->house, REASON_TOO_LARGE);
 		s->pass_only = false;
@@ -163,8 +161,7 @@ enum step step_ready(struct session *s)
 		if (s->statement_us == 0)
 			s->statement_us = loop_now_us(s->house->host.loop);
 		return want_backend(s);
-	case BATCH_OK:
-		break;
+	case BATCH_OK: break;
 	}
 	return dispatch(s, &batch);
 }

@@ -1,4 +1,5 @@
 /* Backend to client: replies are delivered in runs of whole messages; hidden ones are taken out; long ones stream through. */
+#include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
@@ -7,7 +8,8 @@
 
 #include <stdio.h>
 
-#define STREAM_ABOVE (32u * 1024u) /* longer rows and CopyData are not waited for */
+#define WHOLE_MAX (64u * 1024u * 1024u) /* longest error or hidden row */
+#define STREAM_ABOVE (32u * 1024u)	/* longer rows and CopyData are not waited for */
 
 /* Bytes of the backend's input that are for the client and have not been sent yet. */
 struct run {
@@ -39,13 +41,15 @@ void relay_locals(struct session *s)
 	struct backend *b = s->backend;
 	struct expect *head;
 
+	if (b->stream_left > 0)
+		return; /* not into the middle of a message */
 	while ((head = expect_head(&b->expects)) != NULL && head->kind == EXPECT_LOCAL) {
 		struct buf *out = conn_out(s->client);
 		size_t before = out->len;
 
 		if (head->local == '1')
 			write_parse_complete(out);
-		else
+		else if (head->local == '3')
 			write_close_complete(out);
 		if (!out->failed)
 			fill_tee(s, span_of(out->p + before, out->len - before));
@@ -58,7 +62,8 @@ void relay_locals(struct session *s)
 
 struct dropped {
 	struct session *s;
-	bool query; /* a simple query of the client was skipped: it gets no ReadyForQuery by itself */
+	unsigned
+		queries; /* simple queries of the client that were skipped: they get no ReadyForQuery by themselves */
 };
 
 static void on_dropped(void *arg, const struct expect *e)
@@ -68,17 +73,30 @@ static void on_dropped(void *arg, const struct expect *e)
 	if (e->why != WHY_CLIENT)
 		return;
 	if (e->kind == EXPECT_QUERY || e->kind == EXPECT_FUNCTION)
-		d->query = true;
+		d->queries++;
+	if (e->kind == EXPECT_LOCAL && e->local == '1' && e->client_stmt != 0)
+		stmts_remove_key(&d->s->stmts, e->client_stmt);
 	if (e->kind != EXPECT_PARSE || e->rename)
 		return;
-	if (e->client_stmt != NULL)
+	if (e->client_stmt != 0)
 		stmts_remove_key(&d->s->stmts, e->client_stmt);
 	else
 		stmts_set_unnamed(&d->s->stmts, NULL);
 }
 
-static void fatal_from(struct session *s, struct span body, const char *prefix)
+static bool has_state(struct span body, const char *state)
 {
+	struct back_error e = {0};
+	const char *why;
+
+	return back_error_decode(body, &e, &why) == 0 && span_eq(e.sqlstate, span_str(state));
+}
+
+/* A hidden request failed and the client cannot go on. The message is consumed first: whoever has the backend next must not read
+ * it again. */
+static void fatal_from(struct session *s, struct run *r, struct span body, size_t used, const char *prefix)
+{
+	struct backend *b = s->backend;
 	struct back_error e = {0};
 	char text[600], state[6] = "XX000";
 	const char *why;
@@ -88,6 +106,9 @@ static void fatal_from(struct session *s, struct span body, const char *prefix)
 	if (e.sqlstate.n == 5)
 		memcpy(state, e.sqlstate.p, 5);
 	snprintf(text, sizeof text, "%s%.*s", prefix, (int)e.message.n, (const char *)e.message.p);
+	conn_consume(b->conn, r->to + used);
+	backend_reply_done(b, 'E', REPLY_ERROR, NULL, NULL);
+	b->dirty = true;
 	session_fatal(s, state, text, NULL);
 }
 
@@ -101,14 +122,6 @@ static void deliver_renamed(struct session *s)
 	conn_flush_later(s->client);
 }
 
-static bool has_state(struct span body, const char *state)
-{
-	struct back_error e = {0};
-	const char *why;
-
-	return back_error_decode(body, &e, &why) == 0 && span_eq(e.sqlstate, span_str(state));
-}
-
 /* An ErrorResponse. false = the session is closed. */
 static bool on_error(struct session *s, struct run *r, const struct frame *f, size_t used)
 {
@@ -120,8 +133,10 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 	s->fill.spoiled = true;
 	run_send(s, r);
 	if (why == WHY_IMAGE || why == WHY_INSPECT || why == WHY_PROBE) {
-		b->dirty = true;
-		fatal_from(s, f->body, s->welcome_learning ? "" : "session settings cannot be kept: ");
+		if (has_state(f->body, "26000"))
+			b->broken = true; /* our own statements are gone */
+		fatal_from(s, r, f->body, used,
+			   s->welcome_learning ? "" : "session settings cannot be kept: ");
 		return false;
 	}
 	if (head != NULL && head->rename && has_state(f->body, "42P05")) {
@@ -134,8 +149,17 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 	if (has_state(f->body, "0A000"))
 		b->dirty = true; /* a cached plan may be out of date: DISCARD ALL before the next session */
 	backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
-	if (d.query && b->ignoring)
+	if (d.queries == 1 && b->ignoring) {
 		backend_sync(b, WHY_CLIENT);
+	} else if (d.queries > 0) {
+		/* Behind a hidden request that failed the server has skipped several queries, which it would answer one by one. */
+		conn_consume(b->conn, r->to);
+		b->broken = true;
+		session_fatal(s, "08P01", "the pipeline cannot go on after this error", NULL);
+		return false;
+	}
+	if (why != WHY_CLIENT && why != WHY_PARSE && has_state(f->body, "26000"))
+		b->broken = true;
 	return true;
 }
 
@@ -150,8 +174,10 @@ static void on_async(struct session *s, struct run *r, const struct frame *f, si
 
 	if (f->type == 'S') {
 		backend_note_param(s->backend, f->body);
-		if (!hidden && back_param_decode(f->body, &p, &why) == 0)
+		if (!hidden && back_param_decode(f->body, &p, &why) == 0) {
 			settings_set(&s->params, p.name, &p.value);
+			image_note_params(s);
+		}
 	}
 	if (hidden && f->type != 'A') {
 		run_send(s, r);
@@ -179,15 +205,12 @@ static void on_hidden_row(struct session *s, const struct expect *head, struct s
 		snapshot_free(&s->fill.s0);
 		s->fill.have_s0 = n == 1 && !null && snapshot_parse(v[0], &s->fill.s0) == 0;
 		break;
-	case WHY_INSPECT:
-		image_inspected(s, head->index, v[0], null);
-		break;
+	case WHY_INSPECT: image_inspected(s, head->index, v[0], null); break;
 	case WHY_PROBE:
 		if (n == 3 && v[0].n == 1)
 			image_probed(s, (char)v[0].p[0], v[1], v[2]);
 		break;
-	default:
-		break;
+	default: break;
 	}
 }
 
@@ -221,23 +244,37 @@ static void on_copy_in(struct session *s)
 
 	b->copying_in = true;
 	/* A server in COPY FROM ignores the Sync that was sent behind Execute; the client sends another. */
-	if (head != NULL && head->kind == EXPECT_EXECUTE && expect_drop_syncs(&b->expects) > 0)
+	if (head != NULL && expect_drop_syncs(&b->expects) > 0 && head->kind == EXPECT_EXECUTE)
 		s->unsynced = true;
+}
+
+/* The server has none of the statements any more that were made so far; those behind it in the pipeline are to come. */
+static void forget_prepared(struct session *s)
+{
+	struct backend *b = s->backend;
+	uint64_t until = UINT64_MAX;
+
+	for (uint32_t i = 0; i < b->expects.n; i++) {
+		const struct expect *e = expect_at(&b->expects, i);
+
+		if (e->client_stmt != 0 && e->client_stmt <= until)
+			until = e->client_stmt - 1;
+	}
+	stmts_clear_until(&s->stmts, until);
+	prepared_clear_held(&b->prepared);
+	b->sys_prepared = 0;
+	b->unnamed = UNNAMED_UNKNOWN;
 }
 
 static void on_complete(struct session *s, struct span body)
 {
-	struct backend *b = s->backend;
 	struct span tag;
 	const char *why;
 
 	if (back_complete_decode(body, &tag, &why) != 0)
 		return;
 	if (span_eq(tag, span_str("DISCARD ALL")) || span_eq(tag, span_str("DEALLOCATE ALL"))) {
-		prepared_clear(&b->prepared);
-		b->sys_prepared = 0;
-		b->unnamed = 0;
-		stmts_clear(&s->stmts);
+		forget_prepared(s);
 	}
 }
 
@@ -265,17 +302,13 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 	struct expect *head = expect_head(&b->expects);
 
 	switch (step) {
-	case REPLY_ASYNC:
-		on_async(s, r, f, used);
-		return true;
+	case REPLY_ASYNC: on_async(s, r, f, used); return true;
 	case REPLY_BAD:
 		b->broken = true;
 		session_fatal(s, "08P01", "the server sent an unexpected message", NULL);
 		return false;
-	case REPLY_ERROR:
-		return on_error(s, r, f, used);
-	default:
-		break;
+	case REPLY_ERROR: return on_error(s, r, f, used);
+	default: break;
 	}
 	if (head->why != WHY_CLIENT) {
 		run_send(s, r);
@@ -285,11 +318,9 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 		return true;
 	}
 	switch (f->type) {
-	case 'Z':
-		on_ready(s, r, f, used);
-		break;
+	case 'Z': on_ready(s, r, f, used); break;
 	case '1':
-		if (s->parsing != NULL && s->parsing->id == head->stmt)
+		if (s->parsing != NULL && (s->parsing->id << IMAGE_ID_BITS | s->image_id) == head->stmt)
 			s->parsing->valid_for = parse_circumstances(s);
 		r->to += used;
 		break;
@@ -305,9 +336,7 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 	case 'C':
 		on_complete(s, f->body);
 		/* fall through */
-	default:
-		r->to += used;
-		break;
+	default: r->to += used; break;
 	}
 	if (step == REPLY_LAST) {
 		backend_reply_done(b, f->type, step, NULL, NULL);
@@ -339,6 +368,20 @@ static bool on_long(struct session *s, struct run *r, char type, uint32_t body_n
 	return true;
 }
 
+/* A long message that has to be there whole (an error, a hidden row): room for it. */
+static bool wait_for_whole(struct session *s, uint32_t body_n)
+{
+	struct backend *b = s->backend;
+
+	if (body_n > WHOLE_MAX) {
+		b->broken = true;
+		session_fatal(s, "54000", "the server sent a message that is too long", NULL);
+		return false;
+	}
+	conn_input_max(b->conn, FRAME_HEADER + (size_t)body_n);
+	return true;
+}
+
 static void stream_rest(struct session *s, struct run *r)
 {
 	struct backend *b = s->backend;
@@ -347,6 +390,7 @@ static void stream_rest(struct session *s, struct run *r)
 	r->to = here;
 	run_send(s, r);
 	b->stream_left -= (uint32_t)here;
+	relay_locals(s);
 }
 
 /* What can be delivered of the input that is there. */
@@ -374,9 +418,12 @@ static bool relay_some(struct session *s)
 			return false;
 		}
 		if (rest.n < FRAME_HEADER + (size_t)body_n) {
-			on_long(s, &r, type, body_n);
+			if (!on_long(s, &r, type, body_n) && body_n > BACKEND_INPUT_MAX / 2)
+				going = wait_for_whole(s, body_n);
 			break;
 		}
+		if (body_n > BACKEND_INPUT_MAX / 2)
+			conn_input_max(b->conn, BACKEND_INPUT_MAX);
 		f = (struct frame){.type = type, .body = span_of(rest.p + FRAME_HEADER, body_n)};
 		going = on_message(s, &r, &f, FRAME_HEADER + (size_t)body_n);
 		if (going && f.type == 'Z' && expect_head(&b->expects) == NULL)
@@ -387,6 +434,19 @@ static bool relay_some(struct session *s)
 	run_send(s, &r);
 	conn_consume(b->conn, r.to);
 	return true;
+}
+
+/* Nothing is outstanding in either direction: the session decides what becomes of the backend. */
+bool relay_quiet(struct session *s)
+{
+	struct backend *b = s->backend;
+
+	if (b == NULL || (s->state != SESSION_BUSY && s->state != SESSION_WELCOME) ||
+	    expect_head(&b->expects) != NULL || s->unsynced || b->stream_left > 0 ||
+	    (s->client_left > 0 && !s->client_skip))
+		return false;
+	txn_quiet(s);
+	return s->state != SESSION_BUSY;
 }
 
 void relay_input(struct session *s)
@@ -402,10 +462,7 @@ void relay_input(struct session *s)
 		}
 		if (!relay_some(s))
 			return;
-		if (expect_head(&b->expects) == NULL && !s->unsynced && b->stream_left == 0 &&
-		    (s->state == SESSION_BUSY || s->state == SESSION_WELCOME))
-			txn_quiet(s);
-		else if (s->backend == b && conn_input(b->conn).n == before)
+		if (!relay_quiet(s) && s->backend == b && conn_input(b->conn).n == before)
 			return;
 	}
 }
@@ -433,11 +490,17 @@ static void on_closed(void *user, const struct err *err)
 	bool free_of_state = s->state == SESSION_READY && s->status == 'I' && s->pins == 0 && s->asked == 0;
 
 	s->backend = NULL;
-	(void)b;
+	conn_resume(s->client);
 	if (free_of_state)
 		return;
 	fill_drop(s);
+	if (b->stream_left > 0) {
+		/* The client waits for the rest of a row: an error would be taken for it. */
+		session_close(s, "server connection lost in the middle of a row");
+		return;
+	}
 	session_fatal(s, err->sqlstate[0] ? err->sqlstate : "08006", err->text, NULL);
 }
 
-const struct backend_user_ops relay_ops = {.on_input = on_input, .on_output = on_output, .on_closed = on_closed};
+const struct backend_user_ops relay_ops = {
+	.on_input = on_input, .on_output = on_output, .on_closed = on_closed};

@@ -12,11 +12,11 @@
 
 /* The one statement that a batch runs. */
 struct wanted {
-	struct stmt *stmt;	 /* counted */
-	struct span parse_name;	 /* of the Parse in the batch */
-	bool parsed;		 /* the batch has a Parse of it */
+	struct stmt *stmt;	/* counted */
+	struct span parse_name; /* of the Parse in the batch */
+	bool parsed;		/* the batch has a Parse of it */
 	bool simple;
-	struct front_bind bind;	 /* extended only */
+	struct front_bind bind; /* extended only */
 	uint8_t shape[BATCH_OPS];
 	unsigned nshape;
 };
@@ -71,7 +71,8 @@ static enum reason want_named(struct session *s, struct span name, struct wanted
 	return REASON_NONE;
 }
 
-static enum reason want_op(struct session *s, const struct op *op, struct wanted *w, bool *bound, bool *executed)
+static enum reason want_op(struct session *s, const struct op *op, struct wanted *w, bool *bound,
+			   bool *executed)
 {
 	struct front_target t;
 	struct front_execute e;
@@ -80,9 +81,7 @@ static enum reason want_op(struct session *s, const struct op *op, struct wanted
 	enum reason r = REASON_NONE;
 
 	switch (op->type) {
-	case 'P':
-		r = want_parse(s, op, w);
-		break;
+	case 'P': r = want_parse(s, op, w); break;
 	case 'D':
 		if (front_target_decode(op->body, &t, &why) != 0)
 			return REASON_SYNTAX;
@@ -112,11 +111,11 @@ static enum reason want_op(struct session *s, const struct op *op, struct wanted
 		*executed = true;
 		break;
 	case 'C':
-		if (front_target_decode(op->body, &t, &why) != 0 || t.kind != 'P' || t.name.n != 0 || !*executed)
+		if (front_target_decode(op->body, &t, &why) != 0 || t.kind != 'P' || t.name.n != 0 ||
+		    !*executed)
 			return REASON_PORTAL;
 		break;
-	default:
-		return REASON_PIPELINE;
+	default: return REASON_PIPELINE;
 	}
 	w->shape[w->nshape++] = mark;
 	return r;
@@ -150,9 +149,10 @@ static enum reason session_reason(struct session *s)
 		return REASON_TXN_ISOLATION;
 	if (s->txn != TXN_NONE && !s->clean)
 		return REASON_TXN_WROTE;
-	if (s->pins != 0 || s->asked > 0)
+	/* The feed and the catalog speak the server's encoding: text keys of another one would not be recognised. */
+	if (s->pins != 0 || s->asked > 0 || !s->same_encoding || !s->certain)
 		return REASON_SESSION_STATE;
-	if (!image_read_committed(s))
+	if (!s->read_committed)
 		return REASON_TXN_ISOLATION;
 	return REASON_NONE;
 }
@@ -293,7 +293,8 @@ static bool serve_proven(struct session *s)
 	const char *why;
 	struct entry *e = NULL;
 
-	if (batch_scan(conn_input(s->client), (uint32_t)s->config->max_packet_size, &batch, &why) == BATCH_OK &&
+	if (batch_scan(conn_input(s->client), (uint32_t)s->config->max_packet_size, &batch, &why) ==
+		    BATCH_OK &&
 	    examine(s, &batch, &w) == REASON_NONE)
 		e = cache_find(s->served->cache, buf_span(&s->key));
 	if (e != NULL) {
@@ -324,7 +325,8 @@ void serve_fresh(struct fresh_wait *w, enum fresh_result result)
 
 void serve_flight(struct mail *mail, void *ctx)
 {
-	struct session *s = (struct session *)(void *)((char *)mail - offsetof(struct session, flight_wait.mail));
+	struct session *s =
+		(struct session *)(void *)((char *)mail - offsetof(struct session, flight_wait.mail));
 
 	(void)ctx;
 	s->flight_waiting = false;
@@ -367,7 +369,8 @@ void fill_begin(struct session *s)
 	f->have_s0 = false;
 	buf_clear(&f->answer);
 	f->answer.max = p->cache_max_result;
-	if (lease_needs_snapshot(&f->lease) && backend_sys(s->backend, SYS_SNAPSHOT, NULL, 0, WHY_SNAPSHOT, 0) != 0)
+	if (lease_needs_snapshot(&f->lease) &&
+	    backend_sys(s->backend, SYS_SNAPSHOT, NULL, 0, WHY_SNAPSHOT, 0) != 0)
 		f->spoiled = true;
 }
 

@@ -35,6 +35,8 @@ void session_enter(struct session *s, enum session_state state)
 {
 	s->state = state;
 	s->since_us = loop_now_us(s->house->host.loop);
+	if (state == SESSION_READY)
+		conn_resume(s->client); /* a full backend may have paused it */
 }
 
 void session_run(struct session *s)
@@ -82,7 +84,7 @@ static void on_tls(void *owner)
 }
 
 static const struct conn_ops client_ops = {
-    .on_input = on_input, .on_output = on_output, .on_closed = on_closed, .on_tls = on_tls};
+	.on_input = on_input, .on_output = on_output, .on_closed = on_closed, .on_tls = on_tls};
 
 void session_new(struct house *h, int fd, bool is_unix)
 {
@@ -144,16 +146,24 @@ static void free_late(void *arg)
 void session_vanish_backend(struct session *s)
 {
 	struct backend *b = s->backend;
+	struct expect *head;
 
 	if (b == NULL)
 		return;
 	s->backend = NULL;
-	if (s->pins != 0 || s->asked > 0 || s->touched.n > 0 || (s->effects & EFFECT_TAINT) != 0 ||
+	if (s->pins != 0 || s->asked > 0 || s->touched.n > 0 || txn_left_traces(s) ||
 	    s->policy.pool_mode == POOL_MODE_SESSION || s->config->server_reset_query_always)
 		b->dirty = true;
+	head = expect_head(&b->expects);
+	if (head != NULL && head->why == WHY_IMAGE)
+		b->dirty = true; /* nobody knows whether it will be done */
 	if (s->client_left > 0 && !s->client_skip)
 		b->broken = true; /* it waits for the rest of a message that will not come */
-	backend_give_back(b);
+	if (s->unsynced)
+		b->broken = true; /* an open implicit transaction: the next client's Sync would commit it */
+	if (b->broken && b->expects.visible > 0)
+		backend_cancel(b);
+	backend_give_back(b, !s->goodbye);
 }
 
 /* Nothing of the session may be called any more once this has returned, but its memory lives to the end of the
@@ -181,8 +191,8 @@ void session_close(struct session *s, const char *why)
 	conn_finish(&s->client, LINGER_US);
 	ring_remove(&s->node);
 	h->nsessions--;
-	if (s->lend.state != LEND_NONE && !pool_lend_cancel(s->pool, &s->lend))
-		return; /* lent() frees it */
+	if (s->lending && !pool_lend_cancel(s->pool, &s->lend))
+		return; /* the loan frees it */
 	if (!s->flight_waiting)
 		loop_retire(h->host.loop, free_late, s);
 }
@@ -200,8 +210,11 @@ void session_fatal(struct session *s, const char *sqlstate, const char *message,
 		return;
 	if (s->config->log_pooler_errors)
 		log_warn(&w, "closing client", F_STR("sqlstate", sqlstate), F_STR("reason", message));
-	write_error(conn_out(s->client), 'E', "FATAL", sqlstate, message, NULL, hint);
-	conn_flush_later(s->client);
+	/* In the middle of a row the client would take the error for the row's rest. */
+	if (s->backend == NULL || s->backend->stream_left == 0) {
+		write_error(conn_out(s->client), 'E', "FATAL", sqlstate, message, NULL, hint);
+		conn_flush_later(s->client);
+	}
 	session_close(s, message);
 }
 
@@ -216,22 +229,17 @@ static uint64_t limit_of(const struct session *s)
 	case SESSION_TLS:
 	case SESSION_AUTH:
 	case SESSION_GATE:
-	case SESSION_WELCOME:
-		return s->config->client_login_timeout;
+	case SESSION_WELCOME: return s->config->client_login_timeout;
 	case SESSION_READY:
 		if (s->txn != TXN_NONE)
 			return p->idle_transaction_timeout;
 		if (s->pins != 0 && p->pin_timeout > 0)
 			return p->pin_timeout;
 		return p->client_idle_timeout;
-	case SESSION_QUEUED:
-		return p->query_wait_timeout;
-	case SESSION_FLIGHT:
-		return FLIGHT_PATIENCE_US;
-	case SESSION_BUSY:
-		return p->query_timeout;
-	default:
-		return 0;
+	case SESSION_QUEUED: return p->query_wait_timeout;
+	case SESSION_FLIGHT: return FLIGHT_PATIENCE_US;
+	case SESSION_BUSY: return p->query_timeout;
+	default: return 0;
 	}
 }
 
@@ -256,12 +264,8 @@ static void over_limit(struct session *s)
 		session_enter(s, SESSION_READY);
 		session_run(s);
 		break;
-	case SESSION_BUSY:
-		session_fatal(s, "57014", "query_timeout", NULL);
-		break;
-	default:
-		session_fatal(s, "08006", "client_login_timeout", NULL);
-		break;
+	case SESSION_BUSY: session_fatal(s, "57014", "query_timeout", NULL); break;
+	default: session_fatal(s, "08006", "client_login_timeout", NULL); break;
 	}
 }
 
@@ -269,7 +273,7 @@ void session_sweep(struct house *h)
 {
 	uint64_t now = clock_us();
 
-	ring_each_safe(it, &h->sessions) {
+	ring_each_safe (it, &h->sessions) {
 		struct session *s = ring_item(it, struct session, node);
 		uint64_t limit = limit_of(s);
 
@@ -288,14 +292,14 @@ void session_drain_all(struct house *h)
 
 void session_close_all(struct house *h, const char *why)
 {
-	ring_each_safe(it, &h->sessions)
+	ring_each_safe (it, &h->sessions)
 		session_fatal(ring_item(it, struct session, node), "57P01", why, NULL);
 }
 
 void session_count_all(const struct house *h, struct session_counts *c)
 {
 	*c = (struct session_counts){0};
-	ring_each(it, &h->sessions) {
+	ring_each (it, &h->sessions) {
 		const struct session *s = ring_item(it, struct session, node);
 
 		c->total++;

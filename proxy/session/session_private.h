@@ -41,8 +41,8 @@ enum pin {
 /* An answer on its way into the cache. */
 struct fill {
 	bool on;
-	bool spoiled;	 /* something came that must not be stored */
-	bool leading;	 /* flight_done has to be called */
+	bool spoiled; /* something came that must not be stored */
+	bool leading; /* flight_done has to be called */
 	bool have_s0;
 	struct lease lease;
 	struct snapshot s0;
@@ -61,11 +61,11 @@ struct session {
 	bool is_unix;
 
 	/* --- who it is --- */
-	char *database, *user;	/* owned */
-	uint32_t version;	/* protocol 3.0 or 3.2 */
-	uint32_t number;	/* cancel key's, 0 = none */
-	bool counted;		/* in house->nclients */
-	struct config *config;	/* counted: of its login */
+	char *database, *user; /* owned */
+	uint32_t version;      /* protocol 3.0 or 3.2 */
+	uint32_t number;       /* cancel key's, 0 = none */
+	bool counted;	       /* in house->nclients */
+	struct config *config; /* counted: of its login */
 	struct policy policy;
 	struct pool *pool;	/* borrowed */
 	struct served *served;	/* borrowed; NULL = not cached */
@@ -79,31 +79,35 @@ struct session {
 	struct settings image;	 /* what it has set, startup parameters included */
 	struct settings params;	 /* what the client was told by ParameterStatus */
 	struct buf image_key;	 /* those of `image` that belong to every cache key */
-	uint64_t image_key_of;	 /* hash of the image that image_key was made from */
+	uint32_t image_id;	 /* number of that key (image_ids.h) */
 	struct pool_defaults *defaults; /* counted: of its login */
-	char *server_user;	 /* owned: who it is on the server */
+	char *server_user;		/* owned: who it is on the server */
+	bool certain;			/* our analysis reads texts as the server does (facts_certain) */
+	bool same_encoding;		/* client_encoding = server_encoding */
+	bool read_committed;		/* default_transaction_isolation */
 	struct stmts stmts;
 	struct stmt *parsing; /* counted: of the last named Parse that was forwarded */
-	struct buf renamed; /* name in a Parse that is in use already */
+	struct buf renamed;   /* name in a Parse that is in use already */
 	unsigned pins;
-	bool load_pin;	   /* LOAD was seen: nothing can take that back */
+	bool load_pin; /* LOAD was seen: nothing can take that back */
 
 	/* --- transaction --- */
 	enum txn txn;
-	char status;	     /* what the client was told last: I T E */
-	struct stmt *begin;  /* counted: text of the deferred BEGIN */
-	bool clean;	     /* everything in this transaction so far is proven harmless */
-	bool above_rc;	     /* this transaction's isolation is above READ COMMITTED, or not known */
-	uint32_t effects;    /* of all statements since the last transaction end */
-	struct settings touched; /* names that may have changed, values unused */
+	char status;		    /* what the client was told last: I T E */
+	struct stmt *begin;	    /* counted: text of the deferred BEGIN */
+	bool clean;		    /* everything in this transaction so far is proven harmless */
+	bool above_rc;		    /* this transaction's isolation is above READ COMMITTED, or not known */
+	uint32_t effects;	    /* of all statements since the last transaction end */
+	struct settings touched;    /* names that may have changed, values unused */
 	struct settings inspecting; /* names that the backend is being asked for */
 	struct settings probed;	    /* settings that the probe has shown so far */
 	unsigned probed_pins;
-	uint32_t asked;		    /* questions to the backend that are not answered yet */
+	uint32_t asked; /* questions to the backend that are not answered yet */
 
 	/* --- backend --- */
 	struct backend *backend; /* on loan, NULL = none */
 	struct lend lend;
+	bool lending;	      /* lend.fn is still to come */
 	bool unsynced;	      /* messages of the extended protocol were forwarded since the last Sync */
 	bool copying_in;      /* the client sends CopyData */
 	uint32_t client_left; /* bytes of a long message that are still to be forwarded */
@@ -113,7 +117,7 @@ struct session {
 	struct fresh_wait fresh_wait;
 	struct flight_wait flight_wait;
 	bool flight_waiting;
-	struct buf key;		   /* cache key of the statement in work */
+	struct buf key; /* cache key of the statement in work */
 	uint64_t dep_keys[LEASE_KEYS];
 	uint32_t dep_rels[16];
 	unsigned ndep_keys, ndep_rels;
@@ -122,7 +126,8 @@ struct session {
 	bool pass_only;	  /* the statement in work was decided to go to PostgreSQL */
 	struct fill fill;
 
-	const char *close_reason; /* static */
+	bool quiet_waits; /* for a cancel request that is still on its way to the server */
+	bool goodbye;	  /* the client has sent Terminate: what is under way is not cancelled */
 };
 
 /* session.c */
@@ -155,7 +160,8 @@ enum serve serve_decide(struct session *s, const struct batch *batch);
 void serve_fresh(struct fresh_wait *w, enum fresh_result result);
 void serve_flight(struct mail *mail, void *ctx);
 void serve_leave(struct session *s); /* stops waiting */
-void fill_begin(struct session *s);  /* the backend is there, its image equal: register and ask for the snapshot */
+void fill_begin(
+	struct session *s); /* the backend is there, its image equal: register and ask for the snapshot */
 void fill_tee(struct session *s, struct span bytes);
 void fill_end(struct session *s); /* ReadyForQuery of the filled statement */
 void fill_drop(struct session *s);
@@ -163,6 +169,7 @@ void fill_drop(struct session *s);
 /* local.c: what is answered without a backend and without the cache */
 bool local_answer(struct session *s, struct batch *batch);
 void local_ready(struct session *s);
+bool touches_our_names(const struct facts *f);
 void local_error(struct session *s, const char *sqlstate, const char *message);
 
 /* forward.c: client -> backend */
@@ -175,12 +182,15 @@ extern const struct backend_user_ops relay_ops;
 void relay_input(struct session *s);
 /* Sends the local replies whose turn it is. */
 void relay_locals(struct session *s);
+/* Looks whether nothing is outstanding; true = the session is not busy any more. */
+bool relay_quiet(struct session *s);
 
 /* image.c */
 void image_link(struct session *s); /* pipelines what makes the backend's settings equal */
 void image_key_refresh(struct session *s);
 struct reads_session image_reads_session(struct session *s);
-bool image_read_committed(struct session *s);
+/* Refreshes certain, same_encoding and read_committed after params or image have changed. */
+void image_note_params(struct session *s);
 void image_note(struct session *s, const struct stmt_facts *f);
 /* After a transaction: asks for what has changed; true = answers are outstanding. */
 bool image_inspect(struct session *s);
@@ -200,7 +210,10 @@ void txn_begin_virtual(struct session *s, struct stmt *begin);
 void txn_materialise(struct session *s);
 void txn_ready(struct session *s, char status); /* ReadyForQuery delivered to the client */
 void txn_end_local(struct session *s);
-bool txn_needs_probe(const struct session *s); /* what the transaction did leaves traces that only the backend shows */
+/* What the session did leaves traces on the backend that have not been looked at yet. */
+bool txn_left_traces(const struct session *s);
+bool txn_needs_probe(
+	const struct session *s); /* what the transaction did leaves traces that only the backend shows */
 /* Nothing is outstanding: give the backend back or keep it. */
 void txn_quiet(struct session *s);
 

@@ -165,7 +165,8 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 	struct house *h = s->house;
 	bool must_negotiate;
 	int minor = startup_negotiate(hello->version, hello->params, &must_negotiate);
-	struct gate_client facts = {.config = s->config, .ssl = conn_ssl(s->client), .fd = conn_fd(s->client)};
+	struct gate_client facts = {
+		.config = s->config, .ssl = conn_ssl(s->client), .fd = conn_fd(s->client)};
 	struct sockaddr_storage peer;
 	socklen_t npeer = sizeof peer;
 	const char *why;
@@ -199,7 +200,8 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 	facts.user = s->user;
 	if (!s->is_unix && getpeername(facts.fd, (struct sockaddr *)&peer, &npeer) == 0)
 		facts.peer = (struct sockaddr *)&peer;
-	s->gate = gate_new(&facts, h->host.loop, h->host.offload, h->host.secrets, (void (*)(void *))session_run, s);
+	s->gate = gate_new(&facts, h->host.loop, h->host.offload, h->host.secrets,
+			   (void (*)(void *))session_run, s);
 	s->state = SESSION_GATE;
 	return STEP_AGAIN;
 }
@@ -214,16 +216,13 @@ enum step step_hello(struct session *s)
 	if (in.n == 0)
 		return STEP_WAIT;
 	switch (startup_next(in, &st, &used, &why)) {
-	case STARTUP_MORE:
-		return STEP_WAIT;
+	case STARTUP_MORE: return STEP_WAIT;
 	case STARTUP_BAD:
 		count(&s->house->host.counters, protocol_errors);
 		refused(s, "08P01", why);
 		return STEP_WAIT;
-	case STARTUP_TLS:
-		return direct_tls(s);
-	case STARTUP_SSL:
-		return ask_tls(s, used);
+	case STARTUP_TLS: return direct_tls(s);
+	case STARTUP_SSL: return ask_tls(s, used);
 	case STARTUP_GSS:
 		conn_consume(s->client, used);
 		conn_send(s->client, "N", 1);
@@ -233,8 +232,7 @@ enum step step_hello(struct session *s)
 			count(&s->house->host.counters, cancels_missed);
 		session_close(s, "cancel request");
 		return STEP_WAIT;
-	case STARTUP_HELLO:
-		return hello(s, &st, used);
+	case STARTUP_HELLO: return hello(s, &st, used);
 	}
 	return STEP_WAIT;
 }
@@ -246,6 +244,7 @@ void startup_deliver_cancel(struct session *s)
 	case SESSION_QUEUED:
 		if (!pool_lend_cancel(s->pool, &s->lend))
 			return; /* the backend is on its way: too late, as it may be with PostgreSQL */
+		s->lending = false;
 		count(&s->house->host.counters, cancels);
 		fill_drop(s);
 		local_error(s, "57014", "canceling statement due to user request");
@@ -256,9 +255,7 @@ void startup_deliver_cancel(struct session *s)
 			backend_cancel(s->backend);
 		}
 		break;
-	default:
-		count(&s->house->host.counters, cancels_missed);
-		break;
+	default: count(&s->house->host.counters, cancels_missed); break;
 	}
 }
 
@@ -270,23 +267,20 @@ static enum step after_gate(struct session *s, enum gate_step step, const struct
 
 	conn_flush_later(s->client);
 	switch (step) {
-	case GATE_CONTINUE:
-		s->state = SESSION_AUTH;
-		return STEP_AGAIN;
-	case GATE_WAIT:
-		s->state = SESSION_GATE;
-		return STEP_WAIT;
+	case GATE_CONTINUE: s->state = SESSION_AUTH; return STEP_AGAIN;
+	case GATE_WAIT: s->state = SESSION_GATE; return STEP_WAIT;
 	case GATE_DENIED:
-		log_warn(&w, "login refused", F_STR("method", gate_method(s->gate)), F_STR("reason", gate_reason(s->gate)));
+		log_warn(&w, "login refused", F_STR("method", gate_method(s->gate)),
+			 F_STR("reason", gate_reason(s->gate)));
 		count(&s->house->host.counters, clients_refused);
 		session_fatal(s, err->sqlstate[0] ? err->sqlstate : "28000", err->text, NULL);
 		return STEP_WAIT;
-	case GATE_OK:
-		break;
+	case GATE_OK: break;
 	}
 	if (s->config->log_connections)
 		log_info(&w, "client logged in", F_STR("method", gate_method(s->gate)),
-			 F_STR("tls", conn_ssl(s->client) != NULL ? SSL_get_version(conn_ssl(s->client)) : "no"));
+			 F_STR("tls",
+			       conn_ssl(s->client) != NULL ? SSL_get_version(conn_ssl(s->client)) : "no"));
 	gate_free(&s->gate);
 	write_auth(conn_out(s->client), 0, span_of(NULL, 0));
 	s->state = SESSION_WELCOME;
@@ -309,14 +303,12 @@ enum step step_auth(struct session *s)
 	enum gate_step step;
 
 	switch (frame_next(conn_input(s->client), PASSWORD_MAX - 1024, &f, &used, &why)) {
-	case FRAME_MORE:
-		return STEP_WAIT;
+	case FRAME_MORE: return STEP_WAIT;
 	case FRAME_BAD:
 		count(&s->house->host.counters, protocol_errors);
 		refused(s, "08P01", why);
 		return STEP_WAIT;
-	case FRAME_OK:
-		break;
+	case FRAME_OK: break;
 	}
 	if (f.type == 'X') {
 		session_close(s, "client left during login");
@@ -364,7 +356,8 @@ static void welcome_done(struct session *s, const struct settings *params, const
 	s->number = cancels_add(h->cancels, h, s, secret, nsecret);
 	write_backend_key(conn_out(s->client), s->number, span_of(secret, nsecret));
 	if (h->config->login_notify_message[0] != '\0')
-		write_error(conn_out(s->client), 'N', "NOTICE", "00000", h->config->login_notify_message, NULL, NULL);
+		write_error(conn_out(s->client), 'N', "NOTICE", "00000", h->config->login_notify_message,
+			    NULL, NULL);
 	write_ready(conn_out(s->client), 'I');
 	conn_flush_later(s->client);
 	s->served = s->policy.coherence == COHERENCE_OFF ? NULL : house_served(h, s->database);
@@ -449,10 +442,11 @@ static void lent_for_welcome(struct lend *lend, struct backend *b, const struct 
 {
 	struct session *s = (struct session *)(void *)((char *)lend - offsetof(struct session, lend));
 
+	s->lending = false;
 	if (s->state == SESSION_CLOSED) {
 		if (b != NULL) {
 			backend_lent(b, &relay_ops, s);
-			backend_give_back(b);
+			backend_give_back(b, true);
 		}
 		session_free_after_mail(s);
 		return;
@@ -473,12 +467,13 @@ void welcome_learned(struct session *s)
 	s->welcome_learning = false;
 	s->asked = 0;
 	settings_init(&s->image);
-	pool_welcome_add(s->pool, buf_span(&s->welcome_key), &b->params, &image);
+	if (s->welcome_key.len > 0)
+		pool_welcome_add(s->pool, buf_span(&s->welcome_key), &b->params, &image);
 	settings_copy(&image, &b->image);
 	s->backend = NULL;
 	welcome_done(s, &b->params, &image);
 	settings_free(&image);
-	backend_give_back(b);
+	backend_give_back(b, true);
 	session_run(s);
 }
 
@@ -488,7 +483,7 @@ enum step step_welcome(struct session *s)
 	struct backend *b;
 	struct err err = {0};
 
-	if (s->backend != NULL || s->lend.state != LEND_NONE)
+	if (s->backend != NULL || s->lending)
 		return STEP_WAIT;
 	if (s->pool == NULL) {
 		s->pool = pools_get(h->pools, s->config, h->server_tls, s->database, s->user, &err);
@@ -503,6 +498,7 @@ enum step step_welcome(struct session *s)
 		return STEP_AGAIN;
 	s->lend.fn = lent_for_welcome;
 	b = pool_lend(s->pool, &h->host, &s->lend);
+	s->lending = b == NULL;
 	if (b != NULL)
 		learn(s, b);
 	return STEP_WAIT;

@@ -4,6 +4,7 @@
 
 struct client_stmt {
 	struct stmt *stmt; /* counted */
+	uint64_t serial;   /* never used twice, unlike addresses */
 	size_t nname;
 	UT_hash_handle hh;
 	char name[];
@@ -49,6 +50,7 @@ int stmts_add(struct stmts *t, struct span name, struct stmt *stmt)
 		return -1;
 	c = check_alloc(sizeof *c + name.n + 1);
 	c->stmt = stmt_ref(stmt);
+	c->serial = ++t->serial;
 	c->nname = name.n;
 	memcpy(c->name, name.p, name.n);
 	HASH_ADD_KEYPTR(hh, t->table, c->name, c->nname, c);
@@ -82,24 +84,34 @@ void stmts_clear(struct stmts *t)
 {
 	struct client_stmt *c, *next;
 
-	HASH_ITER(hh, t->table, c, next)
+	HASH_ITER (hh, t->table, c, next)
 		drop(t, c);
 	stmts_set_unnamed(t, NULL);
 }
 
-void *stmts_key(const struct stmts *t, struct span name)
+uint64_t stmts_key(const struct stmts *t, struct span name)
 {
-	return name.n == 0 ? NULL : look(t, name);
+	struct client_stmt *c = name.n == 0 ? NULL : look(t, name);
+
+	return c == NULL ? 0 : c->serial;
 }
 
-void stmts_remove_key(struct stmts *t, void *key)
+void stmts_remove_key(struct stmts *t, uint64_t key)
 {
 	struct client_stmt *c, *next;
 
-	/* The name may have been closed meanwhile: compare, do not trust the pointer. */
-	HASH_ITER(hh, t->table, c, next)
-		if (c == key) {
+	HASH_ITER (hh, t->table, c, next)
+		if (c->serial == key) {
 			drop(t, c);
 			return;
 		}
+}
+
+void stmts_clear_until(struct stmts *t, uint64_t key)
+{
+	struct client_stmt *c, *next;
+
+	HASH_ITER (hh, t->table, c, next)
+		if (c->serial <= key)
+			drop(t, c);
 }

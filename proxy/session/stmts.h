@@ -17,6 +17,7 @@ struct client_stmt;
 struct stmts {
 	struct client_stmt *table; /* owned */
 	size_t bytes;
+	uint64_t serial;
 	struct stmt *unnamed; /* counted, NULL = none */
 };
 
@@ -25,10 +26,12 @@ struct stmt *stmts_find(const struct stmts *t, struct span name); /* borrowed; "
 int stmts_add(struct stmts *t, struct span name, struct stmt *stmt);
 bool stmts_remove(struct stmts *t, struct span name);
 void stmts_clear(struct stmts *t);
-/* A Parse failed after all: removes every name that stands for `stmt` and was added by it. */
-void stmts_remove_key(struct stmts *t, void *key);
-/* What expect.client_stmt holds for a name that was just added; NULL for the unnamed one. */
-void *stmts_key(const struct stmts *t, struct span name);
+/* A number for a name that was just added, 0 for the unnamed one; later names have higher numbers. */
+uint64_t stmts_key(const struct stmts *t, struct span name);
+/* A Parse failed after all. */
+void stmts_remove_key(struct stmts *t, uint64_t key);
+/* All names added up to and with `key` (DISCARD ALL with more Parses behind it in the pipeline). */
+void stmts_clear_until(struct stmts *t, uint64_t key);
 void stmts_set_unnamed(struct stmts *t, struct stmt *stmt);
 
 #endif

@@ -6,9 +6,9 @@
 #include "protocol/write.h"
 
 /* What forces a look at the backend after the transaction: the text does not show the outcome. */
-#define EFFECTS_PROBED                                                                                      \
-	(EFFECT_TAINT | EFFECT_TEMP | EFFECT_HOLD_CURSOR | EFFECT_ADVISORY | EFFECT_LISTEN | EFFECT_PREPARED | \
-	 EFFECT_DISCARD)
+#define EFFECTS_PROBED                                                                       \
+	(EFFECT_TAINT | EFFECT_TEMP | EFFECT_HOLD_CURSOR | EFFECT_ADVISORY | EFFECT_LISTEN | \
+	 EFFECT_PREPARED | EFFECT_DISCARD)
 
 static void forget_begin(struct session *s)
 {
@@ -50,7 +50,7 @@ void txn_materialise(struct session *s)
 
 	if (s->begin->facts->effects & EFFECT_TXN_MODE) {
 		write_parse(out, span_str(""), text, NULL, 0);
-		b->unnamed = 0;
+		b->unnamed = UNNAMED_UNKNOWN;
 		expect_push(&b->expects, &e);
 		write_bind_text(out, span_str(""), span_str(""), NULL, 0);
 		e.kind = EXPECT_BIND;
@@ -94,7 +94,7 @@ void txn_note(struct session *s, struct stmt *stmt)
 {
 	const struct facts *f = stmt->facts;
 
-	if (f->nstmts < 0) {
+	if (f->nstmts < 0 || !s->certain) {
 		txn_note_unknown(s);
 		return;
 	}
@@ -110,7 +110,6 @@ void txn_note(struct session *s, struct stmt *stmt)
 	if (s->clean && f->nstmts > 0 && !harmless(s, stmt))
 		s->clean = false;
 }
-
 
 void txn_ready(struct session *s, char status)
 {
@@ -139,14 +138,20 @@ void txn_quiet(struct session *s)
 		welcome_learned(s);
 		return;
 	}
+	s->quiet_waits = false;
 	/* Only here: in a pipeline the statements behind a ReadyForQuery have been noted already. */
 	if (s->status == 'I') {
 		s->clean = true;
 		s->above_rc = false;
 	}
-	if (s->status == 'I' && s->asked == 0 &&
-	    (s->touched.n > 0 || (s->effects & (EFFECTS_PROBED | EFFECT_RESET_ALL)) != 0) && image_inspect(s))
-		return; /* still BUSY: the answers are ours */
+	if (s->status == 'I' && s->asked == 0 && (s->touched.n > 0 || txn_needs_probe(s))) {
+		if (b->cancel != NULL) {
+			s->quiet_waits = true;
+			return; /* it could hit our question; server_cancel calls again */
+		}
+		if (image_inspect(s))
+			return; /* still BUSY: the answers are ours */
+	}
 	session_enter(s, SESSION_READY);
 	if (s->policy.pool_mode == POOL_MODE_STATEMENT && s->status != 'I') {
 		session_fatal(s, "08P01", "transaction blocks not allowed in statement pooling mode", NULL);
@@ -162,10 +167,18 @@ void txn_quiet(struct session *s)
 	s->backend = NULL;
 	if (s->config->server_reset_query_always)
 		b->dirty = true;
-	backend_give_back(b);
+	backend_give_back(b, true);
 }
 
 bool txn_needs_probe(const struct session *s)
 {
-	return (s->effects & EFFECTS_PROBED) != 0;
+	/* A pinned session may have dropped what it was pinned for. */
+	return (s->effects & EFFECTS_PROBED) != 0 ||
+	       (s->pins != 0 && (s->effects & (EFFECT_DDL | EFFECT_PORTAL)) != 0);
+}
+
+bool txn_left_traces(const struct session *s)
+{
+	return s->load_pin ||
+	       (s->effects & (EFFECTS_PROBED | EFFECT_RESET_ALL | EFFECT_LOAD | EFFECT_ROLE)) != 0;
 }
