@@ -23,7 +23,7 @@ def main():
     pathlib.Path(sys.argv[2]).write_text(
         '#include "proxy/admin/page.h"\n\nconst unsigned char page_html[] = {\n\t%s\n};\n'
         'const size_t page_html_n = sizeof page_html;\n'
-        'const char page_headers[] = "Content-Security-Policy: %s\\r\\n";\n' % (",\n\t".join(rows), policy))
+        'const char page_policy[] = "%s";\n' % (",\n\t".join(rows), policy))
 
 
 main()

@@ -1,10 +1,9 @@
-/* http.h - the stats port: GET and HEAD of a few pages.
- * Source  RFC 9112 (HTTP/1.1 messages), the small part that scrapers, browsers and probes need: one request per connection, no
- *         request body, answers with Content-Length and Connection: close.
- *         Not evhttp: it has no bound on connections and its timeout starts again with every byte.
- * Shape   /metrics /stats.json /healthz /readyz / on one listener of the app's main loop.
- * Owner   the app; http_free closes all connections.
- * Thread  the loop's.
+/* http.h - the stats port: libevent's evhttp, with bounds.
+ * Source  libevent's evhttp. What it lacks is here: a bound on connections, and a time limit that a byte now and then does not
+ *         start again.
+ * Shape   the pages of site.h on one or more listeners of the app's main loop; one request per connection.
+ * Owner   the app; http_free closes all connections. Before loop_free.
+ * Thread  the loop's; http_conns any. The process ignores SIGPIPE: evhttp writes to sockets that may be closed.
  * Errors  http_new: NULL with address and reason. A bad client gets a 4xx and is closed; too many of them: the oldest one goes. */
 #ifndef PROXY_ADMIN_HTTP_H
 #define PROXY_ADMIN_HTTP_H
@@ -16,11 +15,10 @@
 struct http;
 
 struct http_settings {
-	const char *addr;    /* "*" = all */
-	int port;	     /* 0 = any free one */
-	unsigned max_conns;  /* 0 = 64 */
-	uint64_t request_us; /* 0 = 5 s: the whole request must be there */
-	uint64_t answer_us;  /* 0 = 10 s: the whole answer must have been taken */
+	const char *addr;   /* "*" = all */
+	int port;	    /* 0 = any free one */
+	unsigned max_conns; /* 0 = 64 */
+	uint64_t limit_us;  /* 0 = 10 s: a connection's whole life, however busy it is */
 };
 
 /* `source` is copied; what it points to stays until http_free. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -26,15 +27,13 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static void site_begin(struct site *s, unsigned max_conns, uint64_t request_us, uint64_t answer_us)
+static void site_begin(struct site *s, unsigned max_conns, uint64_t limit_us)
 {
-	struct http_settings set = {.addr = "127.0.0.1",
-				    .max_conns = max_conns,
-				    .request_us = request_us,
-				    .answer_us = answer_us};
+	struct http_settings set = {.addr = "127.0.0.1", .max_conns = max_conns, .limit_us = limit_us};
 	struct report_source source = fake_source(&s->fake);
 	struct err err;
 
+	signal(SIGPIPE, SIG_IGN); /* as the process does */
 	s->loop = loop_new(s, &err);
 	REQUIRE(s->loop != NULL);
 	s->http = http_new(s->loop, &set, &source, &err);
@@ -60,6 +59,7 @@ static int dial(struct site *s)
 
 	REQUIRE(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 	REQUIRE(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
 	return fd;
 }
@@ -112,7 +112,7 @@ TEST(http, serves_its_pages)
 {
 	struct site s = {0};
 
-	site_begin(&s, 0, 0, 0);
+	site_begin(&s, 0, 0);
 	expect_answer(&s, "GET /healthz HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK", "\r\n\r\nok\n");
 	expect_answer(&s, "GET /readyz HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK", "\r\n\r\nready\n");
 	expect_answer(&s, "GET /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK", "text/plain; version=0.0.4");
@@ -126,8 +126,58 @@ TEST(http, serves_its_pages)
 	expect_answer(&s, "GET /?a=b HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK", "</html>");
 	expect_answer(&s, "GET /nothing HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found", "not found");
 	expect_answer(&s, "GET /../etc/passwd HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found", "not found");
-	expect_answer(&s, "POST / HTTP/1.1\r\n\r\n", "HTTP/1.1 405 Method Not Allowed",
-		      "Allow: GET, HEAD\r\n");
+	expect_answer(&s, "GET /metrics?x=1 HTTP/1.1\nACCEPT: Application/OpenMetrics-Text\n\n",
+		      "HTTP/1.1 200 OK", "# EOF\n");
+	site_end(&s);
+}
+
+TEST(http, only_get_and_head)
+{
+	static const char *const others[] = {"POST",  "PUT",   "DELETE", "OPTIONS",
+					     "TRACE", "PATCH", "BREW",	 "get"};
+	struct site s = {0};
+	char request[128];
+
+	site_begin(&s, 0, 0);
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+		snprintf(request, sizeof request, "%s /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+			 others[i]);
+		expect_answer(&s, request, "HTTP/1.1 405 Method Not Allowed", "Allow: GET, HEAD\r\n");
+	}
+	expect_answer(&s, "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+		      "HTTP/1.1 405 Method Not Allowed", "\r\n\r\nonly GET and HEAD\n");
+	site_end(&s);
+}
+
+static unsigned times(const char *text, const char *part)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, part)) != NULL; text += strlen(part))
+		n++;
+	return n;
+}
+
+TEST(http, every_answer_ends_its_connection)
+{
+	static const char *const requests[] = {
+		"GET /healthz HTTP/1.1\r\nConnection: keep-alive\r\n\r\n",
+		"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+		"GET http://here/healthz HTTP/1.1\r\nProxy-Connection: keep-alive\r\n\r\n",
+		"GET /healthz HTTP/1.0\r\n\r\n",
+	};
+	struct site s = {0};
+
+	/* The limit is far away: read_all would see no end in time. */
+	site_begin(&s, 0, 60000000);
+	for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+		char *text = ask(&s, requests[i]);
+
+		EXPECT(has(text, "\r\nConnection: close\r\n") && has(text, "\r\nContent-Length: 3\r\n"));
+		EXPECT_EQ(times(text, "Connection: "), 1);
+		EXPECT(has(text, "\r\n\r\nok\n"));
+		free(text);
+	}
 	site_end(&s);
 }
 
@@ -136,7 +186,7 @@ TEST(http, head_has_the_length_and_no_body)
 	struct site s = {0};
 	char *text;
 
-	site_begin(&s, 0, 0, 0);
+	site_begin(&s, 0, 0);
 	text = ask(&s, "HEAD /healthz HTTP/1.1\r\n\r\n");
 	EXPECT(has(text, "Content-Length: 3\r\n"));
 	EXPECT_STR(strstr(text, "\r\n\r\n"), "\r\n\r\n");
@@ -148,48 +198,93 @@ TEST(http, says_when_it_is_not_ready)
 {
 	struct site s = {.fake = {.not_ready = true}};
 
-	site_begin(&s, 0, 0, 0);
+	site_begin(&s, 0, 0);
 	expect_answer(&s, "GET /readyz HTTP/1.1\r\n\r\n", "HTTP/1.1 503 Service Unavailable", "not ready");
 	expect_answer(&s, "GET /healthz HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK", "ok\n");
 	site_end(&s);
 }
 
-TEST(http, takes_a_request_byte_by_byte_and_more_behind_it)
+TEST(http, takes_a_request_byte_by_byte)
 {
-	static const char request[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /again HTTP/1.1\r\n\r\n";
+	static const char request[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
 	struct site s = {0};
 	char *text;
 	int fd;
 
-	site_begin(&s, 0, 0, 0);
+	site_begin(&s, 0, 0);
 	fd = dial(&s);
 	for (size_t i = 0; i < sizeof request - 1; i++)
-		if (send(fd, request + i, 1, MSG_NOSIGNAL) != 1)
-			break;
+		REQUIRE(send(fd, request + i, 1, MSG_NOSIGNAL) == 1);
 	text = read_all(fd);
-	EXPECT(text != NULL && has(text, "\r\n\r\nok\n") && !has(text, "404"));
+	EXPECT(text != NULL && has(text, "\r\n\r\nok\n"));
 	free(text);
 	site_end(&s);
 }
 
-TEST(http, garbage_is_refused_and_hurts_nobody)
+TEST(http, a_second_request_behind_the_first_gets_no_answer)
 {
-	static const char tls_hello[] = "\x16\x03\x01\x02\x01\xfc\x03\x03\n";
 	struct site s = {0};
-	char *text, *huge = malloc(100000);
-	int fd;
+	char *text;
 
-	site_begin(&s, 0, 0, 0);
-	expect_answer(&s, "\r\n\r\n", "HTTP/1.1 400 Bad Request", "bad request");
-	expect_answer(&s, tls_hello, "HTTP/1.1 400 Bad Request", "bad request");
-	memset(huge, 'x', 100000);
-	fd = dial(&s);
-	/* It may close before all of it is sent. */
-	(void)!send(fd, huge, 100000, MSG_NOSIGNAL);
-	text = read_all(fd);
-	EXPECT(text == NULL || has(text, "HTTP/1.1 431 "));
+	site_begin(&s, 0, 0);
+	text = ask(&s, "GET /healthz HTTP/1.1\r\n\r\nGET /again HTTP/1.1\r\n\r\n");
+	EXPECT(has(text, "\r\n\r\nok\n") && !has(text, "404"));
 	free(text);
-	free(huge);
+	site_end(&s);
+}
+
+TEST(http, what_is_no_request_is_refused)
+{
+	static const char *const cases[] = {
+		"\r\n\r\n",
+		"GET\r\n\r\n",
+		"GET / HTTP/2.0\r\n\r\n",
+		"GET /\r\n\r\n",
+		"\x16\x03\x01\x02\x01\xfc\x03\x03\n",
+		"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+		"GET / HTTP/1.1\r\n folded: x\r\n\r\n",
+		"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+	};
+	struct site s = {0};
+
+	site_begin(&s, 0, 60000000);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		expect_answer(&s, cases[i], "HTTP/1.1 400 Bad Request", "Connection: close\r\n");
+	expect_answer(&s, "GET /healthz HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK", "ok\n");
+	site_end(&s);
+}
+
+/* Sends more and more of it; true = the connection ended soon, with an error status or none. */
+static bool refused(struct site *s, const char *begin, const char *more)
+{
+	uint64_t start = clock_us();
+	size_t n = strlen(more);
+	int fd = dial(s);
+	char *text;
+	bool fine;
+
+	(void)!send(fd, begin, strlen(begin), MSG_NOSIGNAL);
+	while (clock_us() - start < 10000000 && send(fd, more, n, MSG_NOSIGNAL) == (ssize_t)n)
+		;
+	fine = clock_us() - start < 10000000;
+	/* It may have been reset before the answer was read. */
+	text = read_all(fd);
+	fine &= text == NULL ? errno == ECONNRESET : text[0] == '\0' || has(text, "HTTP/1.1 4");
+	free(text);
+	return fine;
+}
+
+TEST(http, requests_are_bounded)
+{
+	struct site s = {0};
+
+	site_begin(&s, 0, 60000000);
+	EXPECT(refused(&s, "", "xxxxxxxxxxxxxxxx"));
+	EXPECT(refused(&s, "GET /", "aaaaaaaaaaaaaaaa"));
+	EXPECT(refused(&s, "GET / HTTP/1.1\r\na: ", "aaaaaaaaaaaaaaaa"));
+	EXPECT(refused(&s, "GET / HTTP/1.1\r\n", "a: b\r\n"));
+	EXPECT(refused(&s, "POST / HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n", "aaaaaaaaaaaaaaaa"));
+	EXPECT(refused(&s, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n"));
 	expect_answer(&s, "GET /healthz HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK", "ok\n");
 	site_end(&s);
 }
@@ -201,7 +296,7 @@ TEST(http, a_stalled_client_is_closed_even_if_it_drips)
 	char c;
 	int fd;
 
-	site_begin(&s, 0, 300000, 0);
+	site_begin(&s, 0, 300000);
 	fd = dial(&s);
 	start = clock_us();
 	/* A byte now and then must not buy time. */
@@ -225,7 +320,7 @@ TEST(http, many_connections_cost_only_each_other)
 	int fds[CROWD], closed = 0;
 	char c;
 
-	site_begin(&s, 8, 0, 0);
+	site_begin(&s, 8, 0);
 	for (int i = 0; i < CROWD; i++)
 		fds[i] = dial(&s);
 	expect_answer(&s, "GET /healthz HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK", "ok\n");
@@ -246,7 +341,7 @@ TEST(http, who_does_not_take_the_answer_is_closed)
 	int small = 2048, fd;
 	uint64_t start = clock_us();
 
-	site_begin(&s, 0, 0, 300000);
+	site_begin(&s, 0, 300000);
 	fd = dial(&s);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
 	REQUIRE(send(fd, "GET /stats.json HTTP/1.1\r\n\r\n", 28, MSG_NOSIGNAL) == 28);
@@ -267,7 +362,7 @@ TEST(http, says_where_it_cannot_listen)
 	struct err err = {0};
 	struct loop *other;
 
-	site_begin(&s, 0, 0, 0);
+	site_begin(&s, 0, 0);
 	set.port = http_port(s.http);
 	other = loop_new(NULL, &err);
 	REQUIRE(other != NULL);
@@ -283,7 +378,7 @@ TEST(http, may_be_freed_with_open_connections)
 	struct site s = {0};
 	int fd;
 
-	site_begin(&s, 0, 0, 0);
+	site_begin(&s, 0, 0);
 	fd = dial(&s);
 	while (http_conns(s.http) == 0)
 		usleep(1000);
