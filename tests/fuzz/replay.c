@@ -13,7 +13,7 @@ static unsigned long runs;
 /* On the heap and of the exact size, for the sanitizers. */
 static void run(const uint8_t *p, size_t n)
 {
-	uint8_t *copy = malloc(n == 0 ? 1 : n);
+	uint8_t *copy = calloc(n == 0 ? 1 : n, 1);
 
 	FUZZ_CHECK(copy != NULL);
 	memcpy(copy, p, n);
