@@ -1,5 +1,6 @@
 #include "proxy/worker.h"
 
+#include "proxy/backend/server_cancel.h"
 #include "proxy/base/check.h"
 
 #include <errno.h>
@@ -58,6 +59,8 @@ struct worker *worker_new(const struct house *model, unsigned index, struct err 
 	w->house = *model;
 	w->house.host.index = index;
 	ring_init(&w->house.sessions);
+	ring_init(&w->house.host.backends);
+	ring_init(&w->house.host.server_cancels);
 	pthread_mutex_init(&w->counts_lock, NULL);
 	w->house.host.loop = loop_new(w, err);
 	w->house.memo = memo_new(MEMO_BYTES);
@@ -111,6 +114,8 @@ static void last_round(struct mail *mail, void *ctx)
 	(void)ctx;
 	session_close_all(h, m->why);
 	pools_close_idle(h->pools, &h->host);
+	backend_close_all(&h->host);
+	server_cancel_close_all(&h->host);
 	house_free_served(h);
 	loop_stop(h->host.loop);
 	free(m);

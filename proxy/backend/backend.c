@@ -62,6 +62,7 @@ void backend_close(struct backend *b, const char *why)
 	timer_cancel(&b->timer);
 	later_cancel(&b->free_later);
 	b->state = BACKEND_DEAD;
+	ring_remove(&b->all);
 	loop_retire(b->host->loop, free_late, b);
 }
 
@@ -171,6 +172,7 @@ struct backend *backend_new(struct pool *pool, struct pool_target *target, struc
 	b->born_us = clock_us();
 	b->status = 'I';
 	ring_init(&b->node);
+	ring_add(&host->backends, &b->all);
 	settings_init(&b->params);
 	settings_init(&b->defaults);
 	settings_init(&b->image);
@@ -497,6 +499,14 @@ void backend_lent(struct backend *b, const struct backend_user_ops *ops, void *u
 	b->user = user;
 }
 
+void backend_close_all(struct host *host)
+{
+	struct ring *it;
+
+	while ((it = ring_first(&host->backends)) != NULL)
+		backend_close(ring_item(it, struct backend, all), "shutdown");
+}
+
 /* --- moving to another worker --- */
 
 static void arrive(struct mail *mail, void *ctx)
@@ -505,6 +515,7 @@ static void arrive(struct mail *mail, void *ctx)
 
 	(void)ctx;
 	b->host = b->move_to;
+	ring_add(&b->host->backends, &b->all);
 	conn_attach(b->conn, b->host->loop, &backend_conn_ops, b);
 	b->state = BACKEND_SETTLING;
 	pool_backend_free(b->pool, b);
@@ -514,6 +525,7 @@ void backend_move(struct backend *b, struct host *to)
 {
 	check(b->state == BACKEND_RESERVED);
 	timer_free(&b->timer);
+	ring_remove(&b->all);
 	conn_detach(b->conn);
 	b->state = BACKEND_MOVING;
 	b->move_to = to;

@@ -38,6 +38,7 @@ struct backend {
 	struct pool_target *target; /* counted: where it connected to */
 	enum backend_state state;
 	struct ring node;	     /* in the pool's idle list, or alone */
+	struct ring all;	     /* in host->backends */
 	struct conn *conn;	     /* owned */
 	struct resolve_req *resolve; /* owned, while resolving */
 	struct resolve_answer addrs;
@@ -89,6 +90,8 @@ enum sys_stmt { SYS_BEGIN, SYS_COMMIT, SYS_SET, SYS_GET, SYS_SNAPSHOT, NSYS_STMT
 
 /* Starts to connect; pool_backend_ready or pool_backend_failed follows. */
 struct backend *backend_new(struct pool *pool, struct pool_target *target, struct host *host);
+/* Shutdown: all of this worker, whatever they do. */
+void backend_close_all(struct host *host);
 /* Closes at once, without telling anybody; freed after the round. */
 void backend_close(struct backend *b, const char *why);
 

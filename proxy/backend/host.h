@@ -25,6 +25,8 @@ struct host {
 	struct hist connect_time; /* backend connect and login */
 	struct offload *offload;
 	struct secrets *secrets;
+	struct ring backends;	    /* all that live in this worker */
+	struct ring server_cancels; /* all that are under way */
 };
 
 #endif

@@ -240,10 +240,13 @@ static void assign(struct pool *p, struct lend *l, struct backend *b)
 static void run_open(struct mail *mail, void *ctx)
 {
 	struct open_mail *m = (struct open_mail *)(void *)mail;
-	struct backend *b = backend_new(m->pool, m->target, m->host);
+	struct backend *b;
 
 	(void)ctx;
-	b->generation = m->generation;
+	if (!m->pool->pools->closing) {
+		b = backend_new(m->pool, m->target, m->host);
+		b->generation = m->generation;
+	}
 	target_unref(m->target);
 	free(m);
 }

@@ -10,6 +10,7 @@
 #define CANCEL_PATIENCE_US 10000000u
 
 struct server_cancel {
+	struct ring node;  /* in host->server_cancels */
 	struct backend *b; /* NULL: the backend has gone */
 	struct loop *loop;
 	struct conn *conn;
@@ -34,6 +35,7 @@ static void over(struct server_cancel *c)
 	struct backend *b = c->b;
 	bool again = c->again;
 
+	ring_remove(&c->node);
 	conn_free(&c->conn);
 	timer_cancel(&c->timer);
 	loop_retire(c->loop, free_late, c);
@@ -100,6 +102,7 @@ void server_cancel_start(struct backend *b)
 	if (fd < 0)
 		return;
 	c = check_alloc(sizeof *c);
+	ring_add(&b->host->server_cancels, &c->node);
 	c->b = b;
 	c->pid = b->pid;
 	c->nsecret = b->nsecret;
@@ -116,4 +119,17 @@ void server_cancel_forget(struct backend *b)
 	if (b->cancel != NULL)
 		b->cancel->b = NULL;
 	b->cancel = NULL;
+}
+
+void server_cancel_close_all(struct host *host)
+{
+	struct ring *it;
+
+	while ((it = ring_first(&host->server_cancels)) != NULL) {
+		struct server_cancel *c = ring_item(it, struct server_cancel, node);
+
+		if (c->b != NULL)
+			server_cancel_forget(c->b);
+		over(c);
+	}
 }

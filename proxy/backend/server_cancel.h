@@ -14,5 +14,7 @@
 void server_cancel_start(struct backend *b);
 /* The backend goes: the request runs on alone. */
 void server_cancel_forget(struct backend *b);
+/* Shutdown. */
+void server_cancel_close_all(struct host *host);
 
 #endif
