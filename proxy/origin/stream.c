@@ -132,13 +132,16 @@ static void forget_completed(struct stream *s, const struct snapshot *snapshot)
  * snapshot. All received ones have to be in it: fills under a new catalog must not miss changes that were resolved by the old. */
 static int committed(struct stream *s, uint64_t lsn, struct err *err)
 {
-	const struct change *change = &s->apply.change;
+	struct change *change = &s->apply.change;
 	bool covered = s->seen.xmax != 0 && snapshot_completed(&s->seen, change->xid);
 
 	count(s->counters, feed_transactions);
 	count_add(s->counters, COUNTER_feed_changes, (int64_t)change->nchanges);
 	if (!covered && remember(s, change->xid, err) != 0)
 		return -1;
+	/* The fingerprint may come back to what it was (GRANT, REVOKE; CREATE, DROP), and what was filled in between would stay. */
+	if (s->apply.ddl || (covered && apply_suspicious(&s->apply)))
+		change->everything = true;
 	if (!covered && (apply_suspicious(&s->apply) || s->nxids >= STREAM_XIDS_MAX)) {
 		s->held_commit = true;
 		s->held_lsn = lsn;
