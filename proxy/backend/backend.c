@@ -197,7 +197,8 @@ static void send_startup(struct backend *b)
 				    {"client_encoding", db->client_encoding},
 				    {"DateStyle", db->datestyle},
 				    {"TimeZone", db->timezone},
-				    {"application_name", db->application_name}};
+				    {"application_name", db->application_name},
+				    {"replication", b->target->replication}};
 
 	for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
 		if (options[i][1][0] == '\0')
@@ -309,6 +310,15 @@ static const char setup_query[] =
 	"UNION ALL SELECT 'default_transaction_isolation', pg_catalog.current_setting('default_transaction_isolation') "
 	"UNION ALL SELECT 'session_replication_role', pg_catalog.current_setting('session_replication_role')";
 
+static void setup_done(struct backend *b)
+{
+	timer_cancel(&b->timer);
+	hist_add(&b->host->connect_time, clock_us() - b->born_us);
+	b->state = BACKEND_SETTLING;
+	pool_backend_ready(b->pool, b);
+	settle_go_on(b);
+}
+
 static void setup_begin(struct backend *b)
 {
 	const char *extra = b->target->db->connect_query;
@@ -316,6 +326,10 @@ static void setup_begin(struct backend *b)
 	login_free(&b->login);
 	b->state = BACKEND_SETUP;
 	count(&b->host->counters, backends_opened);
+	if (b->target->replication[0] != '\0') {
+		setup_done(b); /* a walsender may not even know SELECT */
+		return;
+	}
 	if (extra[0] != '\0')
 		backend_query(b, extra, WHY_SETTLE);
 	backend_query(b, setup_query, WHY_SETTLE);
@@ -369,12 +383,8 @@ static void setup_message(struct backend *b, const struct frame *f)
 	if (f->type == 'D')
 		setup_row(b, f->body);
 	backend_reply_done(b, f->type, step, NULL, NULL);
-	if (expect_head(&b->expects) != NULL)
-		return;
-	hist_add(&b->host->connect_time, clock_us() - b->born_us);
-	b->state = BACKEND_SETTLING;
-	pool_backend_ready(b->pool, b);
-	settle_go_on(b);
+	if (expect_head(&b->expects) == NULL)
+		setup_done(b);
 }
 
 /* One message while nobody has the backend on loan. */

@@ -16,7 +16,7 @@
 struct pool {
 	pthread_mutex_t lock;
 	struct pools *pools; /* borrowed */
-	char *key;	     /* owned: database NUL user NUL */
+	char *key;	     /* owned: database NUL user NUL replication NUL */
 	size_t nkey;
 	const char *database, *user;	/* into key */
 	struct pool_target *target;	/* counted */
@@ -110,10 +110,10 @@ static struct pool *pool_new(struct pools *ps, struct pool_target *target, const
 }
 
 struct pool *pools_get(struct pools *ps, struct config *cfg, struct tls *tls, const char *database,
-		       const char *user, struct err *err)
+		       const char *user, const char *replication, struct err *err)
 {
 	char key[1024];
-	int n = snprintf(key, sizeof key, "%s%c%s", database, '\0', user);
+	int n = snprintf(key, sizeof key, "%s%c%s%c%s", database, '\0', user, '\0', replication);
 	struct pool_target *target;
 	struct pool *p;
 
@@ -124,7 +124,7 @@ struct pool *pools_get(struct pools *ps, struct config *cfg, struct tls *tls, co
 	pthread_mutex_lock(&ps->lock);
 	HASH_FIND(hh, ps->table, key, (size_t)n + 1, p);
 	if (p == NULL) {
-		target = target_new(cfg, tls, database, user, err);
+		target = target_new(cfg, tls, database, user, replication, err);
 		if (target != NULL) {
 			p = pool_new(ps, target, key, (size_t)n + 1);
 			HASH_ADD_KEYPTR(hh, ps->table, p->key, p->nkey, p);
@@ -606,7 +606,9 @@ static void configure_each(void *arg, struct pool *p)
 {
 	struct configure *c = arg;
 	struct err err;
-	struct pool_target *target = target_new(c->cfg, c->tls, p->database, p->user, &err), *old;
+	struct pool_target *target = target_new(c->cfg, c->tls, p->database, p->user, p->target->replication,
+						&err),
+			   *old;
 
 	if (target == NULL) {
 		/* The database was removed: its sessions keep what they have, new ones are refused at their login. */

@@ -23,6 +23,7 @@ struct pool_target {
 	struct secret *secret; /* counted; NULL = look in secrets */
 	struct tls *tls;       /* counted; NULL = disabled */
 	struct policy policy;
+	char *replication; /* owned; value of the startup parameter, "" = an ordinary connection */
 };
 
 /* What a client is told at its login, learned from the first backend. Counted, immutable. */
@@ -51,10 +52,10 @@ struct pools; /* all pools of the process */
 
 struct pools *pools_new(struct host **hosts, unsigned nhosts);
 void pools_free(struct pools **p);
-/* The pool of (database, user), made when there is none. `database` is the client's name for it. tls: settings for servers,
+/* The pool of (database, user), made when there is none; walsenders (`replication` not "") have pools of their own. `database` is the client's name for it. tls: settings for servers,
  * NULL = none. */
 struct pool *pools_get(struct pools *p, struct config *cfg, struct tls *tls, const char *database,
-		       const char *user, struct err *err);
+		       const char *user, const char *replication, struct err *err);
 /* New settings for all pools (reload); backends whose target changed are closed when they are free. */
 void pools_configure(struct pools *p, struct config *cfg, struct tls *tls);
 /* Once a second in each worker: closes what is too old or idle too long, opens what is missing. */

@@ -22,7 +22,7 @@ static struct secret *fixed_secret(const struct config *cfg, const struct config
 }
 
 struct pool_target *target_new(struct config *cfg, struct tls *tls, const char *database, const char *user,
-			       struct err *err)
+			       const char *replication, struct err *err)
 {
 	const struct config_database *db = config_database(cfg, database);
 	struct pool_target *t;
@@ -37,10 +37,13 @@ struct pool_target *target_new(struct config *cfg, struct tls *tls, const char *
 	t->db = db;
 	t->dbname = strdup(config_dbname(db, database));
 	t->user = strdup(db->server_user[0] != '\0' ? db->server_user : user);
-	check(t->dbname != NULL && t->user != NULL);
+	t->replication = strdup(replication);
+	check(t->dbname != NULL && t->user != NULL && t->replication != NULL);
 	t->secret = fixed_secret(cfg, db, t->user);
 	t->tls = tls != NULL ? tls_ref(tls) : NULL;
 	policy_of(cfg, database, user, &t->policy);
+	if (replication[0] != '\0')
+		t->policy.pool_mode = POOL_MODE_SESSION;
 	return t;
 }
 
@@ -59,6 +62,7 @@ void target_unref(struct pool_target *t)
 	config_unref(t->config);
 	free(t->dbname);
 	free(t->user);
+	free(t->replication);
 	free(t);
 }
 

@@ -10,7 +10,7 @@
 #include "proxy/backend/pool.h"
 
 struct pool_target *target_new(struct config *cfg, struct tls *tls, const char *database, const char *user,
-			       struct err *err);
+			       const char *replication, struct err *err);
 /* Would a backend made for `a` do for `b`? */
 bool target_same_server(const struct pool_target *a, const struct pool_target *b);
 

@@ -281,7 +281,7 @@ static bool failed_virtual(struct session *s, struct batch *batch)
 
 bool local_answer(struct session *s, struct batch *batch)
 {
-	bool done = !s->certain ? false
+	bool done = !s->certain || s->replication != NULL ? false
 		    : batch->op[0].type == 'Q'
 			    ? answer_query(s, batch)
 			    : answer_close(s, batch) || answer_parse(s, batch) || answer_extended(s, batch);

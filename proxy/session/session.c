@@ -140,6 +140,7 @@ static void free_late(void *arg)
 	free(s->database);
 	free(s->user);
 	free(s->server_user);
+	free(s->replication);
 	free(s);
 }
 
@@ -161,6 +162,8 @@ void session_vanish_backend(struct session *s)
 		b->broken = true; /* it waits for the rest of a message that will not come */
 	if (s->unsynced)
 		b->broken = true; /* an open implicit transaction: the next client's Sync would commit it */
+	if (s->replication != NULL)
+		b->broken = true; /* nothing can reset a walsender */
 	if (b->broken && b->expects.visible > 0)
 		backend_cancel(b);
 	backend_give_back(b, !s->goodbye);

@@ -62,6 +62,7 @@ struct session {
 
 	/* --- who it is --- */
 	char *database, *user; /* owned */
+	char *replication;     /* owned; NULL = an ordinary session, else a walsender's */
 	uint32_t version;      /* protocol 3.0 or 3.2 */
 	uint32_t number;       /* cancel key's, 0 = none */
 	bool counted;	       /* in house->nclients */

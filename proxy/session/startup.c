@@ -86,6 +86,16 @@ static char *dup_span(struct span v)
 	return p;
 }
 
+static bool is_off(struct span v)
+{
+	static const char *const words[] = {"", "0", "off", "false", "no"};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (span_eq(v, span_str(words[i])))
+			return true;
+	return false;
+}
+
 /* One startup parameter; static text = why it is refused. */
 static const char *take_param(struct session *s, struct span name, struct span value)
 {
@@ -101,8 +111,9 @@ static const char *take_param(struct session *s, struct span name, struct span v
 		free(s->database);
 		s->database = dup_span(value);
 	} else if (span_eq(name, span_str("replication"))) {
-		if (value.n > 0 && strchr("0fFnN", value.p[0]) == NULL && !span_eq(value, span_str("off")))
-			return "replication connections are not passed through; connect to PostgreSQL itself";
+		/* "off" and the like mean an ordinary connection. */
+		free(s->replication);
+		s->replication = is_off(value) ? NULL : dup_span(value);
 	} else if (span_eq(name, span_str("options"))) {
 		while ((rc = startup_option_next(value, &at, text, sizeof text, &n, &v)) == 1)
 			if (wish(s, n, v) != 0)
@@ -360,7 +371,9 @@ static void welcome_done(struct session *s, const struct settings *params, const
 			    NULL, NULL);
 	write_ready(conn_out(s->client), 'I');
 	conn_flush_later(s->client);
-	s->served = s->policy.coherence == COHERENCE_OFF ? NULL : house_served(h, s->database);
+	s->served = s->policy.coherence == COHERENCE_OFF || s->replication != NULL
+			    ? NULL
+			    : house_served(h, s->database);
 	session_enter(s, SESSION_READY);
 }
 
@@ -400,6 +413,12 @@ static bool welcome_known(struct session *s)
 	if (d == NULL)
 		return false;
 	settings_init(&image);
+	if (s->replication != NULL) {
+		/* A walsender has no settings to be made equal. */
+		welcome_done(s, &d->params, &image);
+		pool_defaults_unref(d);
+		return true;
+	}
 	w = pool_welcome_find(s->pool, buf_span(&s->welcome_key));
 	if (w != NULL) {
 		known = true;
@@ -424,6 +443,10 @@ static void learn(struct session *s, struct backend *b)
 	settings_clear(&s->image);
 	if (wished_image(s, &s->image) != 0) {
 		session_fatal(s, "53200", "out of memory", NULL);
+		return;
+	}
+	if (s->replication != NULL) {
+		welcome_learned(s);
 		return;
 	}
 	/* Make it so on the backend, then ask what came of it. */
@@ -486,7 +509,8 @@ enum step step_welcome(struct session *s)
 	if (s->backend != NULL || s->lending)
 		return STEP_WAIT;
 	if (s->pool == NULL) {
-		s->pool = pools_get(h->pools, s->config, h->server_tls, s->database, s->user, &err);
+		s->pool = pools_get(h->pools, s->config, h->server_tls, s->database, s->user,
+				    s->replication != NULL ? s->replication : "", &err);
 		if (s->pool == NULL) {
 			refused(s, err.sqlstate, err.text);
 			return STEP_WAIT;

@@ -69,7 +69,8 @@ void txn_materialise(struct session *s)
 void txn_note_unknown(struct session *s)
 {
 	s->clean = false;
-	s->effects |= EFFECT_TAINT;
+	if (s->replication == NULL)
+		s->effects |= EFFECT_TAINT;
 }
 
 /* Proven free of writes, locks and side effects? Only the catalog can tell; without one nothing is served anyway. */
@@ -94,6 +95,8 @@ void txn_note(struct session *s, struct stmt *stmt)
 {
 	const struct facts *f = stmt->facts;
 
+	if (s->replication != NULL)
+		return;
 	if (f->nstmts < 0 || !s->certain) {
 		txn_note_unknown(s);
 		return;
