@@ -12,12 +12,15 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define CONNS 64u
 #define LIMIT_US 10000000u
 #define HEAD_MAX 8192
-#define BODY_MAX 4096 /* nobody needs one; read before it is refused */
-#define BACKLOG 128
+#define BODY_MAX 4096	 /* nobody needs one; read before it is refused */
+#define BACKLOG 1024	 /* who comes while all places are taken waits here */
+#define ASK_US 50000u	 /* in a crowd: for the request to arrive .. */
+#define TAKE_US 1000000u /* .. and for its answer to be taken */
 #define TEND_US 1000000u
 /* Methods that evhttp does not know are ours to refuse, too. */
 #define METHODS_ALL 0xffffu
@@ -31,6 +34,9 @@ struct http {
 	uint64_t limit_us;
 	struct ring clients; /* the oldest first */
 	struct later claim;
+	bool full;    /* the listeners rest */
+	bool crowded; /* `shed` will come */
+	struct timer shed;
 	struct timer tend;
 	atomic_uint nclients; /* a test looks at it from its own thread */
 };
@@ -40,10 +46,24 @@ struct client {
 	struct http *http;
 	struct evhttp_connection *conn; /* borrowed from evhttp; NULL until claimed */
 	struct bufferevent *stream;	/* counted until claimed, then NULL */
+	bool asked;			/* its request has come */
+	uint64_t since_us;		/* of the connection, then of the request */
 	struct timer limit;
 };
 
 /* --- connections --- */
+
+static void wake_listener(struct evhttp_bound_socket *bound, void *arg)
+{
+	(void)arg;
+	evconnlistener_enable(evhttp_bound_socket_get_listener(bound));
+}
+
+static void rest_listener(struct evhttp_bound_socket *bound, void *arg)
+{
+	(void)arg;
+	evconnlistener_disable(evhttp_bound_socket_get_listener(bound));
+}
 
 static void client_forget(struct client *c)
 {
@@ -53,9 +73,12 @@ static void client_forget(struct client *c)
 	h->nclients--;
 	timer_free(&c->limit);
 	loop_retire(h->loop, free, c);
+	if (h->full)
+		evhttp_foreach_bound_socket(h->web, wake_listener, NULL);
+	h->full = false;
 }
 
-/* However it ends: evhttp, the limit and http_free all come through here. */
+/* However it ends: evhttp, the limit, a crowd and http_free all come through here. */
 static void client_closed(struct evhttp_connection *conn, void *arg)
 {
 	(void)conn;
@@ -100,6 +123,47 @@ static void claim_later(struct later *later)
 	claim(ring_item(later, struct http, claim));
 }
 
+/* The loop is late, not the client. */
+static bool unread(const struct client *c)
+{
+	int n = 0;
+
+	return ioctl(bufferevent_getfd(evhttp_connection_get_bufferevent(c->conn)), FIONREAD, &n) == 0 &&
+	       n > 0;
+}
+
+static bool stays(const struct client *c, uint64_t now_us)
+{
+	if (c->asked)
+		return now_us < c->since_us + TAKE_US;
+	return now_us < c->since_us + ASK_US || unread(c);
+}
+
+/* All places are taken, and the next clients wait in the listeners' queues: who is slow goes. */
+static void shed(void *arg)
+{
+	struct http *h = arg;
+	uint64_t now_us = clock_us();
+
+	h->crowded = h->full;
+	if (!h->full)
+		return;
+	claim(h);
+	ring_each_safe (node, &h->clients)
+		if (!stays(ring_item(node, struct client, node), now_us))
+			evhttp_connection_free(ring_item(node, struct client, node)->conn);
+	timer_set(h->loop, &h->shed, ASK_US);
+}
+
+static void rest(struct http *h)
+{
+	h->full = true;
+	evhttp_foreach_bound_socket(h->web, rest_listener, NULL);
+	if (!h->crowded)
+		timer_set(h->loop, &h->shed, ASK_US);
+	h->crowded = true;
+}
+
 /* A connection has been accepted and evhttp wants its stream. */
 static struct bufferevent *new_stream(struct event_base *base, void *arg)
 {
@@ -108,22 +172,37 @@ static struct bufferevent *new_stream(struct event_base *base, void *arg)
 	struct client *c;
 
 	claim(h);
-	/* Whoever has held a place longest has had more time than an honest request needs. */
-	if (h->nclients >= h->max_conns)
-		evhttp_connection_free(ring_item(ring_first(&h->clients), struct client, node)->conn);
 	stream = bufferevent_socket_new(base, -1, 0);
 	if (stream == NULL)
 		return NULL; /* evhttp fails in the same way and closes */
 	c = check_alloc(sizeof *c);
 	c->http = h;
 	c->stream = stream;
+	c->since_us = clock_us();
 	bufferevent_incref(stream);
 	timer_init(&c->limit, client_limit, c);
 	timer_set(h->loop, &c->limit, h->limit_us);
 	ring_add(&h->clients, &c->node);
 	h->nclients++;
 	loop_later(h->loop, &h->claim);
+	if (h->nclients >= h->max_conns)
+		rest(h);
 	return stream;
+}
+
+static void on_request(struct evhttp_request *req, void *arg)
+{
+	struct http *h = arg;
+
+	ring_each (node, &h->clients) {
+		struct client *c = ring_item(node, struct client, node);
+
+		if (c->conn == evhttp_request_get_connection(req)) {
+			c->asked = true;
+			c->since_us = clock_us();
+		}
+	}
+	site_answer(req, &h->site);
 }
 
 /* --- listeners --- */
@@ -135,18 +214,13 @@ static void accept_failed(struct evconnlistener *listener, void *evhttp)
 	evconnlistener_disable(listener);
 }
 
-static void wake_listener(struct evhttp_bound_socket *bound, void *arg)
-{
-	(void)arg;
-	evconnlistener_enable(evhttp_bound_socket_get_listener(bound));
-}
-
 /* accept_failed has no way to us, so those who rest are looked for. */
 static void tend(void *arg)
 {
 	struct http *h = arg;
 
-	evhttp_foreach_bound_socket(h->web, wake_listener, NULL);
+	if (!h->full)
+		evhttp_foreach_bound_socket(h->web, wake_listener, NULL);
 	timer_set(h->loop, &h->tend, TEND_US);
 }
 
@@ -227,7 +301,7 @@ static int start(struct http *h, const char *addr, struct err *err)
 	if (h->web == NULL)
 		return err_set(err, "out of memory for the stats port");
 	evhttp_set_bevcb(h->web, new_stream, h);
-	evhttp_set_gencb(h->web, site_answer, &h->site);
+	evhttp_set_gencb(h->web, on_request, h);
 	evhttp_set_allowed_methods(h->web, METHODS_ALL);
 	evhttp_set_max_headers_size(h->web, HEAD_MAX);
 	evhttp_set_max_body_size(h->web, BODY_MAX);
@@ -250,6 +324,7 @@ struct http *http_new(struct loop *l, const struct http_settings *set, const str
 	h->limit_us = set->limit_us != 0 ? set->limit_us : LIMIT_US;
 	ring_init(&h->clients);
 	later_init(&h->claim, claim_later);
+	timer_init(&h->shed, shed, h);
 	timer_init(&h->tend, tend, h);
 	if (start(h, set->addr, err) != 0)
 		http_free(&h);
@@ -275,6 +350,7 @@ void http_free(struct http **hp)
 		return;
 	claim(h);
 	later_cancel(&h->claim);
+	timer_free(&h->shed);
 	timer_free(&h->tend);
 	if (h->web != NULL)
 		evhttp_free(h->web);

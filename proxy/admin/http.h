@@ -4,7 +4,8 @@
  * Shape   the pages of site.h on one or more listeners of the app's main loop; one request per connection.
  * Owner   the app; http_free closes all connections. Before loop_free.
  * Thread  the loop's; http_conns any. The process ignores SIGPIPE: evhttp writes to sockets that may be closed.
- * Errors  http_new: NULL with address and reason. A bad client gets a 4xx and is closed; too many of them: the oldest one goes. */
+ * Errors  http_new: NULL with address and reason. A bad client gets a 4xx and is closed. When all places are
+ *         taken the next ones wait, and who holds a place without sending his request goes first. */
 #ifndef PROXY_ADMIN_HTTP_H
 #define PROXY_ADMIN_HTTP_H
 

@@ -335,6 +335,44 @@ TEST(http, many_connections_cost_only_each_other)
 	site_end(&s);
 }
 
+TEST(http, a_crowd_that_asks_is_served)
+{
+	static const char request[] = "GET /metrics HTTP/1.1\r\n\r\n";
+	enum { CROWD = 100 };
+	struct site s = {0};
+	int fds[CROWD];
+
+	site_begin(&s, 8, 0);
+	for (int i = 0; i < CROWD; i++) {
+		fds[i] = dial(&s);
+		REQUIRE(send(fds[i], request, sizeof request - 1, MSG_NOSIGNAL) == sizeof request - 1);
+	}
+	for (int i = 0; i < CROWD; i++) {
+		char *text = read_all(fds[i]);
+
+		EXPECT(text != NULL && has(text, "pgweir_cache_hits_total 41\n"));
+		free(text);
+	}
+	site_end(&s);
+}
+
+TEST(http, who_do_not_take_their_answers_make_place_in_the_end)
+{
+	struct site s = {.fake = {.many_pools = REPORT_POOLS}};
+	int small = 2048, fds[4];
+
+	site_begin(&s, 4, 60000000);
+	for (int i = 0; i < 4; i++) {
+		fds[i] = dial(&s);
+		setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+		REQUIRE(send(fds[i], "GET /stats.json HTTP/1.1\r\n\r\n", 28, MSG_NOSIGNAL) == 28);
+	}
+	expect_answer(&s, "GET /healthz HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK", "ok\n");
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	site_end(&s);
+}
+
 TEST(http, who_does_not_take_the_answer_is_closed)
 {
 	struct site s = {.fake = {.many_pools = REPORT_POOLS}};
