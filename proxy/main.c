@@ -14,16 +14,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const char usage[] = "Usage: pgweir [options] CONFIG.ini\n"
-			    "       pgweir [options] postgres://user:password@host:port/database\n"
-			    "\n"
-			    "  -c, --check-config   read the configuration, say what is wrong with it, and exit\n"
-			    "  -v, --verbose        log at level debug\n"
-			    "  -V, --version        print the version and exit\n"
-			    "  -h, --help           print this and exit\n"
-			    "\n"
-			    "Signals: HUP reloads the configuration; TERM and INT end clients with their\n"
-			    "transactions, a second one ends them at once; QUIT ends at once.\n";
+static const char usage[] =
+	"Usage: pgweir [options] CONFIG.ini\n"
+	"       pgweir [options] postgres://user:password@host:port/database\n"
+	"\n"
+	"  -c, --check-config   read the configuration, say what is wrong with it, and exit\n"
+	"  -v, --verbose        log at level debug\n"
+	"  -V, --version        print the version and exit\n"
+	"  -h, --help           print this and exit\n"
+	"\n"
+	"Signals: HUP reloads the configuration; TERM and INT end clients with their\n"
+	"transactions, a second one ends them at once; QUIT ends at once.\n";
 
 struct args {
 	bool check, verbose;
@@ -41,20 +42,11 @@ static int parse_args(int argc, char **argv, struct args *args)
 
 	while ((c = getopt_long(argc, argv, "cvVh", longs, NULL)) != -1) {
 		switch (c) {
-		case 'c':
-			args->check = true;
-			break;
-		case 'v':
-			args->verbose = true;
-			break;
-		case 'V':
-			puts("pgweir " PGWEIR_VERSION);
-			exit(0);
-		case 'h':
-			fputs(usage, stdout);
-			exit(0);
-		default:
-			return -1;
+		case 'c': args->check = true; break;
+		case 'v': args->verbose = true; break;
+		case 'V': puts("pgweir " PGWEIR_VERSION); exit(0);
+		case 'h': fputs(usage, stdout); exit(0);
+		default: return -1;
 		}
 	}
 	if (optind != argc - 1)
@@ -145,8 +137,8 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
-	if ((is_url(args.source) ? config_from_url(args.source, &cfg, &err) : config_load(args.source, &cfg, &err)) !=
-	    0) {
+	if ((is_url(args.source) ? config_from_url(args.source, &cfg, &err)
+				 : config_load(args.source, &cfg, &err)) != 0) {
 		fprintf(stderr, "pgweir: %s\n", err.text);
 		return 1;
 	}

@@ -16,7 +16,8 @@ struct origins *origins_new(void);
 void origins_free(struct origins **o); /* stops the feeds */
 /* NULL = this database is not cached. */
 struct origin *origins_get(struct origins *o, struct config *cfg, const char *database);
-void origins_each(struct origins *o, void (*fn)(void *arg, const char *database, struct origin *origin), void *arg);
+void origins_each(struct origins *o, void (*fn)(void *arg, const char *database, struct origin *origin),
+		  void *arg);
 /* Reload: sizes of caches. */
 void origins_configure(struct origins *o, struct config *cfg);
 

@@ -75,6 +75,7 @@ struct backend {
 	void *user;
 
 	struct later free_later; /* to the pool at the end of the round, never from inside a callback */
+	unsigned end_rounds;	 /* that free_later has waited for output to be flushed */
 	struct mail mail;	 /* for moving between workers */
 	struct host *move_to;
 };

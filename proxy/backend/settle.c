@@ -59,6 +59,11 @@ void settle_end(struct later *later)
 
 	if (b->state != BACKEND_SETTLING || expect_head(&b->expects) != NULL)
 		return;
+	if (conn_pending(b->conn) > 0 && b->end_rounds++ < 2) {
+		loop_later(b->host->loop, &b->free_later); /* perhaps just not flushed yet */
+		return;
+	}
+	b->end_rounds = 0;
 	if (conn_pending(b->conn) > 0) {
 		/* Late CopyData that the server has not even taken: not worth waiting for. */
 		b->broken = true;
@@ -80,6 +85,8 @@ void backend_give_back(struct backend *b, bool cancel)
 	b->state = BACKEND_SETTLING;
 	b->ops = NULL;
 	b->user = NULL;
+	/* Also wakes it for bytes that are there already: nobody else would read them. */
+	conn_pause(b->conn);
 	conn_resume(b->conn);
 	expect_skip_local(&b->expects);
 	if (expect_head(&b->expects) != NULL) {

@@ -97,18 +97,28 @@ static void send_parse(struct session *s, struct span name, struct stmt *stmt)
 
 /* PostgreSQL turns literals into values when it parses, under the settings of that moment: a statement is shared only between
  * sessions with equal settings. */
-static uint64_t prepared_id(const struct session *s, const struct stmt *stmt)
+static uint64_t prepared_id(struct session *s, struct stmt *stmt)
 {
-	return stmt->id << IMAGE_ID_BITS | s->image_id;
+	const uint32_t unsettled = EFFECT_SETTING | EFFECT_RESET_ALL | EFFECT_ROLE | EFFECT_TAINT;
+
+	/* Settings that this transaction has changed are known only at its end. */
+	if (s->txn_image_id == 0 && (s->touched.n > 0 || s->asked > 0 || (s->effects & unsettled) != 0))
+		s->txn_image_id = image_ids_fresh(s->house->image_ids);
+	return stmt_number(stmt, s->txn_image_id != 0 ? s->txn_image_id : s->image_id);
 }
 
-/* The statement under its server name; parsed first when the backend does not hold it. */
-static void hold_named(struct session *s, struct stmt *stmt, char name[PREPARED_NAME_MAX],
-		       struct span *name_r)
+/* The client's statement under its server name. It was parsed under the settings of the client's Parse, and a backend that
+ * holds that one is right whatever the settings are now; another one parses it under those of now. */
+static void hold_named(struct session *s, struct span client_name, struct stmt *stmt,
+		       char name[PREPARED_NAME_MAX], struct span *name_r)
 {
 	struct backend *b = s->backend;
-	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE, .stmt = prepared_id(s, stmt)};
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
+	uint64_t *number = stmts_number(&s->stmts, client_name);
 
+	if (*number == 0 || prepared_look(&b->prepared, *number) == PREPARED_NOT)
+		*number = prepared_id(s, stmt);
+	e.stmt = *number;
 	*name_r = prepared_name(e.stmt, name);
 	if (prepared_look(&b->prepared, e.stmt) != PREPARED_NOT)
 		return;
@@ -122,12 +132,12 @@ static void hold_named(struct session *s, struct stmt *stmt, char name[PREPARED_
 static void hold_unnamed(struct session *s)
 {
 	struct backend *b = s->backend;
-	struct stmt *stmt = s->stmts.unnamed;
+	struct stmts *t = &s->stmts;
 	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
 
-	if (stmt != NULL && b->unnamed == prepared_id(s, stmt))
+	if (t->unnamed != NULL && b->unnamed == t->unnamed_number && b->unnamed != 0)
 		return;
-	if (stmt == NULL) {
+	if (t->unnamed == NULL) {
 		/* This client has none: PostgreSQL must not find another client's. */
 		if (b->unnamed == 0)
 			return;
@@ -135,8 +145,9 @@ static void hold_unnamed(struct session *s)
 		write_close(conn_out(b->conn), 'S', span_str(""));
 		b->unnamed = 0;
 	} else {
-		send_parse(s, span_str(""), stmt);
-		b->unnamed = prepared_id(s, stmt);
+		send_parse(s, span_str(""), t->unnamed);
+		t->unnamed_number = prepared_id(s, t->unnamed);
+		b->unnamed = t->unnamed_number;
 		count(&s->house->host.counters, reparses);
 	}
 	conn_flush_later(b->conn);
@@ -154,7 +165,7 @@ static struct span server_name(struct session *s, struct span name, char out[PRE
 		return name;
 	}
 	if (stmt != NULL)
-		hold_named(s, stmt, out, &server);
+		hold_named(s, name, stmt, out, &server);
 	else if (name.n >= sizeof OUR_PREFIX - 1 && memcmp(name.p, OUR_PREFIX, sizeof OUR_PREFIX - 1) == 0)
 		return span_str("pgweir-no-such-statement"); /* nobody may reach our names */
 	return server; /* an unknown one goes as it is: the error is PostgreSQL's */
@@ -162,7 +173,7 @@ static struct span server_name(struct session *s, struct span name, char out[PRE
 
 /* --- the messages --- */
 
-static enum forward parse_again(struct session *s, struct stmt *stmt)
+static enum forward parse_again(struct session *s, struct span client_name, struct stmt *stmt)
 {
 	/* The name is in use. The statement it stands for is there or made so, then its Parse fails with 42P05; relay.c puts
 	 * the client's name into the message. */
@@ -171,7 +182,8 @@ static enum forward parse_again(struct session *s, struct stmt *stmt)
 	char name[PREPARED_NAME_MAX];
 	struct span server;
 
-	hold_named(s, stmt, name, &server);
+	hold_named(s, client_name, stmt, name, &server);
+	e.stmt = *stmts_number(&s->stmts, client_name);
 	send_parse(s, server, stmt);
 	return expect_push(&s->backend->expects, &e) != 0
 		       ? fail(s, "54000", "too many messages in a pipeline")
@@ -187,9 +199,11 @@ static enum forward parse_named(struct session *s, struct span client_name, stru
 	if (stmts_add(&s->stmts, client_name, stmt) != 0)
 		return fail(s, "54000", "too many or too long prepared statements");
 	e.client_stmt = stmts_key(&s->stmts, client_name);
+	*stmts_number(&s->stmts, client_name) = e.stmt;
 	if (s->parsing != NULL)
 		stmt_unref(s->parsing);
 	s->parsing = stmt_ref(stmt);
+	s->parsing_number = e.stmt;
 	if (prepared_look(&b->prepared, e.stmt) != PREPARED_NOT) {
 		expecting_local(s, '1', e.client_stmt);
 		return FORWARD_NEXT;
@@ -212,6 +226,7 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 
 	if (front_parse_decode(body, &p, &why) != 0)
 		return fail(s, "08P01", why);
+	s->unsynced = true;
 	stmt = memo_get(s->house->memo, p.query, p.param_oids);
 	if (stmt == NULL)
 		return fail(s, "53200", "out of memory");
@@ -219,12 +234,13 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 	if (old != NULL) {
 		buf_clear(&s->renamed);
 		buf_add_span(&s->renamed, p.name);
-		f = parse_again(s, old);
+		f = parse_again(s, p.name, old);
 	} else if (p.name.n > 0) {
 		f = parse_named(s, p.name, stmt);
 	} else {
 		stmts_set_unnamed(&s->stmts, stmt);
-		s->backend->unnamed = prepared_id(s, stmt);
+		s->stmts.unnamed_number = prepared_id(s, stmt);
+		s->backend->unnamed = s->stmts.unnamed_number;
 		conn_send(s->backend->conn, in.p, total);
 		if (expect_push(&s->backend->expects, &e) != 0)
 			f = fail(s, "54000", "too many messages in a pipeline");
@@ -256,12 +272,13 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 		/* fall through */
 	default: return fail(s, "08P01", why);
 	}
+	s->unsynced = true;
+	server = server_name(s, name, ours);
 	stmt = stmts_find(&s->stmts, name);
 	if (stmt != NULL)
 		txn_note(s, stmt);
 	else
 		s->clean = false;
-	server = server_name(s, name, ours);
 	buf_add_u8(out, 'B');
 	buf_add_u32(out, (uint32_t)(4 + portal.n + 1 + server.n + 1 + (body_n - used)));
 	buf_add_span(out, portal);
@@ -287,9 +304,9 @@ static enum forward forward_target(struct session *s, char type, struct span bod
 
 	if (front_target_decode(body, &t, &why) != 0)
 		return fail(s, "08P01", why);
+	s->unsynced = true;
 	if (type == 'C' && t.kind == 'S') {
-		stmts_remove(&s->stmts, t.name);
-		rc = expecting_local(s, '3', 0);
+		rc = expecting_local(s, '3', stmts_close_begin(&s->stmts, t.name));
 	} else if (t.kind == 'S') {
 		server = server_name(s, t.name, ours);
 		write_describe(conn_out(s->backend->conn), 'S', server);
@@ -380,7 +397,6 @@ static enum forward forward_whole(struct session *s, char type, uint32_t body_n,
 		return FORWARD_WAIT;
 	}
 	body = span_of(in.p + FRAME_HEADER, body_n);
-	s->unsynced = true;
 	return type == 'P' ? forward_parse(s, body, total, in) : forward_target(s, type, body, total, in);
 }
 

@@ -280,18 +280,36 @@ static bool in_key(const char *name)
 	return true;
 }
 
+/* Custom settings and roles cannot change what a literal means, so they do not keep prepared statements apart. */
+static bool in_parse_key(const char *name)
+{
+	return in_key(name) && strchr(name, '.') == NULL && strcasecmp(name, "role") != 0 &&
+	       strcasecmp(name, "session_authorization") != 0;
+}
+
+static void add_setting(struct buf *b, const struct setting *setting)
+{
+	for (const char *c = setting->name; *c != '\0'; c++)
+		buf_add_u8(b, (uint8_t)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c));
+	buf_add_u8(b, 0);
+	buf_add_cstr(b, setting->value);
+}
+
 void image_key_refresh(struct session *s)
 {
+	struct buf parse_key;
+
 	buf_clear(&s->image_key);
+	buf_init(&parse_key, SETTINGS_BYTES * 2);
 	for (unsigned i = 0; i < s->image.n; i++) {
-		if (!in_key(s->image.at[i].name))
-			continue;
-		for (const char *c = s->image.at[i].name; *c != '\0'; c++)
-			buf_add_u8(&s->image_key, (uint8_t)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c));
-		buf_add_u8(&s->image_key, 0);
-		buf_add_cstr(&s->image_key, s->image.at[i].value);
+		if (in_key(s->image.at[i].name))
+			add_setting(&s->image_key, &s->image.at[i]);
+		if (in_parse_key(s->image.at[i].name))
+			add_setting(&parse_key, &s->image.at[i]);
 	}
-	s->image_id = image_ids_of(s->house->image_ids, buf_span(&s->image_key));
+	s->image_id = parse_key.failed ? image_ids_fresh(s->house->image_ids)
+				       : image_ids_of(s->house->image_ids, buf_span(&parse_key));
+	buf_free(&parse_key);
 	image_note_params(s);
 }
 

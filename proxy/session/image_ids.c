@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 struct image_id {
-	uint32_t id;
+	uint64_t id;
 	UT_hash_handle hh;
 	uint8_t key[];
 };
@@ -13,7 +13,7 @@ struct image_id {
 struct image_ids {
 	pthread_mutex_t lock;
 	struct image_id *table;
-	uint32_t next;
+	uint64_t next;
 };
 
 struct image_ids *image_ids_new(void)
@@ -39,17 +39,17 @@ void image_ids_free(struct image_ids **ids)
 	*ids = NULL;
 }
 
-uint32_t image_ids_of(struct image_ids *ids, struct span key)
+uint64_t image_ids_of(struct image_ids *ids, struct span key)
 {
 	struct image_id *i;
-	uint32_t id;
+	uint64_t id;
 
 	if (key.n == 0)
 		return 0;
 	pthread_mutex_lock(&ids->lock);
 	HASH_FIND(hh, ids->table, key.p, key.n, i);
 	if (i == NULL) {
-		id = ++ids->next & ((1u << IMAGE_ID_BITS) - 1);
+		id = ++ids->next;
 		if (HASH_COUNT(ids->table) < IMAGE_IDS_MAX) {
 			i = check_alloc(sizeof *i + key.n);
 			i->id = id;
@@ -59,6 +59,16 @@ uint32_t image_ids_of(struct image_ids *ids, struct span key)
 	} else {
 		id = i->id;
 	}
+	pthread_mutex_unlock(&ids->lock);
+	return id;
+}
+
+uint64_t image_ids_fresh(struct image_ids *ids)
+{
+	uint64_t id;
+
+	pthread_mutex_lock(&ids->lock);
+	id = ++ids->next;
 	pthread_mutex_unlock(&ids->lock);
 	return id;
 }

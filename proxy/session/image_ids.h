@@ -11,13 +11,14 @@
 #include "protocol/span.h"
 
 #define IMAGE_IDS_MAX 65536u
-#define IMAGE_ID_BITS 28
 
 struct image_ids;
 
 struct image_ids *image_ids_new(void);
 void image_ids_free(struct image_ids **ids);
 /* 0 for the empty image. */
-uint32_t image_ids_of(struct image_ids *ids, struct span key);
+uint64_t image_ids_of(struct image_ids *ids, struct span key);
+/* A number that nobody else has: for a transaction whose settings are not known yet. */
+uint64_t image_ids_fresh(struct image_ids *ids);
 
 #endif

@@ -10,6 +10,15 @@ static struct buf *out(struct session *s)
 	return conn_out(s->client);
 }
 
+/* A Parse that is answered here counts as parsed under the settings of now. */
+int stmts_add_settled(struct session *s, struct span name, struct stmt *stmt)
+{
+	if (stmts_add(&s->stmts, name, stmt) != 0)
+		return -1;
+	*stmts_number(&s->stmts, name) = stmt_number(stmt, s->image_id);
+	return 0;
+}
+
 void local_ready(struct session *s)
 {
 	write_ready(out(s), s->status);
@@ -183,7 +192,7 @@ uint64_t parse_circumstances(const struct session *s)
 {
 	uint64_t epoch = s->served != NULL ? cache_epoch(s->served->cache) : 0;
 
-	return ((uint64_t)(uintptr_t)s->pool ^ ((uint64_t)s->image_id << 36) ^
+	return ((uint64_t)(uintptr_t)s->pool ^ (s->image_id * 0xff51afd7ed558ccdu) ^
 		(epoch * 0x9e3779b97f4a7c15u)) |
 	       1;
 }
@@ -213,13 +222,14 @@ static bool answer_parse(struct session *s, struct batch *batch)
 	bool known;
 
 	if (batch->n != 2 || batch->op[0].type != 'P' || batch->op[1].type != 'S' || s->status == 'E' ||
-	    s->asked > 0 || front_parse_decode(batch->op[0].body, &p, &why) != 0 || p.name.n == 0 ||
+	    s->touched.n > 0 || s->effects != 0 || s->asked > 0 ||
+	    front_parse_decode(batch->op[0].body, &p, &why) != 0 || p.name.n == 0 ||
 	    stmts_find(&s->stmts, p.name) != NULL)
 		return false;
 	stmt = memo_get(s->house->memo, p.query, p.param_oids);
 	if (stmt == NULL)
 		return false;
-	known = stmt->valid_for == parse_circumstances(s) && stmts_add(&s->stmts, p.name, stmt) == 0;
+	known = stmt->valid_for == parse_circumstances(s) && stmts_add_settled(s, p.name, stmt) == 0;
 	stmt_unref(stmt);
 	if (!known)
 		return false;
@@ -249,7 +259,7 @@ static bool answer_extended(struct session *s, struct batch *batch)
 		switch (batch->op[i].type) {
 		case 'P':
 			front_parse_decode(batch->op[i].body, &parse, &why);
-			stmts_add(&s->stmts, parse.name, stmt);
+			stmts_add_settled(s, parse.name, stmt);
 			write_parse_complete(out(s));
 			break;
 		case 'B': write_bind_complete(out(s)); break;

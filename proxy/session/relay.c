@@ -47,10 +47,12 @@ void relay_locals(struct session *s)
 		struct buf *out = conn_out(s->client);
 		size_t before = out->len;
 
-		if (head->local == '1')
+		if (head->local == '1') {
 			write_parse_complete(out);
-		else if (head->local == '3')
+		} else if (head->local == '3') {
 			write_close_complete(out);
+			stmts_close_end(&s->stmts, head->client_stmt);
+		}
 		if (!out->failed)
 			fill_tee(s, span_of(out->p + before, out->len - before));
 		conn_flush_later(s->client);
@@ -74,6 +76,8 @@ static void on_dropped(void *arg, const struct expect *e)
 		return;
 	if (e->kind == EXPECT_QUERY || e->kind == EXPECT_FUNCTION)
 		d->queries++;
+	if (e->kind == EXPECT_LOCAL && e->local == '3' && e->client_stmt != 0)
+		stmts_close_undo(&d->s->stmts, e->client_stmt);
 	if (e->kind == EXPECT_LOCAL && e->local == '1' && e->client_stmt != 0)
 		stmts_remove_key(&d->s->stmts, e->client_stmt);
 	if (e->kind != EXPECT_PARSE || e->rename)
@@ -90,6 +94,15 @@ static bool has_state(struct span body, const char *state)
 	const char *why;
 
 	return back_error_decode(body, &e, &why) == 0 && span_eq(e.sqlstate, span_str(state));
+}
+
+static bool is_fatal(struct span body)
+{
+	struct back_error e = {0};
+	const char *why;
+
+	return back_error_decode(body, &e, &why) == 0 &&
+	       (span_eq(e.severity, span_str("FATAL")) || span_eq(e.severity, span_str("PANIC")));
 }
 
 /* A hidden request failed and the client cannot go on. The message is consumed first: whoever has the backend next must not read
@@ -146,6 +159,7 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 		r->to += used;
 		run_send(s, r);
 	}
+	s->server_gone |= is_fatal(f->body);
 	if (has_state(f->body, "0A000"))
 		b->dirty = true; /* a cached plan may be out of date: DISCARD ALL before the next session */
 	backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
@@ -257,7 +271,7 @@ static void forget_prepared(struct session *s)
 	for (uint32_t i = 0; i < b->expects.n; i++) {
 		const struct expect *e = expect_at(&b->expects, i);
 
-		if (e->client_stmt != 0 && e->client_stmt <= until)
+		if (e->local != '3' && e->client_stmt != 0 && e->client_stmt <= until)
 			until = e->client_stmt - 1;
 	}
 	stmts_clear_until(&s->stmts, until);
@@ -320,7 +334,7 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 	switch (f->type) {
 	case 'Z': on_ready(s, r, f, used); break;
 	case '1':
-		if (s->parsing != NULL && (s->parsing->id << IMAGE_ID_BITS | s->image_id) == head->stmt)
+		if (s->parsing != NULL && s->txn_image_id == 0 && s->parsing_number == head->stmt)
 			s->parsing->valid_for = parse_circumstances(s);
 		r->to += used;
 		break;
@@ -494,6 +508,10 @@ static void on_closed(void *user, const struct err *err)
 	if (free_of_state)
 		return;
 	fill_drop(s);
+	if (s->server_gone) {
+		session_close(s, err->text);
+		return;
+	}
 	if (b->stream_left > 0) {
 		/* The client waits for the rest of a row: an error would be taken for it. */
 		session_close(s, "server connection lost in the middle of a row");

@@ -65,6 +65,9 @@ static enum reason want_named(struct session *s, struct span name, struct wanted
 	stmt = stmts_find(&s->stmts, name);
 	if (stmt == NULL)
 		return REASON_SYNTAX; /* 26000 is PostgreSQL's to say */
+	/* Its literals have the meaning that they had under the settings of its Parse; the key has those of now. */
+	if (*stmts_number(&s->stmts, name) != stmt_number(stmt, s->image_id))
+		return REASON_SESSION_STATE;
 	if (w->stmt != NULL)
 		return w->stmt == stmt ? REASON_NONE : REASON_PIPELINE;
 	w->stmt = stmt_ref(stmt);
@@ -239,7 +242,7 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 	if (w->simple)
 		stmts_set_unnamed(&s->stmts, NULL);
 	else if (w->parsed)
-		stmts_add(&s->stmts, w->parse_name, w->stmt);
+		stmts_add_settled(s, w->parse_name, w->stmt);
 	conn_consume(s->client, batch->op[batch->n - 1].end);
 	count(&h->host.counters, cache_hits);
 	count(&h->host.counters, statements);

@@ -80,15 +80,18 @@ struct session {
 	struct settings image;	 /* what it has set, startup parameters included */
 	struct settings params;	 /* what the client was told by ParameterStatus */
 	struct buf image_key;	 /* those of `image` that belong to every cache key */
-	uint32_t image_id;	 /* number of that key (image_ids.h) */
+	uint64_t image_id;	 /* number of the settings that literals are parsed under (image_ids.h) */
+	uint64_t
+		txn_image_id; /* the same while a transaction has changed them and the outcome is open; 0 = not so */
 	struct pool_defaults *defaults; /* counted: of its login */
 	char *server_user;		/* owned: who it is on the server */
 	bool certain;			/* our analysis reads texts as the server does (facts_certain) */
 	bool same_encoding;		/* client_encoding = server_encoding */
 	bool read_committed;		/* default_transaction_isolation */
 	struct stmts stmts;
-	struct stmt *parsing; /* counted: of the last named Parse that was forwarded */
-	struct buf renamed;   /* name in a Parse that is in use already */
+	struct stmt *parsing;	 /* counted: of the last named Parse that was forwarded */
+	uint64_t parsing_number; /* its number on the backend */
+	struct buf renamed;	 /* name in a Parse that is in use already */
 	unsigned pins;
 	bool load_pin; /* LOAD was seen: nothing can take that back */
 
@@ -128,6 +131,7 @@ struct session {
 	struct fill fill;
 
 	bool quiet_waits; /* for a cancel request that is still on its way to the server */
+	bool server_gone; /* the server's own FATAL has been passed on */
 	bool goodbye;	  /* the client has sent Terminate: what is under way is not cancelled */
 };
 
@@ -170,6 +174,7 @@ void fill_drop(struct session *s);
 /* local.c: what is answered without a backend and without the cache */
 bool local_answer(struct session *s, struct batch *batch);
 void local_ready(struct session *s);
+int stmts_add_settled(struct session *s, struct span name, struct stmt *stmt);
 bool touches_our_names(const struct facts *f);
 void local_error(struct session *s, const char *sqlstate, const char *message);
 

@@ -164,9 +164,12 @@ void txn_quiet(struct session *s)
 		session_fatal(s, "57P01", "the proxy is shutting down", NULL);
 		return;
 	}
+	if (s->status == 'I') {
+		s->effects = 0;
+		s->txn_image_id = 0;
+	}
 	if (keeps_backend(s))
 		return;
-	s->effects = 0;
 	s->backend = NULL;
 	if (s->config->server_reset_query_always)
 		b->dirty = true;

@@ -236,3 +236,19 @@ size_t memo_bytes(const struct memo *m)
 {
 	return m->bytes;
 }
+
+uint64_t stmt_number(struct stmt *s, uint64_t under)
+{
+	struct stmt_variant *v;
+
+	if (under == 0)
+		return s->id;
+	for (unsigned i = 0; i < STMT_VARIANTS; i++)
+		if (s->variant[i].under == under)
+			return s->variant[i].number;
+	/* One that is forgotten here gets a new number when it comes again: a Parse more, nothing else. */
+	v = &s->variant[s->next_variant++ % STMT_VARIANTS];
+	v->under = under;
+	v->number = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+	return v->number;
+}

@@ -10,6 +10,8 @@
 #include "proxy/sql/facts.h"
 #include "proxy/sql/reads.h"
 
+#define STMT_VARIANTS 4
+
 struct memo;
 
 struct stmt {
@@ -27,6 +29,11 @@ struct stmt {
 	struct span reads_role;
 	/* A backend has accepted a Parse of it under these circumstances (the session's business); 0 = never. */
 	uint64_t valid_for;
+	/* Numbers that stand for this statement parsed under other settings than the default ones (stmt_number). */
+	struct stmt_variant {
+		uint64_t under, number;
+	} variant[STMT_VARIANTS];
+	unsigned next_variant;
 	struct memo *memo;
 };
 
@@ -39,6 +46,8 @@ void stmt_unref(struct stmt *s);
 /* Resolution under this catalog and session, remembered on the object. Borrowed until the next call for the same stmt. The
  * caller keeps `catalog` alive. */
 struct reads *memo_reads(struct stmt *s, const struct catalog *catalog, const struct reads_session *session);
+/* The number of `s` as parsed under the settings `under` (0 = the default ones: s->id). Never used for anything else. */
+uint64_t stmt_number(struct stmt *s, uint64_t under);
 uint64_t memo_parsed(const struct memo *m); /* texts analysed so far */
 size_t memo_bytes(const struct memo *m);
 
