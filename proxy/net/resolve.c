@@ -69,8 +69,7 @@ static void cache_sweep(uint64_t now, bool all)
 {
 	struct resolve_entry *entry, *next;
 
-	HASH_ITER(hh, resolve_cache.entries, entry, next)
-	{
+	HASH_ITER (hh, resolve_cache.entries, entry, next) {
 		if (entry->busy || (!all && entry->expires_us > now))
 			continue;
 		HASH_DEL(resolve_cache.entries, entry);

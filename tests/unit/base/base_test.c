@@ -145,8 +145,7 @@ TEST(map, finds_what_was_put_in)
 	}
 	HASH_FIND(hh, map, "absent", 6, word);
 	EXPECT(word == NULL);
-	HASH_ITER(hh, map, word, next)
-	{
+	HASH_ITER (hh, map, word, next) {
 		HASH_DEL(map, word);
 		free(word);
 	}
