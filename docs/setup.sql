@@ -17,10 +17,18 @@ BEGIN
 	IF pg_is_in_recovery() THEN
 		RETURN;
 	END IF;
+	-- Temporary objects are nobody else's business: no message, so that they do not cost the cache anything.
 	IF tg_event = 'sql_drop' THEN
+		IF NOT EXISTS (SELECT 1 FROM pg_event_trigger_dropped_objects() WHERE NOT is_temporary) THEN
+			RETURN;
+		END IF;
 		SELECT string_agg(concat_ws(' ', object_type, object_identity), ', ') INTO objects
 		FROM pg_event_trigger_dropped_objects() WHERE NOT is_temporary;
 	ELSE
+		IF EXISTS (SELECT 1 FROM pg_event_trigger_ddl_commands())
+		   AND NOT EXISTS (SELECT 1 FROM pg_event_trigger_ddl_commands() WHERE schema_name IS DISTINCT FROM 'pg_temp') THEN
+			RETURN;
+		END IF;
 		SELECT string_agg(concat_ws(' ', object_type, object_identity), ', ') INTO objects
 		FROM pg_event_trigger_ddl_commands();
 	END IF;

@@ -6,11 +6,14 @@
 #include "proxy/net/listener.h"
 #include "proxy/origins.h"
 #include "proxy/reporting.h"
+#include "proxy/net/resolve.h"
 #include "proxy/session/cancel.h"
+#include "proxy/session/census.h"
 #include "proxy/session/image_ids.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +37,8 @@ struct app {
 	struct cancels *cancels;
 	struct origins *origins;
 	struct image_ids *image_ids;
+	struct census *census;
+	struct timer stats;
 	struct tls *client_tls, *server_tls;
 	struct worker *workers[HOSTS_MAX];
 	struct host *hosts[HOSTS_MAX];
@@ -136,6 +141,21 @@ static int add_listener(struct app *app, struct listener *li)
 	return 0;
 }
 
+/* unix_socket_group owns the socket. */
+static int give_socket(const struct config *c, struct err *err)
+{
+	const struct group *group;
+	char path[512];
+
+	if (c->unix_socket_group[0] == '\0' || c->unix_socket_dir[0] == '@')
+		return 0;
+	group = getgrnam(c->unix_socket_group);
+	snprintf(path, sizeof path, "%s/.s.PGSQL.%d", c->unix_socket_dir, c->listen_port);
+	if (group == NULL || chown(path, (uid_t)-1, group->gr_gid) != 0)
+		return err_set(err, "cannot give %s to unix_socket_group %s", path, c->unix_socket_group);
+	return 0;
+}
+
 static int listen_all(struct app *app, struct err *err)
 {
 	const struct config *c = app->cfg;
@@ -165,6 +185,8 @@ static int listen_all(struct app *app, struct err *err)
 	if (c->unix_socket_dir[0] != '\0' &&
 	    add_listener(app, listener_unix(app->loop, c->unix_socket_dir, c->listen_port, &set, accepted,
 					    app, err)) != 0)
+		return -1;
+	if (c->unix_socket_dir[0] != '\0' && give_socket(c, err) != 0)
 		return -1;
 	return app->nlisteners > 0 ? 0 : err_set(err, "neither listen_addr nor unix_socket_dir is set");
 }
@@ -204,6 +226,7 @@ static void reload(evutil_socket_t sig, short what, void *arg)
 		     cfg->log_format == LOG_FORMAT_JSON, &err) != 0)
 		log_error(NULL, "log file not opened", F_STR("reason", err.text));
 	log_notices(cfg);
+	resolve_max_ttl(cfg->dns_max_ttl);
 	for (unsigned i = 0; i < app->nworkers; i++)
 		worker_reload(app->workers[i], cfg, client_tls, server_tls);
 	pools_configure(app->pools, cfg, server_tls);
@@ -283,6 +306,7 @@ static int make_workers(struct app *app, struct err *err)
 			      .pools = app->pools,
 			      .cancels = app->cancels,
 			      .image_ids = app->image_ids,
+			      .census = app->census,
 			      .nclients = &app->nclients,
 			      .origin_of = origin_of,
 			      .app = app,
@@ -297,6 +321,24 @@ static int make_workers(struct app *app, struct err *err)
 	return 0;
 }
 
+/* log_stats: totals, once in stats_period. */
+static void log_stats(void *arg)
+{
+	struct app *app = arg;
+	struct report_source source = reporting_source(&app->reporting);
+	int64_t sum[NCOUNTERS] = {0};
+
+	timer_set(app->loop, &app->stats, app->cfg->stats_period);
+	if (!app->cfg->log_stats)
+		return;
+	source.counters(source.arg, sum);
+	log_info(NULL, "stats", F_INT("clients", atomic_load(&app->nclients)),
+		 F_INT("transactions", sum[COUNTER_transactions]),
+		 F_INT("statements", sum[COUNTER_statements]), F_INT("hits", sum[COUNTER_cache_hits]),
+		 F_INT("misses", sum[COUNTER_cache_misses]), F_INT("waits", sum[COUNTER_waits]),
+		 F_US("wait", sum[COUNTER_wait_us]), F_INT("bytes_sent", sum[COUNTER_bytes_sent]));
+}
+
 static unsigned worker_number(const struct config *cfg)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -309,12 +351,12 @@ static int start_stats(struct app *app, struct err *err)
 {
 	struct http_settings set = {.addr = app->cfg->stats_addr, .port = app->cfg->stats_port};
 
-	if (app->cfg->stats_port == 0)
-		return 0;
 	app->reporting = (struct reporting){.workers = app->workers,
 					    .nworkers = app->nworkers,
 					    .pools = app->pools,
 					    .origins = app->origins};
+	if (app->cfg->stats_port == 0)
+		return 0;
 	struct report_source source = reporting_source(&app->reporting);
 
 	app->http = http_new(app->loop, &set, &source, err);
@@ -327,6 +369,7 @@ struct app *app_new(struct config *cfg, struct err *err)
 
 	app->cfg = config_ref(cfg);
 	app->nworkers = worker_number(cfg);
+	resolve_max_ttl(cfg->dns_max_ttl);
 	app->loop = loop_new(app, err);
 	if (app->loop == NULL || make_client_tls(cfg, &app->client_tls, err) != 0 ||
 	    make_server_tls(cfg, &app->server_tls, err) != 0)
@@ -337,6 +380,8 @@ struct app *app_new(struct config *cfg, struct err *err)
 	app->secrets = secrets_new();
 	app->cancels = cancels_new();
 	app->image_ids = image_ids_new();
+	app->census = census_new();
+	timer_init(&app->stats, log_stats, app);
 	app->origins = origins_new();
 	app->pools = pools_new(app->hosts, app->nworkers);
 	timer_init(&app->drain, watch_drain, app);
@@ -363,6 +408,7 @@ int app_run(struct app *app)
 		 F_STR("listen_addr", app->cfg->listen_addr), F_INT("port", app->cfg->listen_port),
 		 F_INT("workers", app->nworkers),
 		 F_INT("stats_port", app->http != NULL ? http_port(app->http) : 0));
+	timer_set(app->loop, &app->stats, app->cfg->stats_period);
 	loop_run(app->loop);
 	log_info(NULL, "pgweir has stopped");
 	return 0;
@@ -389,11 +435,13 @@ void app_free(struct app **app_p)
 	origins_free(&app->origins);
 	cancels_free(&app->cancels);
 	image_ids_free(&app->image_ids);
+	census_free(&app->census);
 	secrets_free(&app->secrets);
 	for (unsigned i = 0; i < 4; i++)
 		if (app->signals[i] != NULL)
 			event_free(app->signals[i]);
 	timer_free(&app->drain);
+	timer_free(&app->stats);
 	loop_free(&app->loop);
 	tls_unref(app->client_tls);
 	tls_unref(app->server_tls);

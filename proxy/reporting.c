@@ -67,6 +67,7 @@ static void pool_row(void *arg, struct pool *pool)
 				  .active = c.lent,
 				  .idle = c.idle,
 				  .login = c.connecting,
+				  .pinned = c.pinned,
 				  .waiting = c.waiting,
 				  .size = c.size,
 				  .maxwait_us = c.oldest_wait_us};

@@ -28,6 +28,7 @@ struct pool {
 	unsigned nidle, nwaiters, total, connecting;
 	uint64_t retry_at_us, backoff_us;
 	struct err last_error;
+	unsigned npinned;
 	uint32_t generation;
 	UT_hash_handle hh;
 };
@@ -631,6 +632,26 @@ void pools_configure(struct pools *ps, struct config *cfg, struct tls *tls)
 	pools_each(ps, configure_each, &c);
 }
 
+bool pool_pin(struct pool *p, unsigned max)
+{
+	bool ok;
+
+	pthread_mutex_lock(&p->lock);
+	ok = max == 0 || p->npinned < max;
+	if (ok)
+		p->npinned++;
+	pthread_mutex_unlock(&p->lock);
+	return ok;
+}
+
+void pool_unpin(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	check(p->npinned > 0);
+	p->npinned--;
+	pthread_mutex_unlock(&p->lock);
+}
+
 void pool_count(struct pool *p, struct pool_counts *c)
 {
 	struct ring *first;
@@ -642,7 +663,8 @@ void pool_count(struct pool *p, struct pool_counts *c)
 				  .connecting = p->connecting,
 				  .idle = p->nidle,
 				  .lent = p->total - p->connecting - p->nidle,
-				  .waiting = p->nwaiters};
+				  .waiting = p->nwaiters,
+				  .pinned = p->npinned};
 	if (first != NULL)
 		c->oldest_wait_us = clock_us() - ring_item(first, struct lend, node)->since_us;
 	pthread_mutex_unlock(&p->lock);

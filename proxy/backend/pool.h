@@ -80,8 +80,12 @@ struct backend *pool_lend(struct pool *p, struct host *host, struct lend *lend);
 /* true = it is out of the queue and fn will not run. false = fn is on its way. */
 bool pool_lend_cancel(struct pool *p, struct lend *lend);
 
+/* A session keeps its backend beyond a transaction. false = `max` sessions do already (0 = no bound). */
+bool pool_pin(struct pool *p, unsigned max);
+void pool_unpin(struct pool *p);
+
 struct pool_counts {
-	unsigned size, total, connecting, idle, lent, waiting;
+	unsigned size, total, connecting, idle, lent, waiting, pinned;
 	uint64_t oldest_wait_us; /* age of the first in the queue */
 };
 void pool_count(struct pool *p, struct pool_counts *c);

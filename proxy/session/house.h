@@ -14,6 +14,7 @@
 #include "proxy/sql/verdict.h"
 
 struct cancels;
+struct census;
 struct image_ids;
 
 /* A database with a cache, as one worker sees it. */
@@ -35,6 +36,7 @@ struct house {
 	struct tls *server_tls;	     /* counted; NULL = disabled */
 	struct pools *pools;	     /* borrowed */
 	struct cancels *cancels;     /* borrowed */
+	struct census *census;	     /* borrowed */
 	struct image_ids *image_ids; /* borrowed */
 	struct memo *memo;	     /* owned */
 	struct ring sessions;	     /* all of this worker */

@@ -261,10 +261,27 @@ static void take_probe(struct session *s)
 	s->pins = s->probed_pins;
 }
 
+/* max_pinned: how many sessions of a pool may keep their backend. */
+static void count_pin(struct session *s)
+{
+	int max = s->policy.max_pinned;
+
+	if (s->pins == 0 || s->pin_counted) {
+		if (s->pins == 0 && s->pin_counted)
+			pool_unpin(s->pool);
+		s->pin_counted = s->pins != 0;
+		return;
+	}
+	s->pin_counted = pool_pin(s->pool, (unsigned)max);
+	s->over_pinned = !s->pin_counted;
+}
+
 void image_inspect_done(struct session *s, bool probe)
 {
-	if (probe)
+	if (probe) {
 		take_probe(s);
+		count_pin(s);
+	}
 	settings_clear(&s->inspecting);
 	s->asked = 0;
 	image_key_refresh(s);

@@ -22,6 +22,7 @@ static enum step want_backend(struct session *s)
 	s->lending = b == NULL;
 	if (b == NULL) {
 		count(&h->host.counters, waits);
+		s->wait_notified = false;
 		session_enter(s, SESSION_QUEUED);
 		return STEP_WAIT;
 	}

@@ -1,6 +1,7 @@
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
+#include "proxy/session/census.h"
 #include "proxy/base/clock.h"
 #include "protocol/write.h"
 
@@ -8,7 +9,6 @@
 
 #define INPUT_MAX (64u * 1024u)
 #define LINGER_US 5000000u
-#define FLIGHT_PATIENCE_US 1000000u /* a follower waits so long for a fill, then asks PostgreSQL itself */
 
 static atomic_uint_fast64_t next_id = 1;
 
@@ -187,8 +187,13 @@ void session_close(struct session *s, const char *why)
 	gate_free(&s->gate);
 	if (s->number != 0)
 		cancels_remove(h->cancels, s->number);
-	if (s->counted)
+	if (s->counted) {
 		atomic_fetch_sub(h->nclients, 1);
+		census_leave(h->census, s->database, s->user);
+	}
+	if (s->pin_counted)
+		pool_unpin(s->pool);
+	s->pin_counted = false;
 	s->state = SESSION_CLOSED;
 	session_vanish_backend(s);
 	conn_finish(&s->client, LINGER_US);
@@ -219,72 +224,6 @@ void session_fatal(struct session *s, const char *sqlstate, const char *message,
 		conn_flush_later(s->client);
 	}
 	session_close(s, message);
-}
-
-/* --- limits --- */
-
-static uint64_t limit_of(const struct session *s)
-{
-	const struct policy *p = &s->policy;
-
-	switch (s->state) {
-	case SESSION_HELLO:
-	case SESSION_TLS:
-	case SESSION_AUTH:
-	case SESSION_GATE:
-	case SESSION_WELCOME: return s->config->client_login_timeout;
-	case SESSION_READY:
-		if (s->txn != TXN_NONE)
-			return p->idle_transaction_timeout;
-		if (s->pins != 0 && p->pin_timeout > 0)
-			return p->pin_timeout;
-		return p->client_idle_timeout;
-	case SESSION_QUEUED: return p->query_wait_timeout;
-	case SESSION_FLIGHT: return FLIGHT_PATIENCE_US;
-	case SESSION_BUSY: return p->query_timeout;
-	default: return 0;
-	}
-}
-
-static void over_limit(struct session *s)
-{
-	switch (s->state) {
-	case SESSION_READY:
-		session_fatal(s, "57P05",
-			      s->txn != TXN_NONE ? "idle_transaction_timeout"
-			      : s->pins != 0	 ? "pin_timeout"
-						 : "client_idle_timeout",
-			      NULL);
-		break;
-	case SESSION_QUEUED:
-		count(&s->house->host.counters, wait_timeouts);
-		session_fatal(s, "08P01", "query_wait_timeout",
-			      "All server connections of the pool are in use; see default_pool_size.");
-		break;
-	case SESSION_FLIGHT:
-		serve_leave(s);
-		s->pass_only = true;
-		session_enter(s, SESSION_READY);
-		session_run(s);
-		break;
-	case SESSION_BUSY: session_fatal(s, "57014", "query_timeout", NULL); break;
-	default: session_fatal(s, "08006", "client_login_timeout", NULL); break;
-	}
-}
-
-void session_sweep(struct house *h)
-{
-	uint64_t now = clock_us();
-
-	ring_each_safe (it, &h->sessions) {
-		struct session *s = ring_item(it, struct session, node);
-		uint64_t limit = limit_of(s);
-
-		if (limit > 0 && now > s->since_us && now - s->since_us >= limit)
-			over_limit(s);
-		else if (h->draining && s->state == SESSION_READY && s->txn == TXN_NONE)
-			session_fatal(s, "57P01", "the proxy is shutting down", NULL);
-	}
 }
 
 void session_drain_all(struct house *h)

@@ -93,10 +93,13 @@ struct session {
 	uint64_t parsing_number; /* its number on the backend */
 	struct buf renamed;	 /* name in a Parse that is in use already */
 	unsigned pins;
-	bool load_pin; /* LOAD was seen: nothing can take that back */
+	bool pin_counted; /* in its pool */
+	bool over_pinned; /* max_pinned is reached: it has to go */
+	bool load_pin;	  /* LOAD was seen: nothing can take that back */
 
 	/* --- transaction --- */
 	enum txn txn;
+	uint64_t txn_since_us; /* when it was opened */
 	char status;		    /* what the client was told last: I T E */
 	struct stmt *begin;	    /* counted: text of the deferred BEGIN */
 	bool clean;		    /* everything in this transaction so far is proven harmless */
@@ -111,6 +114,7 @@ struct session {
 	/* --- backend --- */
 	struct backend *backend; /* on loan, NULL = none */
 	struct lend lend;
+	bool wait_notified;   /* query_wait_notify: said for this wait */
 	bool lending;	      /* lend.fn is still to come */
 	bool unsynced;	      /* messages of the extended protocol were forwarded since the last Sync */
 	bool copying_in;      /* the client sends CopyData */

@@ -2,6 +2,7 @@
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
+#include "proxy/session/census.h"
 #include "protocol/frame.h"
 #include "protocol/startup.h"
 #include "protocol/write.h"
@@ -128,6 +129,25 @@ static const char *take_param(struct session *s, struct span name, struct span v
 	return NULL;
 }
 
+/* application_name_add_host, as PgBouncer writes it: "name - address:port". */
+static void add_host(struct session *s)
+{
+	struct settings image;
+	struct span name, value;
+	size_t at = 0;
+	char text[256], peer[128] = "app";
+	const char *app;
+
+	settings_init(&image);
+	while (startup_param_next(buf_span(&s->welcome_key), &at, &name, &value))
+		settings_set(&image, name, &value);
+	app = settings_get(&image, "application_name");
+	conn_peer(s->client, peer, sizeof peer);
+	snprintf(text, sizeof text, "%s - %s", app != NULL ? app : "app", peer);
+	settings_free(&image);
+	wish(s, span_str("application_name"), span_str(text));
+}
+
 static const char *take_params(struct session *s, struct span params)
 {
 	struct span name, value;
@@ -138,6 +158,8 @@ static const char *take_params(struct session *s, struct span params)
 		why = take_param(s, name, value);
 	if (why != NULL)
 		return why;
+	if (s->config->application_name_add_host)
+		add_host(s);
 	if (s->user == NULL || s->user[0] == '\0')
 		return "no PostgreSQL user name specified in startup packet";
 	if (s->database == NULL || s->database[0] == '\0') {
@@ -159,16 +181,23 @@ static void negotiate(struct session *s, const struct startup *hello, int minor)
 	conn_flush_later(s->client);
 }
 
-static bool count_in(struct session *s)
+/* Counts the client in; static text = the bound that is reached. */
+static const char *count_in(struct session *s)
 {
 	unsigned max = (unsigned)s->config->max_client_conn;
+	struct policy p;
+	const char *full;
 
-	if (atomic_fetch_add(s->house->nclients, 1) >= max) {
+	policy_of(s->config, s->database, s->user, &p);
+	if (atomic_fetch_add(s->house->nclients, 1) >= max)
+		full = "max_client_conn";
+	else
+		full = census_enter(s->house->census, s->database, (unsigned)p.max_db_client_connections,
+				    s->user, (unsigned)p.max_user_client_connections);
+	if (full != NULL)
 		atomic_fetch_sub(s->house->nclients, 1);
-		return false;
-	}
-	s->counted = true;
-	return true;
+	s->counted = full == NULL;
+	return full;
 }
 
 static enum step hello(struct session *s, const struct startup *hello, size_t used)
@@ -195,8 +224,12 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 		refused(s, "08P01", why);
 		return STEP_WAIT;
 	}
-	if (!count_in(s)) {
-		refused(s, "53300", "no more connections allowed (max_client_conn)");
+	why = count_in(s);
+	if (why != NULL) {
+		char text[128];
+
+		snprintf(text, sizeof text, "no more connections allowed (%s)", why);
+		refused(s, "53300", text);
 		return STEP_WAIT;
 	}
 	if (h->config->client_tls_sslmode >= SSLMODE_REQUIRE && !s->is_unix && conn_ssl(s->client) == NULL) {

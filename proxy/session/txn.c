@@ -22,6 +22,7 @@ void txn_begin_virtual(struct session *s, struct stmt *begin)
 	forget_begin(s);
 	s->begin = stmt_ref(begin);
 	s->txn = TXN_VIRTUAL;
+	s->txn_since_us = loop_now_us(s->house->host.loop);
 	s->status = 'T';
 	s->clean = true;
 	s->above_rc = (begin->facts->effects & EFFECT_TXN_SNAPSHOT) != 0;
@@ -125,6 +126,8 @@ void txn_ready(struct session *s, char status)
 	s->statement_us = 0;
 	if (status == 'I')
 		count(c, transactions);
+	if (status != 'I' && s->txn == TXN_NONE)
+		s->txn_since_us = loop_now_us(s->house->host.loop);
 	s->txn = status == 'I' ? TXN_NONE : TXN_REAL;
 }
 
@@ -156,6 +159,13 @@ void txn_quiet(struct session *s)
 			return; /* still BUSY: the answers are ours */
 	}
 	session_enter(s, SESSION_READY);
+	if (s->over_pinned) {
+		session_fatal(
+			s, "53300",
+			"too many sessions of this pool keep their server connection (max_pinned)",
+			"Temporary tables, session advisory locks, LISTEN, WITH HOLD cursors and PREPARE bind a session to a server connection.");
+		return;
+	}
 	if (s->policy.pool_mode == POOL_MODE_STATEMENT && s->status != 'I') {
 		session_fatal(s, "08P01", "transaction blocks not allowed in statement pooling mode", NULL);
 		return;

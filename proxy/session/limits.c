@@ -1,0 +1,95 @@
+/* How long a session may stay where it is; looked at ten times a second. */
+#include "proxy/session/session_private.h"
+
+#include "proxy/base/clock.h"
+#include "protocol/write.h"
+
+#define FLIGHT_PATIENCE_US 1000000u /* a follower waits so long for a fill, then asks PostgreSQL itself */
+
+static uint64_t limit_of(const struct session *s)
+{
+	const struct policy *p = &s->policy;
+
+	switch (s->state) {
+	case SESSION_HELLO:
+	case SESSION_TLS:
+	case SESSION_AUTH:
+	case SESSION_GATE:
+	case SESSION_WELCOME: return s->config->client_login_timeout;
+	case SESSION_READY:
+		if (s->txn != TXN_NONE)
+			return p->idle_transaction_timeout;
+		if (s->pins != 0 && p->pin_timeout > 0)
+			return p->pin_timeout;
+		return p->client_idle_timeout;
+	case SESSION_QUEUED: return p->query_wait_timeout;
+	case SESSION_FLIGHT: return FLIGHT_PATIENCE_US;
+	case SESSION_BUSY: return p->query_timeout;
+	default: return 0;
+	}
+}
+
+static void over_limit(struct session *s)
+{
+	switch (s->state) {
+	case SESSION_READY:
+		session_fatal(s, "57P05",
+			      s->txn != TXN_NONE ? "idle_transaction_timeout"
+			      : s->pins != 0	 ? "pin_timeout"
+						 : "client_idle_timeout",
+			      NULL);
+		break;
+	case SESSION_QUEUED:
+		count(&s->house->host.counters, wait_timeouts);
+		session_fatal(s, "08P01", "query_wait_timeout",
+			      "All server connections of the pool are in use; see default_pool_size.");
+		break;
+	case SESSION_FLIGHT:
+		serve_leave(s);
+		s->pass_only = true;
+		session_enter(s, SESSION_READY);
+		session_run(s);
+		break;
+	case SESSION_BUSY: session_fatal(s, "57014", "query_timeout", NULL); break;
+	default: session_fatal(s, "08006", "client_login_timeout", NULL); break;
+	}
+}
+
+static bool transaction_too_long(const struct session *s, uint64_t now)
+{
+	uint64_t limit = s->policy.transaction_timeout;
+
+	return limit > 0 && s->txn != TXN_NONE && now > s->txn_since_us && now - s->txn_since_us >= limit;
+}
+
+/* query_wait_notify: once for each wait. */
+static void notify_waiting(struct session *s, uint64_t now)
+{
+	uint64_t after = s->config->query_wait_notify;
+
+	if (after == 0 || s->wait_notified || now <= s->since_us || now - s->since_us < after)
+		return;
+	s->wait_notified = true;
+	write_error(conn_out(s->client), 'N', "NOTICE", "00000",
+		    "No server connection available in the pool, client being queued", NULL, NULL);
+	conn_flush_later(s->client);
+}
+
+void session_sweep(struct house *h)
+{
+	uint64_t now = clock_us();
+
+	ring_each_safe (it, &h->sessions) {
+		struct session *s = ring_item(it, struct session, node);
+		uint64_t limit = limit_of(s);
+
+		if (limit > 0 && now > s->since_us && now - s->since_us >= limit)
+			over_limit(s);
+		else if (transaction_too_long(s, now))
+			session_fatal(s, "25P04", "transaction_timeout", NULL);
+		else if (s->state == SESSION_QUEUED)
+			notify_waiting(s, now);
+		else if (h->draining && s->state == SESSION_READY && s->txn == TXN_NONE)
+			session_fatal(s, "57P01", "the proxy is shutting down", NULL);
+	}
+}
