@@ -84,26 +84,9 @@ static unsigned pools(void *arg, struct report_pool *out, unsigned max)
 	return rows.n;
 }
 
-/* Of the probes since the last look, or of those before when there were none. The counters do not tell databases apart: with
- * several it is the mean over them. */
-static uint64_t probe_rtt(struct reporting *r)
-{
-	int64_t sum[NCOUNTERS] = {0};
-
-	for (unsigned i = 0; i < r->nworkers; i++)
-		counters_sum(sum, &worker_host(r->workers[i])->counters);
-	if (sum[COUNTER_probes] > r->probes && sum[COUNTER_probe_us] > r->probe_us)
-		r->rtt_us = (uint64_t)(sum[COUNTER_probe_us] - r->probe_us) /
-			    (uint64_t)(sum[COUNTER_probes] - r->probes);
-	r->probes = sum[COUNTER_probes];
-	r->probe_us = sum[COUNTER_probe_us];
-	return r->rtt_us;
-}
-
 struct cache_rows {
 	struct report_cache *out;
 	unsigned n, max;
-	uint64_t rtt_us;
 };
 
 static void cache_row(void *arg, const char *database, struct origin *origin)
@@ -124,14 +107,15 @@ static void cache_row(void *arg, const char *database, struct origin *origin)
 				   .bytes = cache_bytes(cache),
 				   .entries = cache_entries(cache),
 				   .epoch = cache_epoch(cache),
-				   .rtt_us = rows->rtt_us};
+				   .lag_us = st.lag_us,
+				   .rtt_us = st.rtt_us};
 	snprintf(c->database, sizeof c->database, "%s", database);
 }
 
 static unsigned caches(void *arg, struct report_cache *out, unsigned max)
 {
 	struct reporting *r = arg;
-	struct cache_rows rows = {.out = out, .max = max, .rtt_us = probe_rtt(r)};
+	struct cache_rows rows = {.out = out, .max = max};
 
 	origins_each(r->origins, cache_row, &rows);
 	return rows.n;

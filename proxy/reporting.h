@@ -17,9 +17,6 @@ struct reporting {
 	unsigned nworkers;
 	struct pools *pools;
 	struct origins *origins;
-	/* What the last look has found. */
-	int64_t probes, probe_us;
-	uint64_t rtt_us;
 };
 
 struct report_source reporting_source(struct reporting *r);

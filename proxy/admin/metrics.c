@@ -232,8 +232,8 @@ static uint64_t cache_rtt(const struct report_cache *c)
 static const struct cache_column cache_columns[] = {
 	{"pgweir_cache_on", "", "1 while reads of the database can be answered from the cache.", cache_is_on},
 	{"pgweir_feed_position_lsn", "", "Log position up to which all changes are applied.", cache_pos},
-	{"pgweir_watermark_lag_seconds", "seconds", "Time since the feed was last known to be current.",
-	 cache_lag},
+	{"pgweir_watermark_lag_seconds", "seconds",
+	 "How long the feed was behind the last question for the log's position.", cache_lag},
 	{"pgweir_probe_rtt_seconds", "seconds",
 	 "Round trip of the question for the log's position, smoothed.", cache_rtt},
 	{"pgweir_database_cache_bytes", "bytes", "Memory of the database's cache.", cache_size},

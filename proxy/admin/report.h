@@ -41,7 +41,7 @@ struct report_cache {
 	uint64_t bytes;
 	uint64_t entries;
 	uint64_t epoch;
-	uint64_t lag_us; /* since the feed last moved or was known to be current */
+	uint64_t lag_us; /* how long the feed was behind the last probe */
 	uint64_t rtt_us; /* of the probe, smoothed */
 };
 

@@ -25,7 +25,7 @@ struct round {
 	struct ring waits;   /* fresh_wait, oldest first */
 	struct probe probe;  /* once answered */
 	uint64_t epoch;	     /* the cache's, before it was sent */
-	uint64_t sent_us;
+	uint64_t sent_us, answered_us;
 	struct position_wait position;
 };
 
@@ -305,6 +305,7 @@ static void proven(struct fresh *f, struct round *r)
 
 	ring_init(&waits);
 	f->late_run = 0;
+	origin_note_lag(f->origin, clock_us() - r->answered_us);
 	while ((node = ring_first(&f->rounds)) != NULL) {
 		struct round *older = ring_item(node, struct round, node);
 
@@ -383,6 +384,8 @@ static void take_answer(struct fresh *f)
 	enum proof proof;
 
 	f->asking = NULL;
+	r->answered_us = r->sent_us + took_us;
+	origin_note_probe(f->origin, took_us);
 	f->rtt_us = f->rtt_us == 0 ? took_us : (f->rtt_us * 7 + took_us) / 8;
 	count_add(f->counters, COUNTER_probe_us, (int64_t)took_us);
 	proof = cache_prove(origin_cache(f->origin), r->epoch, r->probe.insert, r->probe.flush,
@@ -471,6 +474,7 @@ static void sweep(struct fresh *f, struct ring *late)
 		/* Too late for these, but what holds up the position would hold up the next, too. */
 		if (had && r->probe.insert > r->probe.flush)
 			origin_nudge(f->origin);
+		origin_note_lag(f->origin, clock_us() - r->answered_us);
 		round_drop(f, r);
 	}
 	if (f->asking == NULL || take_late(f, &f->asking->waits, now_us, late))

@@ -36,6 +36,7 @@ struct origin {
 	int wake_fd;
 	atomic_bool stop;
 	atomic_uint generation;
+	_Atomic uint64_t rtt_us, lag_us; /* noted by the workers */
 	struct counters counters;
 
 	pthread_mutex_t lock; /* guards what readers see: */
@@ -70,6 +71,21 @@ void origin_state(struct origin *o, struct origin_state *state_r)
 	*state_r = o->state;
 	pthread_mutex_unlock(&o->lock);
 	state_r->pos = atomic_load_explicit(&o->stream.pos, memory_order_relaxed);
+	state_r->rtt_us = atomic_load_explicit(&o->rtt_us, memory_order_relaxed);
+	state_r->lag_us = atomic_load_explicit(&o->lag_us, memory_order_relaxed);
+}
+
+/* Of several workers at once one may get lost: this is a mean for people. */
+void origin_note_probe(struct origin *o, uint64_t took_us)
+{
+	uint64_t old = atomic_load_explicit(&o->rtt_us, memory_order_relaxed);
+
+	atomic_store_explicit(&o->rtt_us, old == 0 ? took_us : (old * 7 + took_us) / 8, memory_order_relaxed);
+}
+
+void origin_note_lag(struct origin *o, uint64_t behind_us)
+{
+	atomic_store_explicit(&o->lag_us, behind_us, memory_order_relaxed);
 }
 
 uint32_t origin_generation(const struct origin *o)

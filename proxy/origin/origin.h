@@ -32,6 +32,8 @@ struct origin_state { /* for stats */
 	uint64_t since_us;
 	uint64_t pos;
 	uint32_t restarts;
+	uint64_t rtt_us; /* of the workers' probes, smoothed */
+	uint64_t lag_us; /* how long the stream was behind the last of them; at least, when it was given up */
 };
 
 struct origin *origin_start(const struct origin_settings *set, struct cache *cache, struct err *err);
@@ -45,6 +47,9 @@ void origin_suspect_ddl(struct origin *o);
 /* system identifier and timeline that the stream runs on; false while off. */
 bool origin_identity(struct origin *o, uint64_t *system_id_r, uint32_t *timeline_r);
 void origin_state(struct origin *o, struct origin_state *state_r);
+/* A worker's probe was answered after took_us; and how long its position was waited for. */
+void origin_note_probe(struct origin *o, uint64_t took_us);
+void origin_note_lag(struct origin *o, uint64_t behind_us);
 void origin_counters(struct origin *o, int64_t sum[NCOUNTERS]);
 struct cache *origin_cache(struct origin *o); /* borrowed */
 /* Changes whenever the server at the other end may have become another one, or the same one in another life. What was verified
