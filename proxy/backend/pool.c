@@ -1,45 +1,9 @@
-#include "proxy/backend/pool.h"
-
+/* Lending: the queue of sessions that wait for a backend, over all workers. */
+#include "proxy/backend/pool_private.h"
 #include "proxy/backend/settle.h"
-#include "proxy/backend/target.h"
-#include "proxy/base/check.h"
-#include "proxy/base/clock.h"
-#include "proxy/base/log.h"
-#include "proxy/base/map.h"
-
-#include <stdio.h>
 
 #define LOGINS_AT_ONCE 8       /* logins of one pool under way at the same time */
 #define RETRY_FIRST_US 100000u /* pause after the first failed login; doubles up to server_login_retry */
-#define WELCOMES_MAX 1000      /* learned login images of one pool */
-
-struct pool {
-	pthread_mutex_t lock;
-	struct pools *pools; /* borrowed */
-	char *key;	     /* owned: database NUL user NUL replication NUL */
-	size_t nkey;
-	const char *database, *user;	/* into key */
-	struct pool_target *target;	/* counted */
-	struct pool_defaults *defaults; /* counted, NULL until learned */
-	struct pool_welcome *welcomes;	/* counted each */
-	unsigned nwelcomes;
-	struct ring idle[HOSTS_MAX]; /* per worker, last used first */
-	struct ring waiters;	     /* struct lend, first come first served */
-	unsigned nidle, nwaiters, total, connecting;
-	uint64_t retry_at_us, backoff_us;
-	struct err last_error;
-	unsigned npinned;
-	uint32_t generation;
-	UT_hash_handle hh;
-};
-
-struct pools {
-	pthread_mutex_t lock;
-	struct pool *table;
-	struct host **hosts; /* borrowed */
-	unsigned nhosts;
-	_Atomic bool closing; /* shutdown: nothing is opened any more */
-};
 
 /* Asks a worker to open a backend: mail carries what backend_new needs. */
 struct open_mail {
@@ -49,143 +13,6 @@ struct open_mail {
 	struct host *host;
 	uint32_t generation;
 };
-
-struct pools *pools_new(struct host **hosts, unsigned nhosts)
-{
-	struct pools *p = check_alloc(sizeof *p);
-
-	check(nhosts <= HOSTS_MAX);
-	pthread_mutex_init(&p->lock, NULL);
-	p->hosts = hosts;
-	p->nhosts = nhosts;
-	return p;
-}
-
-static void pool_free(struct pool *p)
-{
-	while (p->welcomes != NULL) {
-		struct pool_welcome *w = p->welcomes;
-
-		p->welcomes = w->next;
-		pool_welcome_unref(w);
-	}
-	pool_defaults_unref(p->defaults);
-	target_unref(p->target);
-	pthread_mutex_destroy(&p->lock);
-	free(p->key);
-	free(p);
-}
-
-void pools_free(struct pools **pp)
-{
-	struct pools *ps = *pp;
-	struct pool *p, *next;
-
-	if (ps == NULL)
-		return;
-	HASH_ITER (hh, ps->table, p, next) {
-		HASH_DEL(ps->table, p);
-		pool_free(p);
-	}
-	pthread_mutex_destroy(&ps->lock);
-	free(ps);
-	*pp = NULL;
-}
-
-static struct pool *pool_new(struct pools *ps, struct pool_target *target, const char *key, size_t nkey)
-{
-	struct pool *p = check_alloc(sizeof *p);
-
-	pthread_mutex_init(&p->lock, NULL);
-	p->pools = ps;
-	p->key = check_alloc(nkey);
-	memcpy(p->key, key, nkey);
-	p->nkey = nkey;
-	p->database = p->key;
-	p->user = p->key + strlen(p->key) + 1;
-	p->target = target;
-	for (unsigned i = 0; i < HOSTS_MAX; i++)
-		ring_init(&p->idle[i]);
-	ring_init(&p->waiters);
-	return p;
-}
-
-struct pool *pools_get(struct pools *ps, struct config *cfg, struct tls *tls, const char *database,
-		       const char *user, const char *replication, struct err *err)
-{
-	char key[1024];
-	int n = snprintf(key, sizeof key, "%s%c%s%c%s", database, '\0', user, '\0', replication);
-	struct pool_target *target;
-	struct pool *p;
-
-	if (n < 0 || (size_t)n + 1 > sizeof key) {
-		err_state(err, "08P01", "the names of database and user are too long");
-		return NULL;
-	}
-	pthread_mutex_lock(&ps->lock);
-	HASH_FIND(hh, ps->table, key, (size_t)n + 1, p);
-	if (p == NULL) {
-		target = target_new(cfg, tls, database, user, replication, err);
-		if (target != NULL) {
-			p = pool_new(ps, target, key, (size_t)n + 1);
-			HASH_ADD_KEYPTR(hh, ps->table, p->key, p->nkey, p);
-		}
-	}
-	pthread_mutex_unlock(&ps->lock);
-	return p;
-}
-
-const char *pool_database(const struct pool *p)
-{
-	return p->database;
-}
-
-const char *pool_user(const struct pool *p)
-{
-	return p->user;
-}
-
-struct policy pool_policy(struct pool *p)
-{
-	struct policy policy;
-
-	pthread_mutex_lock(&p->lock);
-	policy = p->target->policy;
-	pthread_mutex_unlock(&p->lock);
-	return policy;
-}
-
-char *pool_server_user(struct pool *p)
-{
-	char *user;
-
-	pthread_mutex_lock(&p->lock);
-	user = strdup(p->target->user);
-	pthread_mutex_unlock(&p->lock);
-	check(user != NULL);
-	return user;
-}
-
-struct pool_defaults *pool_defaults(struct pool *p)
-{
-	struct pool_defaults *d;
-
-	pthread_mutex_lock(&p->lock);
-	d = p->defaults;
-	if (d != NULL)
-		atomic_fetch_add(&d->refs, 1);
-	pthread_mutex_unlock(&p->lock);
-	return d;
-}
-
-void pool_defaults_unref(struct pool_defaults *d)
-{
-	if (d == NULL || atomic_fetch_sub(&d->refs, 1) != 1)
-		return;
-	settings_free(&d->params);
-	settings_free(&d->defaults);
-	free(d);
-}
 
 /* --- lending; the functions below run with the pool's lock held --- */
 
@@ -252,7 +79,7 @@ static void run_open(struct mail *mail, void *ctx)
 	free(m);
 }
 
-static void open_one(struct pool *p, struct host *host)
+void pool_open_one(struct pool *p, struct host *host)
 {
 	struct open_mail *m = check_alloc(sizeof *m);
 
@@ -310,7 +137,7 @@ static void ask_to_move(struct pool *p, struct host *from, struct host *to)
 }
 
 /* Serves the queue as far as it goes. */
-static void match(struct pool *p)
+void pool_match(struct pool *p)
 {
 	struct ring *first;
 
@@ -342,7 +169,7 @@ static void match(struct pool *p)
 		if (p->pools->closing || p->total >= size_now(p) || p->connecting >= p->nwaiters ||
 		    p->connecting >= LOGINS_AT_ONCE || !target_budget_take(p->target))
 			break;
-		open_one(p, ring_item(it, struct lend, node)->host);
+		pool_open_one(p, ring_item(it, struct lend, node)->host);
 	}
 }
 
@@ -390,7 +217,7 @@ struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 		ring_add(&p->waiters, &l->node);
 		p->nwaiters++;
 		l->state = LEND_QUEUED;
-		match(p);
+		pool_match(p);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return b;
@@ -405,7 +232,7 @@ bool pool_lend_cancel(struct pool *p, struct lend *l)
 		ring_remove(&l->node);
 		p->nwaiters--;
 		l->state = LEND_NONE;
-		match(p);
+		pool_match(p);
 	} else if (l->state == LEND_ASSIGNED) {
 		removed = false;
 	}
@@ -434,7 +261,7 @@ void pool_backend_ready(struct pool *p, struct backend *b)
 	pool_defaults_unref(old);
 }
 
-static bool worn_out(struct pool *p, const struct backend *b)
+bool pool_worn_out(struct pool *p, const struct backend *b)
 {
 	uint64_t lifetime = p->target->policy.server_lifetime;
 
@@ -442,7 +269,7 @@ static bool worn_out(struct pool *p, const struct backend *b)
 	       p->total > size_now(p) + (unsigned)p->target->policy.reserve_pool_size;
 }
 
-static void retire(struct pool *p, struct backend *b, const char *why)
+void pool_retire(struct pool *p, struct backend *b, const char *why)
 {
 	backend_close(b, why);
 	pool_backend_gone(p, b, false, &(struct err){0});
@@ -454,18 +281,18 @@ void pool_backend_free(struct pool *p, struct backend *b)
 
 	check(b->state == BACKEND_SETTLING);
 	pthread_mutex_lock(&p->lock);
-	old = worn_out(p, b);
+	old = pool_worn_out(p, b);
 	if (!old) {
 		b->state = BACKEND_IDLE;
 		b->idle_us = clock_us();
 		ring_push(&p->idle[b->host->index], &b->node);
 		p->nidle++;
 		if (p->nwaiters > 0)
-			match(p);
+			pool_match(p);
 	}
 	pthread_mutex_unlock(&p->lock);
 	if (old)
-		retire(p, b, "server_lifetime or new configuration");
+		pool_retire(p, b, "server_lifetime or new configuration");
 }
 
 void pool_backend_gone(struct pool *p, struct backend *b, bool login_failed, const struct err *err)
@@ -484,7 +311,7 @@ void pool_backend_gone(struct pool *p, struct backend *b, bool login_failed, con
 			p->backoff_us = most;
 		p->retry_at_us = clock_us() + p->backoff_us;
 	}
-	match(p);
+	pool_match(p);
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -500,226 +327,4 @@ bool pool_backend_not_idle(struct pool *p, struct backend *b)
 	}
 	pthread_mutex_unlock(&p->lock);
 	return was_idle;
-}
-
-/* --- upkeep --- */
-
-static void tick_pool(struct pool *p, struct host *host)
-{
-	uint64_t now = clock_us(), idle_limit;
-	struct ring out;
-
-	ring_init(&out);
-	pthread_mutex_lock(&p->lock);
-	idle_limit = p->target->config->server_idle_timeout;
-	ring_each_safe (it, &p->idle[host->index]) {
-		struct backend *b = ring_item(it, struct backend, node);
-		bool idle_long = idle_limit > 0 && now - b->idle_us >= idle_limit &&
-				 p->total > (unsigned)p->target->policy.min_pool_size;
-
-		if (!idle_long && !worn_out(p, b))
-			continue;
-		ring_remove(it);
-		p->nidle--;
-		ring_add(&out, it);
-	}
-	if (p->nwaiters > 0)
-		match(p);
-	if (host->index == 0 && now >= p->retry_at_us && p->defaults != NULL &&
-	    p->total < (unsigned)p->target->policy.min_pool_size && p->connecting == 0 &&
-	    target_budget_take(p->target))
-		open_one(p, host);
-	pthread_mutex_unlock(&p->lock);
-	ring_each_safe (it, &out) {
-		struct backend *b = ring_item(it, struct backend, node);
-
-		ring_remove(it);
-		retire(p, b, "server_idle_timeout or server_lifetime");
-	}
-}
-
-void pools_each(struct pools *ps, void (*fn)(void *arg, struct pool *pool), void *arg)
-{
-	pthread_mutex_lock(&ps->lock);
-	for (struct pool *p = ps->table; p != NULL; p = p->hh.next)
-		fn(arg, p);
-	pthread_mutex_unlock(&ps->lock);
-}
-
-static void tick_each(void *arg, struct pool *p)
-{
-	tick_pool(p, arg);
-}
-
-void pools_tick(struct pools *ps, struct host *host)
-{
-	pools_each(ps, tick_each, host);
-}
-
-static void close_idle_each(void *arg, struct pool *p)
-{
-	struct host *host = arg;
-	struct ring *it;
-
-	for (;;) {
-		pthread_mutex_lock(&p->lock);
-		it = ring_first(&p->idle[host->index]);
-		if (it != NULL) {
-			ring_remove(it);
-			p->nidle--;
-		}
-		pthread_mutex_unlock(&p->lock);
-		if (it == NULL)
-			return;
-		retire(p, ring_item(it, struct backend, node), "shutdown");
-	}
-}
-
-void pools_close_idle(struct pools *ps, struct host *host)
-{
-	pools_each(ps, close_idle_each, host);
-}
-
-static void reconnect_each(void *arg, struct pool *p)
-{
-	(void)arg;
-	pthread_mutex_lock(&p->lock);
-	p->generation++;
-	pthread_mutex_unlock(&p->lock);
-}
-
-void pools_close(struct pools *ps)
-{
-	ps->closing = true;
-}
-
-void pools_reconnect(struct pools *ps)
-{
-	pools_each(ps, reconnect_each, NULL);
-}
-
-struct configure {
-	struct config *cfg;
-	struct tls *tls;
-};
-
-static void configure_each(void *arg, struct pool *p)
-{
-	struct configure *c = arg;
-	struct err err;
-	struct pool_target *target = target_new(c->cfg, c->tls, p->database, p->user, p->target->replication,
-						&err),
-			   *old;
-
-	if (target == NULL) {
-		/* The database was removed: its sessions keep what they have, new ones are refused at their login. */
-		return;
-	}
-	pthread_mutex_lock(&p->lock);
-	old = p->target;
-	if (!target_same_server(old, target))
-		p->generation++;
-	p->target = target;
-	p->retry_at_us = 0;
-	pthread_mutex_unlock(&p->lock);
-	target_unref(old);
-}
-
-void pools_configure(struct pools *ps, struct config *cfg, struct tls *tls)
-{
-	struct configure c = {cfg, tls};
-
-	pools_each(ps, configure_each, &c);
-}
-
-bool pool_pin(struct pool *p, unsigned max)
-{
-	bool ok;
-
-	pthread_mutex_lock(&p->lock);
-	ok = max == 0 || p->npinned < max;
-	if (ok)
-		p->npinned++;
-	pthread_mutex_unlock(&p->lock);
-	return ok;
-}
-
-void pool_unpin(struct pool *p)
-{
-	pthread_mutex_lock(&p->lock);
-	check(p->npinned > 0);
-	p->npinned--;
-	pthread_mutex_unlock(&p->lock);
-}
-
-void pool_count(struct pool *p, struct pool_counts *c)
-{
-	struct ring *first;
-
-	pthread_mutex_lock(&p->lock);
-	first = ring_first(&p->waiters);
-	*c = (struct pool_counts){.size = (unsigned)p->target->policy.default_pool_size,
-				  .total = p->total,
-				  .connecting = p->connecting,
-				  .idle = p->nidle,
-				  .lent = p->total - p->connecting - p->nidle,
-				  .waiting = p->nwaiters,
-				  .pinned = p->npinned};
-	if (first != NULL)
-		c->oldest_wait_us = clock_us() - ring_item(first, struct lend, node)->since_us;
-	pthread_mutex_unlock(&p->lock);
-}
-
-/* --- learned logins --- */
-
-void pool_welcome_unref(struct pool_welcome *w)
-{
-	if (w == NULL || atomic_fetch_sub(&w->refs, 1) != 1)
-		return;
-	settings_free(&w->params);
-	settings_free(&w->image);
-	free(w->key);
-	free(w);
-}
-
-struct pool_welcome *pool_welcome_find(struct pool *p, struct span key)
-{
-	struct pool_welcome *w;
-
-	pthread_mutex_lock(&p->lock);
-	for (w = p->welcomes; w != NULL; w = w->next)
-		if (span_eq(span_of(w->key, w->nkey), key))
-			break;
-	if (w != NULL)
-		atomic_fetch_add(&w->refs, 1);
-	pthread_mutex_unlock(&p->lock);
-	return w;
-}
-
-void pool_welcome_add(struct pool *p, struct span key, const struct settings *params,
-		      const struct settings *image)
-{
-	struct pool_welcome *w = check_alloc(sizeof *w), *last = NULL;
-
-	atomic_init(&w->refs, 1);
-	w->key = check_alloc(key.n + 1);
-	memcpy(w->key, key.p, key.n);
-	w->nkey = key.n;
-	settings_copy(params, &w->params);
-	settings_copy(image, &w->image);
-	pthread_mutex_lock(&p->lock);
-	w->next = p->welcomes;
-	p->welcomes = w;
-	if (++p->nwelcomes > WELCOMES_MAX) {
-		/* The oldest goes. */
-		struct pool_welcome **at = &p->welcomes;
-
-		while ((*at)->next != NULL)
-			at = &(*at)->next;
-		last = *at;
-		*at = NULL;
-		p->nwelcomes--;
-	}
-	pthread_mutex_unlock(&p->lock);
-	pool_welcome_unref(last);
 }

@@ -1,0 +1,309 @@
+/* The pools of the process: found by (database, user), kept up once a second, configured anew at a reload. */
+#include "proxy/backend/pool_private.h"
+
+#include <stdio.h>
+
+struct pools *pools_new(struct host **hosts, unsigned nhosts)
+{
+	struct pools *p = check_alloc(sizeof *p);
+
+	check(nhosts <= HOSTS_MAX);
+	pthread_mutex_init(&p->lock, NULL);
+	p->hosts = hosts;
+	p->nhosts = nhosts;
+	return p;
+}
+
+static void pool_free(struct pool *p)
+{
+	while (p->welcomes != NULL) {
+		struct pool_welcome *w = p->welcomes;
+
+		p->welcomes = w->next;
+		pool_welcome_unref(w);
+	}
+	pool_defaults_unref(p->defaults);
+	target_unref(p->target);
+	pthread_mutex_destroy(&p->lock);
+	free(p->key);
+	free(p);
+}
+
+void pools_free(struct pools **pp)
+{
+	struct pools *ps = *pp;
+	struct pool *p, *next;
+
+	if (ps == NULL)
+		return;
+	HASH_ITER (hh, ps->table, p, next) {
+		HASH_DEL(ps->table, p);
+		pool_free(p);
+	}
+	pthread_mutex_destroy(&ps->lock);
+	free(ps);
+	*pp = NULL;
+}
+
+static struct pool *pool_new(struct pools *ps, struct pool_target *target, const char *key, size_t nkey)
+{
+	struct pool *p = check_alloc(sizeof *p);
+
+	pthread_mutex_init(&p->lock, NULL);
+	p->pools = ps;
+	p->key = check_alloc(nkey);
+	memcpy(p->key, key, nkey);
+	p->nkey = nkey;
+	p->database = p->key;
+	p->user = p->key + strlen(p->key) + 1;
+	p->target = target;
+	for (unsigned i = 0; i < HOSTS_MAX; i++)
+		ring_init(&p->idle[i]);
+	ring_init(&p->waiters);
+	return p;
+}
+
+struct pool *pools_get(struct pools *ps, struct config *cfg, struct tls *tls, const char *database,
+		       const char *user, const char *replication, struct err *err)
+{
+	char key[1024];
+	int n = snprintf(key, sizeof key, "%s%c%s%c%s", database, '\0', user, '\0', replication);
+	struct pool_target *target;
+	struct pool *p;
+
+	if (n < 0 || (size_t)n + 1 > sizeof key) {
+		err_state(err, "08P01", "the names of database and user are too long");
+		return NULL;
+	}
+	pthread_mutex_lock(&ps->lock);
+	HASH_FIND(hh, ps->table, key, (size_t)n + 1, p);
+	if (p == NULL) {
+		target = target_new(cfg, tls, database, user, replication, err);
+		if (target != NULL) {
+			p = pool_new(ps, target, key, (size_t)n + 1);
+			HASH_ADD_KEYPTR(hh, ps->table, p->key, p->nkey, p);
+		}
+	}
+	pthread_mutex_unlock(&ps->lock);
+	return p;
+}
+
+const char *pool_database(const struct pool *p)
+{
+	return p->database;
+}
+
+const char *pool_user(const struct pool *p)
+{
+	return p->user;
+}
+
+struct policy pool_policy(struct pool *p)
+{
+	struct policy policy;
+
+	pthread_mutex_lock(&p->lock);
+	policy = p->target->policy;
+	pthread_mutex_unlock(&p->lock);
+	return policy;
+}
+
+char *pool_server_user(struct pool *p)
+{
+	char *user;
+
+	pthread_mutex_lock(&p->lock);
+	user = strdup(p->target->user);
+	pthread_mutex_unlock(&p->lock);
+	check(user != NULL);
+	return user;
+}
+
+struct pool_defaults *pool_defaults(struct pool *p)
+{
+	struct pool_defaults *d;
+
+	pthread_mutex_lock(&p->lock);
+	d = p->defaults;
+	if (d != NULL)
+		atomic_fetch_add(&d->refs, 1);
+	pthread_mutex_unlock(&p->lock);
+	return d;
+}
+
+void pool_defaults_unref(struct pool_defaults *d)
+{
+	if (d == NULL || atomic_fetch_sub(&d->refs, 1) != 1)
+		return;
+	settings_free(&d->params);
+	settings_free(&d->defaults);
+	free(d);
+}
+
+/* --- upkeep --- */
+
+static void tick_pool(struct pool *p, struct host *host)
+{
+	uint64_t now = clock_us(), idle_limit;
+	struct ring out;
+
+	ring_init(&out);
+	pthread_mutex_lock(&p->lock);
+	idle_limit = p->target->config->server_idle_timeout;
+	ring_each_safe (it, &p->idle[host->index]) {
+		struct backend *b = ring_item(it, struct backend, node);
+		bool idle_long = idle_limit > 0 && now - b->idle_us >= idle_limit &&
+				 p->total > (unsigned)p->target->policy.min_pool_size;
+
+		if (!idle_long && !pool_worn_out(p, b))
+			continue;
+		ring_remove(it);
+		p->nidle--;
+		ring_add(&out, it);
+	}
+	if (p->nwaiters > 0)
+		pool_match(p);
+	if (host->index == 0 && now >= p->retry_at_us && p->defaults != NULL &&
+	    p->total < (unsigned)p->target->policy.min_pool_size && p->connecting == 0 &&
+	    target_budget_take(p->target))
+		pool_open_one(p, host);
+	pthread_mutex_unlock(&p->lock);
+	ring_each_safe (it, &out) {
+		struct backend *b = ring_item(it, struct backend, node);
+
+		ring_remove(it);
+		pool_retire(p, b, "server_idle_timeout or server_lifetime");
+	}
+}
+
+void pools_each(struct pools *ps, void (*fn)(void *arg, struct pool *pool), void *arg)
+{
+	pthread_mutex_lock(&ps->lock);
+	for (struct pool *p = ps->table; p != NULL; p = p->hh.next)
+		fn(arg, p);
+	pthread_mutex_unlock(&ps->lock);
+}
+
+static void tick_each(void *arg, struct pool *p)
+{
+	tick_pool(p, arg);
+}
+
+void pools_tick(struct pools *ps, struct host *host)
+{
+	pools_each(ps, tick_each, host);
+}
+
+static void close_idle_each(void *arg, struct pool *p)
+{
+	struct host *host = arg;
+	struct ring *it;
+
+	for (;;) {
+		pthread_mutex_lock(&p->lock);
+		it = ring_first(&p->idle[host->index]);
+		if (it != NULL) {
+			ring_remove(it);
+			p->nidle--;
+		}
+		pthread_mutex_unlock(&p->lock);
+		if (it == NULL)
+			return;
+		pool_retire(p, ring_item(it, struct backend, node), "shutdown");
+	}
+}
+
+void pools_close_idle(struct pools *ps, struct host *host)
+{
+	pools_each(ps, close_idle_each, host);
+}
+
+static void reconnect_each(void *arg, struct pool *p)
+{
+	(void)arg;
+	pthread_mutex_lock(&p->lock);
+	p->generation++;
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pools_close(struct pools *ps)
+{
+	ps->closing = true;
+}
+
+void pools_reconnect(struct pools *ps)
+{
+	pools_each(ps, reconnect_each, NULL);
+}
+
+struct configure {
+	struct config *cfg;
+	struct tls *tls;
+};
+
+static void configure_each(void *arg, struct pool *p)
+{
+	struct configure *c = arg;
+	struct err err;
+	struct pool_target *target = target_new(c->cfg, c->tls, p->database, p->user, p->target->replication,
+						&err),
+			   *old;
+
+	if (target == NULL) {
+		/* The database was removed: its sessions keep what they have, new ones are refused at their login. */
+		return;
+	}
+	pthread_mutex_lock(&p->lock);
+	old = p->target;
+	if (!target_same_server(old, target))
+		p->generation++;
+	p->target = target;
+	p->retry_at_us = 0;
+	pthread_mutex_unlock(&p->lock);
+	target_unref(old);
+}
+
+void pools_configure(struct pools *ps, struct config *cfg, struct tls *tls)
+{
+	struct configure c = {cfg, tls};
+
+	pools_each(ps, configure_each, &c);
+}
+
+bool pool_pin(struct pool *p, unsigned max)
+{
+	bool ok;
+
+	pthread_mutex_lock(&p->lock);
+	ok = max == 0 || p->npinned < max;
+	if (ok)
+		p->npinned++;
+	pthread_mutex_unlock(&p->lock);
+	return ok;
+}
+
+void pool_unpin(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	check(p->npinned > 0);
+	p->npinned--;
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pool_count(struct pool *p, struct pool_counts *c)
+{
+	struct ring *first;
+
+	pthread_mutex_lock(&p->lock);
+	first = ring_first(&p->waiters);
+	*c = (struct pool_counts){.size = (unsigned)p->target->policy.default_pool_size,
+				  .total = p->total,
+				  .connecting = p->connecting,
+				  .idle = p->nidle,
+				  .lent = p->total - p->connecting - p->nidle,
+				  .waiting = p->nwaiters,
+				  .pinned = p->npinned};
+	if (first != NULL)
+		c->oldest_wait_us = clock_us() - ring_item(first, struct lend, node)->since_us;
+	pthread_mutex_unlock(&p->lock);
+}
