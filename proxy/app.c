@@ -24,6 +24,7 @@
 #define OFFLOAD_QUEUE 4096
 #define WATCH_DRAIN_US 50000u
 #define LISTENERS_MAX 16
+#define UPKEEP_US 500000u
 
 _Static_assert((int)SSLMODE_VERIFY_FULL == (int)TLS_VERIFY_FULL, "sslmode and tls_mode have one order");
 _Static_assert((int)CONFIG_LOG_DEBUG == (int)LOG_LEVEL_DEBUG, "log levels have one order");
@@ -39,6 +40,7 @@ struct app {
 	struct image_ids *image_ids;
 	struct census *census;
 	struct timer stats;
+	struct timer upkeep;
 	struct tls *client_tls, *server_tls;
 	struct worker *workers[HOSTS_MAX];
 	struct host *hosts[HOSTS_MAX];
@@ -339,6 +341,23 @@ static void log_stats(void *arg)
 		 F_US("wait", sum[COUNTER_wait_us]), F_INT("bytes_sent", sum[COUNTER_bytes_sent]));
 }
 
+static void new_settings(void *arg, const char *database)
+{
+	struct app *app = arg;
+	struct log_who who = {.kind = "feed", .database = database};
+
+	log_info(&who, "settings of new sessions have changed, server connections are replaced");
+	pools_reconnect(app->pools, database);
+}
+
+static void upkeep(void *arg)
+{
+	struct app *app = arg;
+
+	timer_set(app->loop, &app->upkeep, UPKEEP_US);
+	origins_settings_changed(app->origins, new_settings, app);
+}
+
 static unsigned worker_number(const struct config *cfg)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -382,6 +401,7 @@ struct app *app_new(struct config *cfg, struct err *err)
 	app->image_ids = image_ids_new();
 	app->census = census_new();
 	timer_init(&app->stats, log_stats, app);
+	timer_init(&app->upkeep, upkeep, app);
 	app->origins = origins_new();
 	app->pools = pools_new(app->hosts, app->nworkers);
 	timer_init(&app->drain, watch_drain, app);
@@ -409,6 +429,7 @@ int app_run(struct app *app)
 		 F_INT("workers", app->nworkers),
 		 F_INT("stats_port", app->http != NULL ? http_port(app->http) : 0));
 	timer_set(app->loop, &app->stats, app->cfg->stats_period);
+	timer_set(app->loop, &app->upkeep, UPKEEP_US);
 	loop_run(app->loop);
 	log_info(NULL, "pgweir has stopped");
 	return 0;
@@ -442,6 +463,7 @@ void app_free(struct app **app_p)
 			event_free(app->signals[i]);
 	timer_free(&app->drain);
 	timer_free(&app->stats);
+	timer_free(&app->upkeep);
 	loop_free(&app->loop);
 	tls_unref(app->client_tls);
 	tls_unref(app->server_tls);

@@ -14,6 +14,7 @@ struct origin_item {
 	char *database;	       /* owned */
 	struct origin *origin; /* owned; NULL = not cached */
 	struct cache *cache;   /* counted */
+	char settings[256];    /* catalog_settings_fingerprint when last looked at; "" = not yet */
 	bool stale;	       /* has no origin; look again */
 };
 
@@ -172,5 +173,29 @@ void origins_configure(struct origins *o, struct config *cfg)
 		size = sizes(cfg, &policy);
 		cache_resize(i->cache, &size);
 	}
+	pthread_mutex_unlock(&o->lock);
+}
+
+static bool settings_changed(struct origin_item *i)
+{
+	struct catalog *catalog = i->cache != NULL ? cache_catalog(i->cache) : NULL;
+	const char *now;
+	bool changed;
+
+	if (catalog == NULL)
+		return false;
+	now = catalog_settings_fingerprint(catalog);
+	changed = i->settings[0] != '\0' && strncmp(i->settings, now, sizeof(i->settings) - 1) != 0;
+	snprintf(i->settings, sizeof(i->settings), "%s", now);
+	catalog_unref(catalog);
+	return changed;
+}
+
+void origins_settings_changed(struct origins *o, void (*fn)(void *arg, const char *database), void *arg)
+{
+	pthread_mutex_lock(&o->lock);
+	for (struct origin_item *i = o->items; i != NULL; i = i->next)
+		if (settings_changed(i))
+			fn(arg, i->database);
 	pthread_mutex_unlock(&o->lock);
 }

@@ -16,6 +16,9 @@ struct origins *origins_new(void);
 void origins_free(struct origins **o); /* stops the feeds */
 /* NULL = this database is not cached. */
 struct origin *origins_get(struct origins *o, struct config *cfg, const char *database);
+/* Calls fn for each database whose sessions would begin with other settings than at the last call (ALTER ROLE or DATABASE .. SET, a
+ * reload of the server's configuration). One caller. */
+void origins_settings_changed(struct origins *o, void (*fn)(void *arg, const char *database), void *arg);
 void origins_each(struct origins *o, void (*fn)(void *arg, const char *database, struct origin *origin),
 		  void *arg);
 /* Reload: sizes of caches. */

@@ -304,11 +304,14 @@ static void server_error(struct backend *b, struct span body)
 	backend_fail(b, &err);
 }
 
-/* Settings that the server does not report but that decide what statements mean. */
+/* Settings that the server does not report but that decide what statements mean; the last row stands for all that a session
+ * may set, so that backends made before and after an ALTER ROLE .. SET can be told apart. */
 static const char setup_query[] =
 	"SELECT 'search_path', pg_catalog.current_setting('search_path') "
 	"UNION ALL SELECT 'default_transaction_isolation', pg_catalog.current_setting('default_transaction_isolation') "
-	"UNION ALL SELECT 'session_replication_role', pg_catalog.current_setting('session_replication_role')";
+	"UNION ALL SELECT 'session_replication_role', pg_catalog.current_setting('session_replication_role') "
+	"UNION ALL SELECT 'all', pg_catalog.md5(pg_catalog.string_agg(name || '=' || setting, ',' ORDER BY name)) "
+	"FROM pg_catalog.pg_settings WHERE context IN ('user', 'superuser')";
 
 static void setup_done(struct backend *b)
 {

@@ -244,18 +244,18 @@ bool pool_lend_cancel(struct pool *p, struct lend *l)
 
 void pool_backend_ready(struct pool *p, struct backend *b)
 {
-	struct pool_defaults *d = check_alloc(sizeof *d), *old;
+	struct pool_defaults *d = pool_defaults_new(b), *old;
 
-	atomic_init(&d->refs, 1);
-	settings_init(&d->params);
-	settings_init(&d->defaults);
-	settings_copy(&b->params, &d->params);
-	settings_copy(&b->defaults, &d->defaults);
 	pthread_mutex_lock(&p->lock);
 	p->connecting--;
 	p->backoff_us = 0;
 	p->retry_at_us = 0;
 	old = p->defaults;
+	if (old != NULL && !settings_equal(&old->defaults, &d->defaults)) {
+		/* ALTER ROLE or DATABASE .. SET since the others logged in: they go when they are free. */
+		p->generation++;
+		b->generation = p->generation;
+	}
 	p->defaults = d;
 	pthread_mutex_unlock(&p->lock);
 	pool_defaults_unref(old);

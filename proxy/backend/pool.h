@@ -64,13 +64,15 @@ void pools_tick(struct pools *p, struct host *host);
 void pools_close_idle(struct pools *p, struct host *host);
 /* Shutdown: from now on no backend is opened. */
 void pools_close(struct pools *p);
-/* All backends are asked to go when free (RECONNECT). */
-void pools_reconnect(struct pools *p);
+/* The backends of a database (NULL = of all) go when they are free, and what logins have taught is learned again. */
+void pools_reconnect(struct pools *p, const char *database);
 
 const char *pool_database(const struct pool *p);
 const char *pool_user(const struct pool *p);
 /* Counted; NULL until a backend has logged in. */
 struct pool_defaults *pool_defaults(struct pool *p);
+/* Those of one backend. */
+struct pool_defaults *pool_defaults_new(const struct backend *b);
 void pool_defaults_unref(struct pool_defaults *d);
 struct policy pool_policy(struct pool *p);
 char *pool_server_user(struct pool *p); /* owned by the caller */

@@ -131,6 +131,17 @@ struct pool_defaults *pool_defaults(struct pool *p)
 	return d;
 }
 
+struct pool_defaults *pool_defaults_new(const struct backend *b)
+{
+	struct pool_defaults *d = check_alloc(sizeof *d);
+
+	atomic_init(&d->refs, 1);
+	settings_init(&d->params);
+	settings_init(&d->defaults);
+	check(settings_copy(&b->params, &d->params) == 0 && settings_copy(&b->defaults, &d->defaults) == 0);
+	return d;
+}
+
 void pool_defaults_unref(struct pool_defaults *d)
 {
 	if (d == NULL || atomic_fetch_sub(&d->refs, 1) != 1)
@@ -220,10 +231,27 @@ void pools_close_idle(struct pools *ps, struct host *host)
 
 static void reconnect_each(void *arg, struct pool *p)
 {
-	(void)arg;
+	const char *database = arg;
+	struct pool_defaults *d;
+	struct pool_welcome *w;
+
+	if (database != NULL && strcmp(database, p->database) != 0)
+		return;
 	pthread_mutex_lock(&p->lock);
 	p->generation++;
+	d = p->defaults;
+	w = p->welcomes;
+	p->defaults = NULL;
+	p->welcomes = NULL;
+	p->nwelcomes = 0;
 	pthread_mutex_unlock(&p->lock);
+	pool_defaults_unref(d);
+	while (w != NULL) {
+		struct pool_welcome *next = w->next;
+
+		pool_welcome_unref(w);
+		w = next;
+	}
 }
 
 void pools_close(struct pools *ps)
@@ -231,9 +259,10 @@ void pools_close(struct pools *ps)
 	ps->closing = true;
 }
 
-void pools_reconnect(struct pools *ps)
+void pools_reconnect(struct pools *ps, const char *database)
 {
-	pools_each(ps, reconnect_each, NULL);
+	/* pools_each hands the argument through untouched. */
+	pools_each(ps, reconnect_each, (void *)(uintptr_t)database);
 }
 
 struct configure {

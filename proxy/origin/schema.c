@@ -26,8 +26,12 @@
 #define DATABASE                                                                        \
 	"(SELECT hashtext(concat_ws(' ', x.datdba, x.datacl))::text FROM pg_database x" \
 	" WHERE x.datname = current_database())"
+/* Behind the bar: what gives sessions their settings when they begin (catalog_settings_fingerprint). */
+#define SETTINGS                                        \
+	"'|', extract(epoch FROM pg_conf_load_time())," \
+	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)"
 #define STATE_BEGIN "SELECT pg_current_snapshot()::text, concat_ws(' '," RELATIONS
-#define STATE_END ROLES DATABASE ")"
+#define STATE_END ROLES DATABASE "," SETTINGS ")"
 
 /* clang-format off */
 const char schema_check_sql[] =

@@ -109,12 +109,30 @@ void image_synced(struct session *s)
 	image_tell_params(s);
 }
 
+/* The backend logged in under other defaults (ALTER ROLE .. SET): they are the session's now, and what was to be filled under the
+ * old ones is not. */
+static void adopt_defaults(struct session *s)
+{
+	struct pool_defaults *d;
+
+	if (s->welcome_learning || s->defaults == NULL ||
+	    settings_equal(&s->backend->defaults, &s->defaults->defaults))
+		return;
+	d = pool_defaults_new(s->backend);
+	pool_defaults_unref(s->defaults);
+	s->defaults = d;
+	image_key_refresh(s);
+	fill_drop(s);
+}
+
 /* BEGIN, the settings, COMMIT, pipelined and without Sync: should one of them fail, the server skips all that follows, so the
  * client's statement cannot run under the wrong settings. The block keeps them when the client's statement fails, and
  * leaves no pipeline behind that VACUUM and its like would refuse. */
 void image_link(struct session *s)
 {
 	struct backend *b = s->backend;
+
+	adopt_defaults(s);
 
 	if (settings_equal(&s->image, &b->image)) {
 		image_tell_params(s);
@@ -312,11 +330,19 @@ static void add_setting(struct buf *b, const struct setting *setting)
 	buf_add_cstr(b, setting->value);
 }
 
+static const char *default_now(const struct session *s, const char *name)
+{
+	const char *v = s->defaults != NULL ? settings_get(&s->defaults->defaults, name) : NULL;
+
+	return v != NULL ? v : "";
+}
+
 void image_key_refresh(struct session *s)
 {
 	struct buf parse_key;
 
 	buf_clear(&s->image_key);
+	buf_add_cstr(&s->image_key, default_now(s, "all"));
 	buf_init(&parse_key, SETTINGS_BYTES * 2);
 	for (unsigned i = 0; i < s->image.n; i++) {
 		if (in_key(s->image.at[i].name))

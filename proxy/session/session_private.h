@@ -99,7 +99,7 @@ struct session {
 
 	/* --- transaction --- */
 	enum txn txn;
-	uint64_t txn_since_us; /* when it was opened */
+	uint64_t txn_since_us;	    /* when it was opened */
 	char status;		    /* what the client was told last: I T E */
 	struct stmt *begin;	    /* counted: text of the deferred BEGIN */
 	bool clean;		    /* everything in this transaction so far is proven harmless */

@@ -249,3 +249,10 @@ size_t catalog_relations(const struct catalog *c)
 {
 	return c->relations;
 }
+
+const char *catalog_settings_fingerprint(const struct catalog *c)
+{
+	const char *bar = strrchr(catalog_fingerprint(c), '|');
+
+	return bar != NULL ? bar : "";
+}

@@ -62,6 +62,8 @@ unsigned catalog_count_name(const struct catalog *c, struct span name, const str
 bool catalog_user_function(const struct catalog *c, struct span name);
 bool catalog_user_operator(const struct catalog *c, struct span name);
 const char *catalog_fingerprint(const struct catalog *c);
+/* The part of it that stands for what gives sessions their settings when they begin; "" when there is none. */
+const char *catalog_settings_fingerprint(const struct catalog *c);
 const struct catalog_column *catalog_column(const struct catalog_relation *rel, struct span name);
 size_t catalog_relations(const struct catalog *c);
 
