@@ -229,10 +229,10 @@ static void reload(evutil_socket_t sig, short what, void *arg)
 		log_error(NULL, "log file not opened", F_STR("reason", err.text));
 	log_notices(cfg);
 	resolve_max_ttl(cfg->dns_max_ttl);
+	origins_configure(app->origins, cfg); /* first: workers ask for what has moved */
 	for (unsigned i = 0; i < app->nworkers; i++)
 		worker_reload(app->workers[i], cfg, client_tls, server_tls);
 	pools_configure(app->pools, cfg, server_tls);
-	origins_configure(app->origins, cfg);
 	config_unref(app->cfg);
 	tls_unref(app->client_tls);
 	tls_unref(app->server_tls);
@@ -300,6 +300,12 @@ static struct origin *origin_of(void *arg, struct config *cfg, const char *datab
 	return origins_get(app->origins, cfg, database);
 }
 
+static bool origin_current(void *arg, struct config *cfg, const char *database, struct origin *origin)
+{
+	(void)arg;
+	return origins_current(cfg, database, origin);
+}
+
 static int make_workers(struct app *app, struct err *err)
 {
 	struct house model = {.config = app->cfg,
@@ -311,6 +317,7 @@ static int make_workers(struct app *app, struct err *err)
 			      .census = app->census,
 			      .nclients = &app->nclients,
 			      .origin_of = origin_of,
+			      .origin_current = origin_current,
 			      .app = app,
 			      .host = {.offload = app->offload, .secrets = app->secrets}};
 

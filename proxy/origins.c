@@ -81,48 +81,83 @@ static const char *or_null(const char *text)
 	return text[0] != '\0' ? text : NULL;
 }
 
-static void start(struct origin_item *item, struct config *cfg)
+/* Where a database's feed connects to, by the configuration. Strings are borrowed from cfg but for `port`. */
+struct feed_target {
+	struct origin_settings set;
+	struct policy policy;
+	char port[16];
+};
+
+/* Static text: why the database has no cache; NULL = it has one. */
+static const char *feed_target(struct config *cfg, const char *database, struct feed_target *t)
 {
 	static const char *const modes[] = {"disable", "allow",	    "prefer",
 					    "require", "verify-ca", "verify-full"};
-	const struct config_database *db = config_database(cfg, item->database);
-	struct log_who who = {.kind = "feed", .database = item->database};
-	struct origin_settings set = {0};
-	struct cache_settings size;
-	struct policy policy;
-	struct err err;
-	char port[16];
+	const struct config_database *db = config_database(cfg, database);
 
-	policy_of(cfg, item->database, NULL, &policy);
-	if (db == NULL || policy.coherence == COHERENCE_OFF || cfg->cache_size == 0)
-		return;
-	feed_login(cfg, db, &policy, &set.user, &set.password);
-	if (set.user == NULL) {
-		log_info(&who, "no cache for this database",
-			 F_STR("reason", "feed_user is not set and the database has no user of its own"));
+	*t = (struct feed_target){0};
+	policy_of(cfg, database, NULL, &t->policy);
+	if (db == NULL)
+		return "there is no such database";
+	if (t->policy.coherence == COHERENCE_OFF || cfg->cache_size == 0)
+		return "it is switched off";
+	if (db->host_count > 1)
+		return "the database has several hosts";
+	feed_login(cfg, db, &t->policy, &t->set.user, &t->set.password);
+	if (t->set.user == NULL)
+		return "feed_user is not set and the database has no user of its own";
+	snprintf(t->port, sizeof(t->port), "%d", db->port);
+	t->set.database = database;
+	t->set.host = db->hosts[0][0] != '\0' ? db->hosts[0] : cfg->unix_socket_dir;
+	t->set.port = t->port;
+	t->set.dbname = config_dbname(db, database);
+	t->set.sslmode = modes[cfg->server_tls_sslmode];
+	t->set.sslrootcert = or_null(cfg->server_tls_ca_file);
+	t->set.sslcert = or_null(cfg->server_tls_cert_file);
+	t->set.sslkey = or_null(cfg->server_tls_key_file);
+	t->set.connect_timeout_s = (int)(cfg->server_connect_timeout / 1000000);
+	t->set.pgoutput = t->policy.feed_plugin == FEED_PLUGIN_PGOUTPUT;
+	t->set.publication = t->policy.feed_publication;
+	t->set.catalog_poll_us = t->policy.catalog_poll;
+	t->set.max_change_keys = (size_t)t->policy.max_change_keys;
+	return NULL;
+}
+
+static void start(struct origin_item *item, struct config *cfg)
+{
+	struct log_who who = {.kind = "feed", .database = item->database};
+	struct cache_settings size;
+	struct feed_target t;
+	struct err err;
+	const char *why = feed_target(cfg, item->database, &t);
+
+	if (why != NULL) {
+		log_info(&who, "no cache for this database", F_STR("reason", why));
 		return;
 	}
-	snprintf(port, sizeof port, "%d", db->port);
-	set.database = item->database;
-	set.host = db->hosts[0][0] != '\0' ? db->hosts[0] : cfg->unix_socket_dir;
-	set.port = port;
-	set.dbname = config_dbname(db, item->database);
-	set.sslmode = modes[cfg->server_tls_sslmode];
-	set.sslrootcert = or_null(cfg->server_tls_ca_file);
-	set.sslcert = or_null(cfg->server_tls_cert_file);
-	set.sslkey = or_null(cfg->server_tls_key_file);
-	set.connect_timeout_s = (int)(cfg->server_connect_timeout / 1000000);
-	set.pgoutput = policy.feed_plugin == FEED_PLUGIN_PGOUTPUT;
-	set.publication = policy.feed_publication;
-	set.catalog_poll_us = policy.catalog_poll;
-	set.max_change_keys = (size_t)policy.max_change_keys;
-	size = sizes(cfg, &policy);
+	size = sizes(cfg, &t.policy);
 	item->cache = cache_new(&size);
 	if (item->cache != NULL)
-		item->origin = origin_start(&set, item->cache, &err);
+		item->origin = origin_start(&t.set, item->cache, &err);
 	if (item->origin == NULL)
 		log_error(&who, "no cache for this database",
 			  F_STR("reason", item->cache == NULL ? "no memory" : err.text));
+}
+
+static bool same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+bool origins_current(struct config *cfg, const char *database, struct origin *origin)
+{
+	const struct origin_settings *now = origin_settings(origin);
+	struct feed_target t;
+
+	return feed_target(cfg, database, &t) == NULL && same(t.set.host, now->host) &&
+	       same(t.set.port, now->port) && same(t.set.dbname, now->dbname) &&
+	       same(t.set.user, now->user) && same(t.set.password, now->password) &&
+	       same(t.set.sslmode, now->sslmode) && t.set.pgoutput == now->pgoutput;
 }
 
 struct origin *origins_get(struct origins *o, struct config *cfg, const char *database)
@@ -165,6 +200,11 @@ void origins_configure(struct origins *o, struct config *cfg)
 		struct cache_settings size;
 		struct policy policy;
 
+		if (i->origin != NULL && !origins_current(cfg, i->database, i->origin)) {
+			/* It has moved or is switched off: sessions find a new one under its name. */
+			i->database[0] = '\0';
+			continue;
+		}
 		if (i->origin == NULL) {
 			i->stale = true; /* it may have a cache under the new configuration */
 			continue;

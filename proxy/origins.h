@@ -21,7 +21,9 @@ struct origin *origins_get(struct origins *o, struct config *cfg, const char *da
 void origins_settings_changed(struct origins *o, void (*fn)(void *arg, const char *database), void *arg);
 void origins_each(struct origins *o, void (*fn)(void *arg, const char *database, struct origin *origin),
 		  void *arg);
-/* Reload: sizes of caches. */
+/* Is that feed what the configuration says for the database? Any thread. */
+bool origins_current(struct config *cfg, const char *database, struct origin *origin);
+/* Reload: sizes of caches; feeds that are not current any more are kept aside until the end, for sessions that hold them. */
 void origins_configure(struct origins *o, struct config *cfg);
 
 #endif

@@ -197,7 +197,7 @@ static void run_reload(struct mail *mail, void *ctx)
 		if (sv->fresh != NULL)
 			fresh_patience(sv->fresh, p.probe_patience);
 	}
-	house_forget_uncached(h);
+	house_renew_served(h);
 	free(m);
 }
 

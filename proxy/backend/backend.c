@@ -7,6 +7,7 @@
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
+#include "proxy/origin/hooks.h"
 #include "protocol/back.h"
 #include "protocol/frame.h"
 #include "protocol/startup.h"
@@ -311,7 +312,10 @@ static const char setup_query[] =
 	"UNION ALL SELECT 'default_transaction_isolation', pg_catalog.current_setting('default_transaction_isolation') "
 	"UNION ALL SELECT 'session_replication_role', pg_catalog.current_setting('session_replication_role') "
 	"UNION ALL SELECT 'all', pg_catalog.md5(pg_catalog.string_agg(name || '=' || setting, ',' ORDER BY name)) "
-	"FROM pg_catalog.pg_settings WHERE context IN ('user', 'superuser')";
+	"FROM pg_catalog.pg_settings WHERE context IN ('user', 'superuser') "
+	"UNION ALL SELECT 'server', pg_catalog.concat_ws(' ', (SELECT system_identifier FROM pg_catalog.pg_control_system()), "
+	"extract(epoch FROM pg_catalog.pg_postmaster_start_time()), pg_catalog.pg_is_in_recovery()::int) "
+	"UNION ALL SELECT 'hooks', " HOOKS_SQL;
 
 static void setup_done(struct backend *b)
 {

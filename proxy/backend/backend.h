@@ -61,10 +61,11 @@ struct backend {
 	uint64_t unnamed;      /* id of the statement in the unnamed slot, 0 = none */
 	uint32_t sys_prepared; /* bit per enum sys_stmt */
 	struct expects expects;
-	bool ignoring;		      /* the server skips everything until Sync */
-	bool dirty;		      /* has state that only DISCARD ALL removes */
-	unsigned loans;		      /* so far */
-	bool broken;		      /* close it instead of reusing it */
+	bool ignoring;	/* the server skips everything until Sync */
+	bool reset_all; /* may have custom settings that nobody knows of: RESET ALL before the next session */
+	bool dirty;	/* has state that only DISCARD ALL removes */
+	unsigned loans; /* so far */
+	bool broken;	/* close it instead of reusing it */
 	struct server_cancel *cancel; /* owned: a cancel request on its way to the server */
 	uint32_t
 		stream_left; /* bytes of a long message that are still to come, its header already consumed */

@@ -85,6 +85,8 @@ bool pool_lend_cancel(struct pool *p, struct lend *lend);
 /* A session keeps its backend beyond a transaction. false = `max` sessions do already (0 = no bound). */
 bool pool_pin(struct pool *p, unsigned max);
 void pool_unpin(struct pool *p);
+/* Raised by what makes older backends unfit: new settings, another server. */
+uint32_t pool_generation(struct pool *p);
 
 struct pool_counts {
 	unsigned size, total, connecting, idle, lent, waiting, pinned;

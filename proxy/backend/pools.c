@@ -299,6 +299,16 @@ void pools_configure(struct pools *ps, struct config *cfg, struct tls *tls)
 	pools_each(ps, configure_each, &c);
 }
 
+uint32_t pool_generation(struct pool *p)
+{
+	uint32_t generation;
+
+	pthread_mutex_lock(&p->lock);
+	generation = p->generation;
+	pthread_mutex_unlock(&p->lock);
+	return generation;
+}
+
 bool pool_pin(struct pool *p, unsigned max)
 {
 	bool ok;

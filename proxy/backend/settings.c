@@ -163,6 +163,14 @@ int settings_set(struct settings *s, struct span name, const struct span *value)
 	return rc;
 }
 
+void settings_keep_roles(struct settings *s)
+{
+	for (unsigned i = s->n; i-- > 0;)
+		if (strcasecmp(s->at[i].name, "role") != 0 &&
+		    strcasecmp(s->at[i].name, "session_authorization") != 0)
+			remove_at(s, i);
+}
+
 const char *settings_get(const struct settings *s, const char *name)
 {
 	bool found;

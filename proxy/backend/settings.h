@@ -33,6 +33,8 @@ int settings_set(struct settings *s, struct span name, const struct span *value)
 const char *settings_get(const struct settings *s, const char *name);
 bool settings_equal(const struct settings *a, const struct settings *b);
 void settings_clear(struct settings *s);
+/* All but role and session_authorization go. */
+void settings_keep_roles(struct settings *s);
 
 /* Calls fn for each name whose value in `have` differs from `want`: value NULL = it has to be reset. */
 void settings_diff(const struct settings *have, const struct settings *want,

@@ -48,6 +48,11 @@ void settle_go_on(struct backend *b)
 		b->sys_prepared = 0;
 		settings_clear(&b->image);
 		b->dirty = false;
+		b->reset_all = false;
+	} else if (b->reset_all) {
+		backend_query(b, "RESET ALL", WHY_SETTLE);
+		settings_keep_roles(&b->image); /* RESET ALL leaves them */
+		b->reset_all = false;
 	} else {
 		loop_later(b->host->loop, &b->free_later);
 	}
@@ -98,7 +103,7 @@ void backend_give_back(struct backend *b, bool cancel)
 			timer_set(b->host->loop, &b->timer, SETTLE_PATIENCE_US);
 		if (b->expects.syncs == 0)
 			backend_sync(b, WHY_SETTLE);
-	} else if (b->status != 'I' || b->dirty || b->cancel != NULL || b->ignoring) {
+	} else if (b->status != 'I' || b->dirty || b->reset_all || b->cancel != NULL || b->ignoring) {
 		timer_set(b->host->loop, &b->timer, SETTLE_PATIENCE_US);
 	}
 	settle_go_on(b);

@@ -12,7 +12,9 @@ static const struct sys_row {
 	[SYS_BEGIN] = {"pgweir_sys_begin", "BEGIN"},
 	[SYS_COMMIT] = {"pgweir_sys_commit", "COMMIT"},
 	[SYS_SET] = {"pgweir_sys_set", "SELECT pg_catalog.set_config($1, $2, false)"},
-	[SYS_GET] = {"pgweir_sys_get", "SELECT pg_catalog.current_setting($1, true)"},
+	[SYS_GET] = {"pgweir_sys_get",
+		     "SELECT pg_catalog.current_setting($1, true), "
+		     "(SELECT source FROM pg_catalog.pg_settings WHERE lower(name) = lower($1))"},
 	[SYS_SNAPSHOT] = {"pgweir_sys_snapshot", "SELECT pg_catalog.pg_current_snapshot()"},
 };
 

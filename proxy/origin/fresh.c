@@ -567,8 +567,8 @@ bool fresh_ready(const struct fresh *f)
 
 	if (f->link != LINK_IDLE && (f->link != LINK_ASKING || now_us - f->since_us > FRESH_STUCK_US))
 		return false;
-	return now_us >= f->rest_until_us && f->generation == origin_generation(f->origin) &&
-	       cache_on(origin_cache(f->origin));
+	return now_us >= f->rest_until_us && !origin_suspects(f->origin) &&
+	       f->generation == origin_generation(f->origin) && cache_on(origin_cache(f->origin));
 }
 
 void fresh_join(struct fresh *f, struct fresh_wait *w)

@@ -150,8 +150,14 @@ void origin_nudge(struct origin *o)
 
 void origin_suspect_ddl(struct origin *o)
 {
-	if (!atomic_exchange(&o->stream.suspected, true))
-		wake(o);
+	atomic_store(&o->stream.suspected, true);
+	atomic_fetch_add(&o->stream.suspicions, 1);
+	wake(o);
+}
+
+bool origin_suspects(const struct origin *o)
+{
+	return atomic_load(&o->stream.suspicions) != atomic_load(&o->stream.looked_into);
 }
 
 /* --- the phases; each ends with the next one --- */

@@ -44,6 +44,8 @@ void origin_stop(struct origin **o);
 void origin_nudge(struct origin *o);
 /* DDL was seen in passing (or something that may be): check the catalog's fingerprint now. */
 void origin_suspect_ddl(struct origin *o);
+/* A suspicion is not settled yet: nothing may be served. Any thread; seen by readers that begin after origin_suspect_ddl. */
+bool origin_suspects(const struct origin *o);
 /* system identifier and timeline that the stream runs on; false while off. */
 bool origin_identity(struct origin *o, uint64_t *system_id_r, uint32_t *timeline_r);
 void origin_state(struct origin *o, struct origin_state *state_r);

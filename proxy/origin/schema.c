@@ -1,4 +1,6 @@
 #include "proxy/origin/schema.h"
+
+#include "proxy/origin/hooks.h"
 #include "proxy/origin/link.h"
 #include "protocol/datum.h"
 
@@ -27,11 +29,17 @@
 	"(SELECT hashtext(concat_ws(' ', x.datdba, x.datacl))::text FROM pg_database x" \
 	" WHERE x.datname = current_database())"
 /* Behind the bar: what gives sessions their settings when they begin (catalog_settings_fingerprint). */
+/* Values may come back to what they were between two looks (GRANT, REVOKE of a membership); how often rows were written does not. */
+#define WRITTEN(f) "sum(pg_stat_get_tuples_" f "(c))"
+#define TIMES                                                                                                                    \
+	"(SELECT " WRITTEN("inserted") " + " WRITTEN("updated") " + " WRITTEN(                                                   \
+		"deleted") " FROM unnest(ARRAY['pg_authid','pg_auth_members','pg_db_role_setting','pg_database','pg_namespace']" \
+			   "::regclass[]) c),"
 #define SETTINGS                                        \
 	"'|', extract(epoch FROM pg_conf_load_time())," \
-	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)"
+	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)," HOOKS_SQL
 #define STATE_BEGIN "SELECT pg_current_snapshot()::text, concat_ws(' '," RELATIONS
-#define STATE_END ROLES DATABASE "," SETTINGS ")"
+#define STATE_END ROLES DATABASE "," TIMES SETTINGS ")"
 
 /* clang-format off */
 const char schema_check_sql[] =

@@ -399,10 +399,14 @@ static int drain(int wake_fd, struct err *err)
 
 static void take_wishes(struct stream *s)
 {
+	/* Before the flag: what was raised before the flag was seen is covered by the check that the flag starts. */
+	uint64_t raised = atomic_load(&s->suspicions);
+
 	if (atomic_exchange(&s->nudge_wanted, false))
 		s->want_nudge = true;
 	if (atomic_exchange(&s->suspected, false) && s->stage != STREAM_LOADING)
 		hold(s);
+	s->looking_into = raised;
 }
 
 int stream_round(struct stream *s, int wake_fd, struct err *err)
@@ -412,6 +416,8 @@ int stream_round(struct stream *s, int wake_fd, struct err *err)
 	bool unsent;
 
 	take_wishes(s);
+	if (!s->hold && s->stage == STREAM_ON)
+		atomic_store(&s->looked_into, s->looking_into);
 	reach(s);
 	if (ask(s, now_us, err) != 0 ||
 	    feed_feedback(&s->feed, atomic_load(&s->pos), now_us, &unsent, err) != 0)

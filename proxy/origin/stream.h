@@ -65,8 +65,11 @@ struct stream {
 	size_t nxids, capxids;
 	struct snapshot seen; /* the newest under which the catalog was found unchanged */
 
-	atomic_bool nudge_wanted; /* by readers */
-	atomic_bool suspected;	  /* by sessions */
+	atomic_bool nudge_wanted;     /* by readers */
+	_Atomic uint64_t suspicions;  /* raised by sessions */
+	_Atomic uint64_t looked_into; /* of them */
+	uint64_t looking_into;
+	atomic_bool suspected; /* by sessions */
 };
 
 void stream_init(struct stream *s, struct cache *cache, struct counters *counters, size_t max_change_keys,

@@ -57,7 +57,7 @@ void house_free_served(struct house *h)
 	}
 }
 
-void house_forget_uncached(struct house *h)
+void house_renew_served(struct house *h)
 {
 	struct served **at = &h->served;
 
@@ -65,6 +65,10 @@ void house_forget_uncached(struct house *h)
 		struct served *sv = *at;
 
 		if (sv->origin != NULL) {
+			if (!sv->dead && !h->origin_current(h->app, h->config, sv->database, sv->origin)) {
+				sv->dead = true;
+				sv->database[0] = '\0'; /* new sessions do not find it */
+			}
 			at = &sv->next;
 			continue;
 		}

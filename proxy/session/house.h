@@ -23,7 +23,8 @@ struct served {
 	char *database;	       /* owned */
 	struct cache *cache;   /* borrowed from origin */
 	struct origin *origin; /* borrowed from the app */
-	struct fresh *fresh;   /* owned by the worker */
+	bool dead; /* the database has another server now: sessions that still hold this are not served */
+	struct fresh *fresh; /* owned by the worker */
 	/* The catalog of `epoch`, refreshed by served_catalog. */
 	uint64_t epoch;
 	struct catalog *catalog; /* counted */
@@ -47,6 +48,8 @@ struct house {
 	bool draining; /* SIGTERM: close sessions at the end of their transactions */
 	/* The origin of a database, started when there is none; NULL = not cached. */
 	struct origin *(*origin_of)(void *app, struct config *cfg, const char *database);
+	/* Is that feed what the configuration says for the database? */
+	bool (*origin_current)(void *app, struct config *cfg, const char *database, struct origin *origin);
 	void *app;
 };
 
@@ -55,8 +58,8 @@ struct served *house_served(struct house *h, const char *database);
 /* Borrowed until the next call; NULL while the cache is off. *epoch_r goes with it. */
 const struct catalog *served_catalog(struct served *sv, uint64_t *epoch_r);
 void house_free_served(struct house *h);
-/* Reload: databases without a cache are asked for again. */
-void house_forget_uncached(struct house *h);
+/* Reload: databases without a cache are asked for again, and those whose feed is not current any more get a new one. */
+void house_renew_served(struct house *h);
 
 static inline void house_pass(struct house *h, enum reason r)
 {

@@ -60,20 +60,32 @@ static void set_on_backend(struct session *s, const char *name, const char *valu
 
 static void put_difference(void *arg, const char *name, const char *value)
 {
-	/* A new session authorization resets the role, so it went first. */
-	if (strcmp(name, "session_authorization") != 0)
+	if (strcasecmp(name, "session_authorization") != 0 && strcasecmp(name, "role") != 0)
 		set_on_backend(arg, name, value);
 }
 
-static void put_authorization(void *arg, const char *name, const char *value)
+/* A role may not be allowed to change what another has set, so settings are put under the login's own rights: roles go back
+ * first and come last, the session's authorization before the role, which it resets. */
+static void put_roles_back(struct session *s)
 {
-	struct session *s = arg;
+	static const char *const names[] = {"role", "session_authorization"};
 
-	if (strcmp(name, "session_authorization") != 0)
-		return;
-	set_on_backend(s, name, value);
-	/* It resets the role on the backend, so the role has to be set again even when it was equal. */
-	settings_set(&s->backend->image, span_str("role"), NULL);
+	for (unsigned i = 0; i < 2; i++)
+		if (settings_get(&s->backend->image, names[i]) != NULL) {
+			set_on_backend(s, names[i], NULL);
+			settings_set(&s->backend->image, span_str(names[i]), NULL);
+		}
+}
+
+static void put_roles(struct session *s)
+{
+	const char *authorization = settings_get(&s->image, "session_authorization");
+	const char *role = settings_get(&s->image, "role");
+
+	if (authorization != NULL)
+		set_on_backend(s, "session_authorization", authorization);
+	if (role != NULL)
+		set_on_backend(s, "role", role);
 }
 
 static void reset_first(struct session *s)
@@ -142,8 +154,9 @@ void image_link(struct session *s)
 	backend_sys(b, SYS_BEGIN, NULL, 0, WHY_IMAGE, 0);
 	if (s->welcome_learning)
 		reset_first(s);
-	settings_diff(&b->image, &s->image, put_authorization, s);
+	put_roles_back(s);
 	settings_diff(&b->image, &s->image, put_difference, s);
+	put_roles(s);
 	backend_sys(b, SYS_COMMIT, NULL, 0, WHY_IMAGE, IMAGE_LAST);
 	if (settings_copy(&s->image, &b->image) != 0)
 		b->dirty = true;
@@ -180,25 +193,31 @@ void image_note(struct session *s, const struct stmt_facts *f)
 		touch_all(s);
 }
 
+/* Custom settings (app.x) do not show in pg_settings: the probe is told which ones the session has. */
+static void touch_custom(struct session *s, struct settings *touched)
+{
+	struct span v = span_str("set");
+
+	for (unsigned i = 0; i < s->image.n; i++)
+		if (strchr(s->image.at[i].name, '.') != NULL &&
+		    settings_get(touched, s->image.at[i].name) == NULL)
+			settings_set(touched, span_str(s->image.at[i].name), &v);
+}
+
 bool image_inspect(struct session *s)
 {
 	struct backend *b = s->backend;
-	bool probe = txn_needs_probe(s);
+	bool probe = txn_needs_probe(s), tainted = (s->effects & EFFECT_TAINT) != 0;
 	struct settings touched = s->touched;
 
 	if (b == NULL)
 		return false;
+	if (probe)
+		touch_custom(s, &touched);
 	s->touched = s->inspecting;
 	settings_clear(&s->touched);
 	s->inspecting = touched;
 	s->effects = 0;
-	if (probe) {
-		count(&s->house->host.counters, probes_after_taint);
-		settings_clear(&s->probed);
-		s->probed_pins = s->load_pin ? 1u << PIN_LOAD : 0;
-		s->asked = 1;
-		return backend_query(b, probe_query, WHY_PROBE) == 0;
-	}
 	for (unsigned i = 0; i < s->inspecting.n; i++) {
 		struct span name = span_str(s->inspecting.at[i].name);
 
@@ -207,6 +226,16 @@ bool image_inspect(struct session *s)
 	}
 	if (s->asked > 0)
 		backend_sync(b, WHY_INSPECT);
+	if (probe) {
+		count(&s->house->host.counters, probes_after_taint);
+		settings_clear(&s->probed);
+		s->probed_pins = s->load_pin ? 1u << PIN_LOAD : 0;
+		s->probing = true;
+		s->asked++;
+		/* Custom settings made by code that nobody saw do not show in pg_settings. */
+		b->reset_all |= tainted;
+		return backend_query(b, probe_query, WHY_PROBE) == 0;
+	}
 	return s->asked > 0;
 }
 
@@ -265,6 +294,12 @@ void image_probed(struct session *s, char kind, struct span name, struct span va
 
 static void take_probe(struct session *s)
 {
+	for (unsigned i = 0; i < s->image.n; i++) {
+		struct span v = span_str(s->image.at[i].value);
+
+		if (strchr(s->image.at[i].name, '.') != NULL)
+			settings_set(&s->probed, span_str(s->image.at[i].name), &v);
+	}
 	settings_copy(&s->probed, &s->backend->image);
 	settings_copy(&s->probed, &s->image);
 	for (unsigned i = 0; i < s->inspecting.n; i++) {
@@ -301,6 +336,7 @@ void image_inspect_done(struct session *s, bool probe)
 		count_pin(s);
 	}
 	settings_clear(&s->inspecting);
+	s->probing = false;
 	s->asked = 0;
 	image_key_refresh(s);
 }
@@ -387,7 +423,9 @@ void image_note_params(struct session *s)
 {
 	struct span client = param_now(s, "client_encoding"), server = param_now(s, "server_encoding");
 	const char *level = setting_now(s, "default_transaction_isolation");
+	const char *hooks = default_now(s, "hooks");
 
+	s->hooks = strcmp(hooks, "off") != 0;
 	s->certain = facts_certain(client, param_now(s, "standard_conforming_strings"));
 	s->same_encoding = client.n > 0 && client.n == server.n &&
 			   strncasecmp((const char *)client.p, (const char *)server.p, client.n) == 0;

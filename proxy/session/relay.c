@@ -209,11 +209,13 @@ static void on_hidden_row(struct session *s, const struct expect *head, struct s
 {
 	struct span v[3] = {{0}};
 	size_t at = 2;
-	bool null = false;
+	bool null = false, last_null = false;
 	int n = back_count(body);
 
-	for (int i = 0; i < n && i < 3; i++)
-		null = back_value_next(body, &at, &v[i]) != 0;
+	for (int i = 0; i < n && i < 3; i++) {
+		last_null = back_value_next(body, &at, &v[i]) != 0;
+		null |= i == 0 && last_null;
+	}
 	switch (head->why) {
 	case WHY_SNAPSHOT:
 		snapshot_free(&s->fill.s0);
@@ -243,7 +245,7 @@ static void on_hidden(struct session *s, const struct frame *f, enum reply_step 
 		return;
 	if (head.why == WHY_IMAGE && head.kind == EXPECT_EXECUTE && head.index == 1)
 		image_synced(s);
-	if (head.why == WHY_INSPECT && head.kind == EXPECT_SYNC && !s->welcome_learning)
+	if (head.why == WHY_INSPECT && head.kind == EXPECT_SYNC && !s->welcome_learning && !s->probing)
 		image_inspect_done(s, false);
 	if (head.why == WHY_PROBE)
 		image_inspect_done(s, true);

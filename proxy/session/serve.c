@@ -4,9 +4,11 @@
 
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
+#include "proxy/origin/link.h"
 #include "protocol/write.h"
 
-#include <stdlib.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #define PARAMS_MAX 256
 
@@ -140,7 +142,7 @@ static enum reason want_extended(struct session *s, const struct batch *batch, s
 /* What of the session forbids it, whatever the statement. */
 static enum reason session_reason(struct session *s)
 {
-	if (s->served == NULL || s->policy.coherence == COHERENCE_OFF)
+	if (s->served == NULL || s->served->dead || s->policy.coherence == COHERENCE_OFF)
 		return REASON_OFF;
 	if (!fresh_ready(s->served->fresh))
 		return REASON_FEED;
@@ -191,6 +193,7 @@ static enum reason make_key(struct session *s, const struct wanted *w)
 	buf_clear(k);
 	buf_add_u8(k, w->simple ? 'Q' : 'E');
 	add_counted(k, span_str(s->user));
+	add_counted(k, span_str(s->server_user));
 	add_counted(k, buf_span(&s->image_key));
 	add_counted(k, w->stmt->text);
 	if (!w->simple) {
@@ -353,6 +356,25 @@ void serve_leave(struct session *s)
 
 /* --- fills --- */
 
+/* Does the backend run on the server whose changes the feed brings, as the user of the key? Names may move to another server, lists
+ * have several, standbys lag. */
+static bool same_server(struct session *s)
+{
+	const struct backend *b = s->backend;
+	const char *server = settings_get(&b->defaults, "server");
+	struct link_identity feed;
+	uint32_t generation;
+	char text[128];
+
+	if (server == NULL || pool_generation(s->pool) != b->generation ||
+	    strcmp(b->target->user, s->server_user) != 0 ||
+	    !origin_server(s->served->origin, &feed, &generation))
+		return false;
+	snprintf(text, sizeof(text), "%" PRIu64 " %s 0", feed.system_id, feed.started);
+	return strcmp(server, text) == 0 &&
+	       strcmp(b->target->dbname, origin_settings(s->served->origin)->dbname) == 0;
+}
+
 void fill_begin(struct session *s)
 {
 	struct fill *f = &s->fill;
@@ -360,6 +382,11 @@ void fill_begin(struct session *s)
 	struct policy *p = &s->policy;
 
 	s->fill_wanted = false;
+	if (!same_server(s)) {
+		count(&s->house->host.counters, cache_fills_refused);
+		fill_drop(s);
+		return;
+	}
 	/* Register before the statement leaves. */
 	lease_take(c, s->dep_epoch, s->dep_keys, s->ndep_keys, s->dep_rels, s->ndep_rels, &f->lease);
 	if (f->lease.full && !lease_needs_snapshot(&f->lease)) {

@@ -162,8 +162,8 @@ void session_vanish_backend(struct session *s)
 		b->broken = true; /* it waits for the rest of a message that will not come */
 	if (s->unsynced)
 		b->broken = true; /* an open implicit transaction: the next client's Sync would commit it */
-	if (s->replication != NULL)
-		b->broken = true; /* nothing can reset a walsender */
+	if (s->replication != NULL || s->load_pin)
+		b->broken = true; /* nothing can reset a walsender, or unload a library */
 	if (b->broken && b->expects.visible > 0)
 		backend_cancel(b);
 	backend_give_back(b, !s->goodbye);

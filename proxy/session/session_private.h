@@ -85,9 +85,11 @@ struct session {
 		txn_image_id; /* the same while a transaction has changed them and the outcome is open; 0 = not so */
 	struct pool_defaults *defaults; /* counted: of its login */
 	char *server_user;		/* owned: who it is on the server */
-	bool certain;			/* our analysis reads texts as the server does (facts_certain) */
-	bool same_encoding;		/* client_encoding = server_encoding */
-	bool read_committed;		/* default_transaction_isolation */
+	bool hooks; /* statements of this database may run code that changes the session unseen (hooks.h) */
+	bool schema_changed; /* DDL in this transaction, or text that may be */
+	bool certain;	     /* our analysis reads texts as the server does (facts_certain) */
+	bool same_encoding;  /* client_encoding = server_encoding */
+	bool read_committed; /* default_transaction_isolation */
 	struct stmts stmts;
 	struct stmt *parsing;	 /* counted: of the last named Parse that was forwarded */
 	uint64_t parsing_number; /* its number on the backend */
@@ -108,6 +110,7 @@ struct session {
 	struct settings touched;    /* names that may have changed, values unused */
 	struct settings inspecting; /* names that the backend is being asked for */
 	struct settings probed;	    /* settings that the probe has shown so far */
+	bool probing;		    /* the probe's answer is still to come */
 	unsigned probed_pins;
 	uint32_t asked; /* questions to the backend that are not answered yet */
 

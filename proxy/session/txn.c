@@ -6,8 +6,8 @@
 #include "protocol/write.h"
 
 /* What forces a look at the backend after the transaction: the text does not show the outcome. */
-#define EFFECTS_PROBED                                                                       \
-	(EFFECT_TAINT | EFFECT_TEMP | EFFECT_HOLD_CURSOR | EFFECT_ADVISORY | EFFECT_LISTEN | \
+#define EFFECTS_PROBED                                                                                     \
+	(EFFECT_TAINT | EFFECT_LOAD | EFFECT_TEMP | EFFECT_HOLD_CURSOR | EFFECT_ADVISORY | EFFECT_LISTEN | \
 	 EFFECT_PREPARED | EFFECT_DISCARD)
 
 static void forget_begin(struct session *s)
@@ -70,6 +70,7 @@ void txn_materialise(struct session *s)
 void txn_note_unknown(struct session *s)
 {
 	s->clean = false;
+	s->schema_changed = true;
 	if (s->replication == NULL)
 		s->effects |= EFFECT_TAINT;
 }
@@ -92,6 +93,54 @@ static bool harmless(struct session *s, struct stmt *stmt)
 	return reads != NULL && reads_harmless(reads);
 }
 
+/* DDL, and what may contain it. */
+static bool changes_schema(const struct facts *f)
+{
+	if (f->effects & EFFECT_DDL)
+		return true;
+	for (int i = 0; i < f->nstmts; i++)
+		if (f->stmts[i].command == COMMAND_DO)
+			return true;
+	return false;
+}
+
+static bool mentions(struct span text, const char *word)
+{
+	return memmem(text.p, text.n, word, strlen(word)) != NULL;
+}
+
+/* Triggers, rules, views and defaults can change the session unseen, if the database has code of that kind at all. */
+static bool runs_hidden_code(struct session *s, struct stmt *stmt)
+{
+	const struct facts *f = stmt->facts;
+
+	if (f->nstmts == 0)
+		return false;
+	/* An UPDATE of that view is a SET. */
+	if ((f->effects & EFFECT_WRITES) &&
+	    (mentions(stmt->text, "pg_settings") || mentions(stmt->text, "PG_SETTINGS")))
+		return true;
+	if (!s->hooks)
+		return false;
+	for (int i = 0; i < f->nstmts; i++)
+		switch (f->stmts[i].command) {
+		case COMMAND_BEGIN:
+		case COMMAND_COMMIT: /* deferred triggers run here, but their statement has been noted */
+		case COMMAND_ROLLBACK:
+		case COMMAND_TXN:
+		case COMMAND_SET:
+		case COMMAND_SET_TXN:
+		case COMMAND_SHOW:
+		case COMMAND_DEALLOCATE:
+		case COMMAND_DISCARD:
+		case COMMAND_LISTEN:
+		case COMMAND_UNLISTEN:
+		case COMMAND_NOTIFY: break;
+		default: return !harmless(s, stmt);
+		}
+	return false;
+}
+
 void txn_note(struct session *s, struct stmt *stmt)
 {
 	const struct facts *f = stmt->facts;
@@ -103,14 +152,19 @@ void txn_note(struct session *s, struct stmt *stmt)
 		return;
 	}
 	s->effects |= f->effects;
+	if (runs_hidden_code(s, stmt))
+		s->effects |= EFFECT_TAINT;
+	if (changes_schema(f) && s->served == NULL)
+		pools_reconnect(s->house->pools,
+				s->database); /* it may bring code that hooks into other statements */
 	if (f->effects & EFFECT_LOAD)
 		s->load_pin = true;
 	for (int i = 0; i < f->nstmts; i++)
 		image_note(s, &f->stmts[i]);
 	if (f->effects & EFFECT_TXN_SNAPSHOT)
 		s->above_rc = true;
-	if ((f->effects & EFFECT_DDL) && s->served != NULL)
-		origin_suspect_ddl(s->served->origin);
+	if (changes_schema(f))
+		s->schema_changed = true;
 	if (s->clean && f->nstmts > 0 && !harmless(s, stmt))
 		s->clean = false;
 }
@@ -119,6 +173,11 @@ void txn_ready(struct session *s, char status)
 {
 	struct counters *c = &s->house->host.counters;
 
+	/* The commit is visible and its reply is about to be: until the feed has looked, nothing is served. */
+	if (status == 'I' && s->schema_changed && s->served != NULL)
+		origin_suspect_ddl(s->served->origin);
+	if (status == 'I')
+		s->schema_changed = false;
 	s->status = status;
 	count(c, statements);
 	if (s->statement_us != 0)

@@ -101,7 +101,8 @@ struct analysis {
 	const uint32_t *oids;
 	uint16_t noids;
 	uint16_t nparams;
-	bool *clock_param; /* [nparams + 1]: might become a date or time; its text must not be 'now' */
+	uint64_t params_again; /* facts.h */
+	bool *clock_param;     /* [nparams + 1]: might become a date or time; its text must not be 'now' */
 	struct rel_read *reads;
 	struct rel_read **reads_end;
 	enum reason reason;

@@ -23,13 +23,19 @@ static void refuse(struct facts *f, enum reason reason)
 	f->reason = (uint16_t)reason;
 }
 
-static enum tree_step highest_param(const ProtobufCMessage *msg, void *arg)
+static enum tree_step note_param(const ProtobufCMessage *msg, void *arg)
 {
-	uint16_t *nparams = arg;
+	struct facts *f = arg;
 	const PgQuery__ParamRef *ref = (const void *)msg;
+	uint64_t bit;
 
-	if (tree_is(msg, param_ref) && ref->number > 0 && ref->number <= UINT16_MAX && ref->number > *nparams)
-		*nparams = (uint16_t)ref->number;
+	if (!tree_is(msg, param_ref) || ref->number <= 0 || ref->number > UINT16_MAX)
+		return TREE_ON;
+	if (ref->number > f->nparams)
+		f->nparams = (uint16_t)ref->number;
+	bit = ref->number < 64 ? (uint64_t)1 << ref->number : 0;
+	f->params_again |= f->params_seen & bit;
+	f->params_seen |= bit;
 	return TREE_ON;
 }
 
@@ -51,7 +57,7 @@ static int look_at_statements(struct facts_box *box, const PgQuery__ParseResult 
 		if (stmt == NULL || effect_of(stmt, &box->mem, &f->stmts[i]) != 0)
 			return -1;
 		f->effects |= f->stmts[i].effects;
-		(void)tree_walk(&stmt->base, highest_param, &f->nparams);
+		(void)tree_walk(&stmt->base, note_param, f);
 	}
 	return 0;
 }

@@ -88,8 +88,10 @@ struct facts {
 	unsigned refs;
 	int nstmts; /* 0 = empty text (only blanks, comments, ';'), -1 = does not parse */
 	struct stmt_facts *stmts;
-	uint32_t effects;	   /* all statements' effects together */
-	uint16_t nparams;	   /* highest $n in the text */
+	uint32_t effects; /* all statements' effects together */
+	uint16_t nparams; /* highest $n in the text */
+	uint64_t params_seen,
+		params_again;	   /* bit n: $n (n < 64) stands in the text, stands there more than once */
 	struct query_shape *shape; /* only when nstmts == 1 and it is a SELECT that might be cached */
 	struct query_shape *
 		body; /* owned; the tree of a single SELECT or EXPLAIN, for reads.c; `shape` is this or NULL */

@@ -112,6 +112,16 @@ static bool const_source(struct analysis *a, uint32_t type, const PgQuery__ACons
 }
 
 /* `wanted`: what an untyped parameter becomes here; `family`: what it must compare like. */
+/* The type of a parameter that was declared without one is that of its first use: known for sure only when it has no other. */
+static uint32_t param_type(const struct analysis *a, const PgQuery__ParamRef *ref, uint32_t wanted)
+{
+	uint32_t declared = expr_param_type(a, (uint16_t)ref->number);
+
+	if (declared != 0)
+		return declared;
+	return ref->number < 64 && (a->params_again >> ref->number & 1) == 0 ? wanted : 0;
+}
+
 static bool param_source(struct analysis *a, uint32_t wanted, uint32_t family, const PgQuery__ParamRef *ref,
 			 struct key_column *column)
 {
@@ -119,10 +129,8 @@ static bool param_source(struct analysis *a, uint32_t wanted, uint32_t family, c
 
 	if (ref->number < 1 || ref->number > a->nparams)
 		return false;
-	declared = expr_param_type(a, (uint16_t)ref->number);
-	if (declared == 0)
-		declared = wanted;
-	if (!same_family(declared, family))
+	declared = param_type(a, ref, wanted);
+	if (declared == 0 || !same_family(declared, family))
 		return false;
 	return add_source(
 		a, column,
@@ -200,9 +208,7 @@ static bool array_param(struct analysis *a, uint32_t wanted, uint32_t element, c
 
 	if (ref->number < 1 || ref->number > a->nparams)
 		return false;
-	declared = expr_param_type(a, (uint16_t)ref->number);
-	if (declared == 0)
-		declared = wanted;
+	declared = param_type(a, ref, wanted);
 	if (declared == 0 || !same_family(datum_element_type(declared), element))
 		return false;
 	return add_source(

@@ -132,6 +132,7 @@ static void resolve_body(struct reads *r, const struct facts *facts, const struc
 
 	arena_init(&work, 4096, READS_BYTES_MAX);
 	a.nparams = r->nparams;
+	a.params_again = facts->params_again;
 	r->reason = REASON_SHAPE;
 	if (tree == NULL || tree->root->n_stmts != 1 || names_open(&a.names, catalog, session, &work) != 0)
 		goto out;
@@ -371,7 +372,7 @@ static enum reason check_params(const struct reads *r, const struct reads_param 
 	if (nparams < r->nparams)
 		return REASON_PARAMETER;
 	for (unsigned i = 1; i <= r->nparams; i++)
-		if (r->clock_param[i] && !params[i - 1].null && !params[i - 1].binary &&
+		if (r->clock_param[i] && !params[i - 1].null && /* text may come in binary format too */
 		    expr_clock_words(params[i - 1].value))
 			return REASON_PARAMETER;
 	return REASON_NONE;

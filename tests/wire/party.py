@@ -18,7 +18,7 @@ PARAMETERS = {"server_version": "15.19", "server_encoding": "UTF8", "client_enco
               "standard_conforming_strings": "on", "application_name": "", "is_superuser": "on",
               "session_authorization": "postgres", "IntervalStyle": "postgres"}
 DEFAULTS = {"search_path": '"$user", public', "default_transaction_isolation": "read committed",
-            "session_replication_role": "origin"}
+            "session_replication_role": "origin", "all": "0", "server": "1 1 0", "hooks": "off"}
 
 
 class Failed(Exception):

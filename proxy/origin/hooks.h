@@ -1,0 +1,30 @@
+/* hooks.h - can a statement of this database run code that its text does not show and that changes its session?
+ * Source  docs/isolation.md: triggers, rules, defaults, views and functions may call set_config, take advisory locks, make temporary
+ *         tables, ..
+ * Shape   an SQL expression, 'on' or 'off'. 'off' is a proof: no function of a user, in a language whose source can be read, has a
+ *         word of that kind in it, there are none in other languages but C, and no view, rule or default calls such a built-in.
+ * Owner   -
+ * Thread  -
+ * Errors  - */
+#ifndef PROXY_ORIGIN_HOOKS_H
+#define PROXY_ORIGIN_HOOKS_H
+
+#define HOOKS_WORDS                                                                                                        \
+	"E'\\\\m(set_config|pg_settings|execute|reset|discard|listen|unlisten|load|prepare|temp|temporary|hold|call)\\\\M" \
+	"|advisory|dblink|(^|;|/|\\n|\\\\m(begin|then|else|loop)\\\\M)\\\\s*set\\\\s'"
+#define HOOKS_CALLS                                                              \
+	"(SELECT ':funcid (' || pg_catalog.string_agg(b.oid::text, '|') || ') '" \
+	" FROM pg_catalog.pg_proc b WHERE b.pronamespace = 11"                   \
+	" AND (b.proname = 'set_config' OR b.proname LIKE 'pg%advisory%'))"
+#define HOOKS_SQL                                                                                                     \
+	"CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace" \
+	" JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384 AND n.nspname <> 'pgweir'"          \
+	" AND l.lanname NOT IN ('internal', 'c') AND (l.lanname NOT IN ('plpgsql', 'sql') OR"                         \
+	" pg_catalog.concat(p.prosrc, ' ', pg_catalog.pg_get_function_sqlbody(p.oid)) ~* (" HOOKS_WORDS               \
+	")))"                                                                                                         \
+	" OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.oid >= 16384 AND r.ev_action::text ~ " HOOKS_CALLS   \
+	")"                                                                                                           \
+	" OR EXISTS (SELECT FROM pg_catalog.pg_attrdef d WHERE d.adbin::text ~ " HOOKS_CALLS ")"                      \
+	" THEN 'on' ELSE 'off' END"
+
+#endif
