@@ -216,6 +216,23 @@ static enum forward parse_named(struct session *s, struct span client_name, stru
 	return FORWARD_NEXT;
 }
 
+/* Was the name made by a Parse of an earlier batch of this pipeline that is not answered yet? */
+static bool parse_is_open(struct session *s, struct span name)
+{
+	struct expects *q = &s->backend->expects;
+	uint64_t key = stmts_key(&s->stmts, name);
+	bool open = false;
+
+	for (uint32_t i = 0; i < q->n; i++) {
+		const struct expect *e = expect_at(q, i);
+
+		open |= e->kind == EXPECT_PARSE && e->client_stmt == key;
+		if (open && e->kind == EXPECT_SYNC)
+			return true;
+	}
+	return false;
+}
+
 static enum forward forward_parse(struct session *s, struct span body, size_t total, struct span in)
 {
 	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT};
@@ -231,6 +248,11 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 	if (stmt == NULL)
 		return fail(s, "53200", "out of memory");
 	old = p.name.n > 0 ? stmts_find(&s->stmts, p.name) : NULL;
+	if (old != NULL && parse_is_open(s, p.name)) {
+		/* Whether the name is in use will be known when the batch before has been answered. */
+		stmt_unref(stmt);
+		return FORWARD_WAIT;
+	}
 	if (old != NULL) {
 		buf_clear(&s->renamed);
 		buf_add_span(&s->renamed, p.name);
@@ -477,6 +499,8 @@ bool forward_input(struct session *s)
 		in = conn_input(s->client);
 		if (in.n == 0)
 			return true;
+		if (s->asked > 0)
+			return true; /* what the transaction has changed is known in a moment */
 		f = forward_one(s, in);
 	}
 	return f != FORWARD_CLOSED;

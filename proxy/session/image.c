@@ -25,7 +25,7 @@ static const char *const harmless_names[] = {"application_name",
 static const char probe_query[] =
 	"BEGIN; SET LOCAL statement_timeout = 0; "
 	"SELECT 's', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session' "
-	"AND name <> 'statement_timeout' "
+	"AND name NOT IN ('statement_timeout', 'transaction_isolation', 'transaction_read_only', 'transaction_deferrable') "
 	"UNION ALL SELECT 's', 'role', pg_catalog.current_setting('role') "
 	"UNION ALL SELECT 's', 'session_authorization', session_user::text "
 	"UNION ALL SELECT 'p', 'advisory', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
@@ -168,8 +168,20 @@ static void touch(struct session *s, const char *name, bool reset)
 {
 	struct span v = span_str(reset ? "reset" : "set");
 
+	if (strncasecmp(name, "transaction_", 12) == 0)
+		return; /* of the transaction, not of the session */
 	if (settings_set(&s->touched, span_str(name), &v) < 0)
 		s->effects |= EFFECT_TAINT; /* too many to remember: the probe sees them all */
+}
+
+bool image_resets_to_startup(const struct session *s, struct span name)
+{
+	char n[64];
+	const char *how;
+
+	snprintf(n, sizeof(n), "%.*s", (int)name.n, (const char *)name.p);
+	how = settings_get(&s->touched, n);
+	return how != NULL && strcmp(how, "reset") == 0 && settings_get(&s->startup, n) != NULL;
 }
 
 static void touch_all(struct session *s)

@@ -188,7 +188,11 @@ static void on_async(struct session *s, struct run *r, const struct frame *f, si
 
 	if (f->type == 'S') {
 		backend_note_param(s->backend, f->body);
-		if (!hidden && back_param_decode(f->body, &p, &why) == 0) {
+		if (back_param_decode(f->body, &p, &why) != 0)
+			p = (struct back_param){0};
+		/* RESET goes to what the client's startup packet asked for; the shared backend reports its own default. */
+		hidden = hidden || image_resets_to_startup(s, p.name);
+		if (!hidden) {
 			settings_set(&s->params, p.name, &p.value);
 			image_note_params(s);
 		}
@@ -221,7 +225,11 @@ static void on_hidden_row(struct session *s, const struct expect *head, struct s
 		snapshot_free(&s->fill.s0);
 		s->fill.have_s0 = n == 1 && !null && snapshot_parse(v[0], &s->fill.s0) == 0;
 		break;
-	case WHY_INSPECT: image_inspected(s, head->index, v[0], null); break;
+	case WHY_INSPECT:
+		/* Refused or reset: the backend has its default, which belongs into no image. */
+		null |= !s->welcome_learning && n == 2 && !last_null && !span_eq(v[1], span_str("session"));
+		image_inspected(s, head->index, v[0], null);
+		break;
 	case WHY_PROBE:
 		if (n == 3 && v[0].n == 1)
 			image_probed(s, (char)v[0].p[0], v[1], v[2]);

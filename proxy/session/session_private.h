@@ -210,6 +210,8 @@ bool image_inspect(struct session *s);
 void image_inspected(struct session *s, uint32_t index, struct span row, bool null);
 void image_probed(struct session *s, char kind, struct span name, struct span value);
 void image_inspect_done(struct session *s, bool probe);
+/* Is that parameter being RESET by this transaction, and not to the backend's default? */
+bool image_resets_to_startup(const struct session *s, struct span name);
 void image_synced(struct session *s); /* the backend's image is equal now */
 
 /* local.c */

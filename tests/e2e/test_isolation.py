@@ -1,0 +1,98 @@
+"""What one client's session leaves on a shared server connection reaches nobody else."""
+import psycopg
+import pytest
+
+from pgweir_test.proxy import PGWEIR, Proxy
+
+pytestmark = pytest.mark.skipif(not PGWEIR, reason="other poolers leak here")
+
+
+@pytest.fixture(scope="module")
+def db(cluster):
+    name = "isolated"
+    cluster.sql(f"CREATE DATABASE {name}")
+    cluster.sql("""
+        CREATE SCHEMA other;
+        CREATE TABLE public.t (id int PRIMARY KEY, v text);
+        CREATE TABLE other.t (id int PRIMARY KEY, v text);
+        INSERT INTO public.t VALUES (1, 'public'), (12, 'twelve');
+        INSERT INTO other.t VALUES (1, 'other');
+        CREATE TABLE w (id serial PRIMARY KEY, x int);
+        CREATE FUNCTION turn() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM set_config('search_path', 'other', false), set_config('app.seen', 'yes', false); RETURN NULL; END $$;
+        CREATE TRIGGER turn AFTER INSERT ON w FOR EACH ROW EXECUTE FUNCTION turn();
+    """, name)
+    yield name
+    cluster.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def proxy(cluster, db):
+    """One server connection: every client gets what the one before left."""
+    made = Proxy(cluster, {"default_pool_size": "1", "probe_patience": "300ms"})
+    yield made
+    assert made.alive(), made.log_text()[-2000:]
+    assert made.stop() == 0, made.log_text()[-2000:]
+
+
+def test_a_trigger_changes_only_its_own_session(proxy, db):
+    with proxy.connect(db) as one, proxy.connect(db) as two:
+        one.execute("INSERT INTO w (x) VALUES (1)")
+        assert one.execute("SELECT v FROM t WHERE id = 1").fetchone() == ("other",)
+        for _ in range(3):
+            assert two.execute("SELECT v FROM t WHERE id = 1").fetchone() == ("public",)
+        assert two.execute("SELECT current_setting('app.seen', true)").fetchone()[0] in (None, "")
+    with proxy.connect(db) as three:
+        assert three.execute("SELECT v FROM t WHERE id = 1").fetchone() == ("public",)
+
+
+def test_an_update_of_pg_settings_is_a_set(proxy, db):
+    with proxy.connect(db) as one, proxy.connect(db) as two:
+        one.execute("UPDATE pg_settings SET setting = '7168' WHERE name = 'work_mem'")
+        assert one.execute("SHOW work_mem").fetchone() == ("7MB",)
+        assert two.execute("SHOW work_mem").fetchone() == ("4MB",)
+
+
+def test_a_refused_set_closes_nobody(proxy, db):
+    with proxy.connect(db) as one, proxy.connect(db) as two:
+        with pytest.raises(psycopg.Error):
+            one.execute("SET max_connections = 5")
+        assert two.execute("SELECT 1").fetchone() == (1,)
+        assert one.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_settings_of_a_superuser_do_not_meet_a_role_that_may_not_set_them(cluster, proxy, db):
+    cluster.sql("DROP ROLE IF EXISTS plain; CREATE ROLE plain", db)
+    with proxy.connect(db) as one, proxy.connect(db) as two:
+        one.execute("SET lc_messages = 'C'")
+        two.execute("SET ROLE plain")
+        assert one.execute("SELECT current_user").fetchone() != ("plain",)
+        assert two.execute("SELECT current_user").fetchone() == ("plain",)
+        assert one.execute("SHOW lc_messages").fetchone() == ("C",)
+        two.execute("RESET ROLE")
+
+
+def test_a_custom_setting_survives_a_probe(proxy, db):
+    with proxy.connect(db) as one, proxy.connect(db) as two:
+        one.execute("SET app.tenant = 'mine'")
+        one.execute("DO $$ BEGIN NULL; END $$")
+        two.execute("SELECT 1")
+        assert one.execute("SELECT current_setting('app.tenant')").fetchone() == ("mine",)
+        assert two.execute("SELECT current_setting('app.tenant', true)").fetchone()[0] in (None, "")
+
+
+def test_a_loaded_library_goes_with_its_session(proxy, db):
+    with proxy.connect(db) as one:
+        one.execute("LOAD 'auto_explain'")
+        assert one.execute("SHOW auto_explain.log_min_duration").fetchone() == ("-1",)
+    with proxy.connect(db) as two:
+        with pytest.raises(psycopg.errors.UndefinedObject):
+            two.execute("SHOW auto_explain.log_min_duration")
+
+
+def test_the_driver_keeps_what_it_asked_for_at_its_start(proxy, db):
+    with proxy.connect(db, options="-c DateStyle=German") as one:
+        one.execute("SET DateStyle = 'SQL'")
+        one.execute("RESET ALL")
+        assert one.execute("SHOW DateStyle").fetchone() == ("German, DMY",)
+        assert one.info.parameter_status("DateStyle") == "German, DMY"
