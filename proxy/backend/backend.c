@@ -7,7 +7,7 @@
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
-#include "proxy/origin/hooks.h"
+#include "protocol/hooks.h"
 #include "protocol/back.h"
 #include "protocol/frame.h"
 #include "protocol/startup.h"

@@ -1,6 +1,6 @@
 #include "proxy/origin/schema.h"
 
-#include "proxy/origin/hooks.h"
+#include "protocol/hooks.h"
 #include "proxy/origin/link.h"
 #include "protocol/datum.h"
 

@@ -6,8 +6,8 @@
  * Owner   -
  * Thread  -
  * Errors  - */
-#ifndef PROXY_ORIGIN_HOOKS_H
-#define PROXY_ORIGIN_HOOKS_H
+#ifndef PROTOCOL_HOOKS_H
+#define PROTOCOL_HOOKS_H
 
 #define HOOKS_WORDS                                                                                                        \
 	"E'\\\\m(set_config|pg_settings|execute|reset|discard|listen|unlisten|load|prepare|temp|temporary|hold|call)\\\\M" \
