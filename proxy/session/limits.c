@@ -5,6 +5,7 @@
 #include "protocol/write.h"
 
 #define FLIGHT_PATIENCE_US 1000000u /* a follower waits so long for a fill, then asks PostgreSQL itself */
+#define DRAIN_LOGIN_US 500000u	    /* at the shutdown, for a client that has been asked for its password */
 
 static uint64_t limit_of(const struct session *s)
 {
@@ -75,6 +76,14 @@ static void notify_waiting(struct session *s, uint64_t now)
 	conn_flush_later(s->client);
 }
 
+/* At the shutdown: nothing of this client is under way. A login gets a moment to come to its end. */
+static bool drained(const struct session *s, uint64_t now)
+{
+	if (s->state < SESSION_READY)
+		return now > s->since_us && now - s->since_us >= DRAIN_LOGIN_US;
+	return s->state == SESSION_READY && s->txn == TXN_NONE;
+}
+
 void session_sweep(struct house *h)
 {
 	uint64_t now = clock_us();
@@ -89,7 +98,7 @@ void session_sweep(struct house *h)
 			session_fatal(s, "25P04", "transaction_timeout", NULL);
 		else if (s->state == SESSION_QUEUED)
 			notify_waiting(s, now);
-		else if (h->draining && s->state == SESSION_READY && s->txn == TXN_NONE)
+		else if (h->draining && drained(s, now))
 			session_fatal(s, "57P01", "the proxy is shutting down", NULL);
 	}
 }

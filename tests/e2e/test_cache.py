@@ -508,13 +508,12 @@ def test_without_logical_wal_it_is_a_plain_pooler():
     proxy = Proxy(plain)
     with proxy.connect() as conn:
         never_hits(proxy, lambda: conn.execute("SELECT name FROM item WHERE id = 1"), times=20)
-    assert "wal_level" in proxy.log_text()
+    wait_for("the log to say why", lambda: "wal_level" in proxy.log_text())
     assert proxy.stop() == 0
     plain.remove()
 
 
 def test_no_slot_is_left_behind(cluster, db):
-    wait_for("the slots of earlier tests to go", lambda: True)
     before = int(cluster.sql("SELECT count(*) FROM pg_replication_slots"))
     proxy = Proxy(cluster)
     warm(proxy, db)

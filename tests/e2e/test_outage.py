@@ -194,3 +194,13 @@ def test_idle_backends_are_closed(cluster):
         assert conn.execute("SELECT 1").fetchone() == (1,)
     assert proxy.stop() == 0
     cluster.sql("DROP ROLE idler")
+
+
+@pytest.mark.skipif(not PGWEIR, reason="the stand-ins do not drain")
+def test_a_login_that_never_ends_does_not_hold_up_the_shutdown(cluster):
+    proxy = Proxy(cluster, {"auth_type": "md5", "suspend_timeout": 120}, users={"postgres": "secret"})
+    with Wire(proxy.port) as wire:
+        wire.startup()
+        wire.until(b"R")
+        assert proxy.stop() == 0, "it waited for a client that has not even logged in"
+        assert errors(wire.drain()) == ["57P01"]

@@ -41,8 +41,11 @@ def new_dir(name, owner=None):
 
 
 def free_port():
-    """A port that nobody listens on. Kept below the range that the kernel hands to clients."""
-    for port in range(21000 + os.getpid() % 4000 * 2, 32000):
+    """A port that nobody listens on. Kept below the range that the kernel hands to clients, and apart from those of the
+    other processes of a parallel run (pytest -n)."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    first = 21000 + int(worker[2:]) % 4 * 2750 if worker else 21000 + os.getpid() % 4000 * 2
+    for port in range(first, first + 2750 if worker else 32000):
         if port in free_port.given:
             continue
         with socket.socket() as probe:
