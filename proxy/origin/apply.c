@@ -1,7 +1,6 @@
-#include "proxy/origin/apply.h"
+#include "proxy/origin/apply_private.h"
 #include "proxy/sql/reads.h"
 #include "protocol/datum.h"
-#include "protocol/decoding.h"
 
 #define APPLY_RECORD_MAX ((size_t)1 << 30) /* PostgreSQL's own bound of one field, and of one message */
 #define APPLY_KEY_COLUMNS 32		   /* INDEX_MAX_KEYS */
@@ -19,14 +18,16 @@ void apply_free(struct apply *a)
 	change_free(&a->change);
 	buf_free(&a->scratch);
 	buf_free(&a->values);
+	relations_clear(&a->relations);
 }
 
 void apply_reset(struct apply *a)
 {
 	a->open = false;
+	relations_clear(&a->relations);
 }
 
-static void begin(struct apply *a, uint32_t xid)
+void apply_begin(struct apply *a, uint32_t xid)
 {
 	change_begin(&a->change, xid);
 	a->open = true;
@@ -36,22 +37,25 @@ static void begin(struct apply *a, uint32_t xid)
 
 /* The relation and all above it: a query that names the parent reads the child's rows. The key of a child says nothing
  * about how the parent's readers hashed theirs, so ancestors are touched as a whole. */
-static void touch(struct apply *a, const struct catalog_relation *rel, bool whole)
+void apply_touch(struct apply *a, const struct catalog_relation *rel, bool whole)
 {
 	change_relation(&a->change, rel->oid, whole);
 	for (uint16_t i = 0; i < rel->nancestors; i++)
 		change_relation(&a->change, rel->ancestors[i], true);
 }
 
-static const struct catalog_relation *find(struct apply *a, struct span schema, struct span table)
+const struct catalog_relation *apply_known(struct apply *a, const struct catalog_relation *rel)
 {
-	const struct catalog_relation *rel = catalog_find(a->catalog, schema, table);
-
 	if (rel == NULL) {
 		a->unknown = true;
 		a->change.everything = true;
 	}
 	return rel;
+}
+
+static const struct catalog_relation *find(struct apply *a, struct span schema, struct span table)
+{
+	return apply_known(a, catalog_find(a->catalog, schema, table));
 }
 
 static int key_index(const struct catalog_relation *rel, int16_t attnum)
@@ -89,22 +93,22 @@ static enum key_status read_part(struct apply *a, const struct catalog_relation 
 }
 
 /* The hash of the primary key in one of the record's tuples. */
-static enum key_status read_key(struct apply *a, const struct catalog_relation *rel, const struct decoding *d,
-				struct span tuple, uint64_t *key_r, const char **why_r)
+static enum key_status read_key(struct apply *a, const struct catalog_relation *rel, const struct row *row,
+				const struct tuple *tuple, uint64_t *key_r, const char **why_r)
 {
 	struct key_part parts[APPLY_KEY_COLUMNS] = {{0}};
 	struct span values[APPLY_KEY_COLUMNS];
 	struct decoding_column column;
 	enum key_status status = KEY_CERTAIN;
 	unsigned ncolumns = 0;
-	size_t at = 0;
+	struct tuple_at at = {0};
 	int found;
 
 	if (rel->ncolumns == 0 || rel->nkey > APPLY_KEY_COLUMNS)
 		return KEY_UNCERTAIN;
 	buf_clear(&a->values);
 	/* To the end, even when the key is complete: a tuple that cannot be read is an error. */
-	while ((found = decoding_column_next(d, tuple, &at, &column, why_r)) == 1) {
+	while ((found = tuple_next(tuple, &at, &column, why_r)) == 1) {
 		enum key_status one = read_part(a, rel, &column, parts);
 
 		status = status == KEY_CERTAIN ? one : status;
@@ -113,7 +117,8 @@ static enum key_status read_key(struct apply *a, const struct catalog_relation *
 	if (found < 0)
 		return KEY_BAD;
 	/* A new tuple shows every column that the table has, so another number tells of DDL in the same transaction. */
-	if (tuple.p == d->new_tuple.p && ncolumns != rel->ncolumns)
+	if (tuple == &row->new_tuple &&
+	    ncolumns != (unsigned)rel->ncolumns - (row->without_generated ? rel->ngenerated : 0))
 		a->unknown = true;
 	if (rel->nkey == 0 || a->unknown)
 		return KEY_UNCERTAIN;
@@ -128,10 +133,10 @@ static enum key_status read_key(struct apply *a, const struct catalog_relation *
 }
 
 /* Which rows does the record touch, by key? 0 = none that are certain. */
-static int row_keys(struct apply *a, const struct catalog_relation *rel, const struct decoding *d,
+static int row_keys(struct apply *a, const struct catalog_relation *rel, const struct row *row,
 		    uint64_t keys_r[2], unsigned *n_r, const char **why_r)
 {
-	const struct span tuples[2] = {d->new_tuple, d->old_key};
+	const struct tuple *const tuples[2] = {&row->new_tuple, &row->old_key};
 	bool old_shown = rel->replica_identity == 'd' || rel->replica_identity == 'f';
 	unsigned n = 0;
 
@@ -139,28 +144,27 @@ static int row_keys(struct apply *a, const struct catalog_relation *rel, const s
 
 	*n_r = 0;
 	for (int i = 0; i < 2; i++) {
-		if (tuples[i].p == NULL)
+		if (tuples[i]->bytes.p == NULL)
 			continue;
-		switch (read_key(a, rel, d, tuples[i], &keys_r[n], why_r)) {
+		switch (read_key(a, rel, row, tuples[i], &keys_r[n], why_r)) {
 		case KEY_CERTAIN: n++; break;
 		case KEY_UNCERTAIN: certain = false; break;
 		case KEY_BAD: return -1;
 		}
 	}
-	if (d->kind == DECODING_DELETE)
-		certain &= old_shown && d->old_key.p != NULL;
+	if (row->kind == DECODING_DELETE)
+		certain &= old_shown && row->old_key.bytes.p != NULL;
 	else
-		certain &= d->new_tuple.p != NULL;
+		certain &= row->new_tuple.bytes.p != NULL;
 	/* An UPDATE that shows no old key has kept it only if the identity would have shown it. */
-	if (d->kind == DECODING_UPDATE)
+	if (row->kind == DECODING_UPDATE)
 		certain &= old_shown;
 	*n_r = certain ? n : 0;
 	return 0;
 }
 
-static int row(struct apply *a, const struct decoding *d, const char **why_r)
+int apply_row(struct apply *a, const struct catalog_relation *rel, const struct row *row, const char **why_r)
 {
-	const struct catalog_relation *rel = find(a, d->schema, d->table);
 	uint64_t keys[2];
 	unsigned n;
 
@@ -168,12 +172,21 @@ static int row(struct apply *a, const struct decoding *d, const char **why_r)
 	a->change.nchanges++;
 	if (rel == NULL)
 		return 0;
-	if (row_keys(a, rel, d, keys, &n, why_r) != 0)
+	if (row_keys(a, rel, row, keys, &n, why_r) != 0)
 		return -1;
-	touch(a, rel, n == 0);
+	apply_touch(a, rel, n == 0);
 	for (unsigned i = 0; i < n; i++)
 		change_key(&a->change, rel->oid, keys[i]);
 	return 0;
+}
+
+static int decoding_row(struct apply *a, const struct decoding *d, const char **why_r)
+{
+	const struct row row = {.kind = d->kind,
+				.new_tuple = {.bytes = d->new_tuple, .decoding = d},
+				.old_key = {.bytes = d->old_key, .decoding = d}};
+
+	return apply_row(a, find(a, d->schema, d->table), &row, why_r);
 }
 
 static int truncate_all(struct apply *a, const struct decoding *d, const char **why_r)
@@ -188,29 +201,29 @@ static int truncate_all(struct apply *a, const struct decoding *d, const char **
 	while ((found = decoding_table_next(d, &at, &schema, &table, why_r)) == 1) {
 		rel = find(a, schema, table);
 		if (rel != NULL)
-			touch(a, rel, true);
+			apply_touch(a, rel, true);
 	}
 	return found;
 }
 
 /* Messages of others mean nothing to us; a transaction with nothing else still counts as empty. */
-static enum apply_event message(struct apply *a, const struct decoding *d)
+enum apply_event apply_message(struct apply *a, struct span prefix, struct span content, bool transactional)
 {
-	if (!span_eq(d->prefix, span_str("pgweir")))
+	if (!span_eq(prefix, span_str("pgweir")))
 		return APPLY_NONE;
-	if (d->content.n == 0) {
-		a->nnudges += d->transactional;
+	if (content.n == 0) {
+		a->nnudges += transactional;
 		return APPLY_NONE;
 	}
-	if (d->content.n < 3 || memcmp(d->content.p, "ddl", 3) != 0)
+	if (content.n < 3 || memcmp(content.p, "ddl", 3) != 0)
 		return APPLY_NONE;
-	if (!d->transactional)
+	if (!transactional)
 		return APPLY_SUSPECT;
 	a->ddl = true;
 	return APPLY_NONE;
 }
 
-static int bad(struct err *err, const char *why)
+int apply_bad(struct err *err, const char *why)
 {
 	return err_set(err, "record of the stream not understood: %s", why);
 }
@@ -223,26 +236,26 @@ int apply_decoding(struct apply *a, struct span record, enum apply_event *event_
 	int rc = 0;
 
 	if (decoding_parse(record, &a->scratch, &d, &why) != 0)
-		return bad(err, why);
+		return apply_bad(err, why);
 	if (d.kind == DECODING_BEGIN ? a->open
 				     : !a->open && !(d.kind == DECODING_MESSAGE && !d.transactional))
-		return bad(err, "out of order");
+		return apply_bad(err, "out of order");
 	switch (d.kind) {
-	case DECODING_BEGIN: begin(a, d.xid); break;
+	case DECODING_BEGIN: apply_begin(a, d.xid); break;
 	case DECODING_INSERT:
 	case DECODING_UPDATE:
-	case DECODING_DELETE: rc = row(a, &d, &why); break;
+	case DECODING_DELETE: rc = decoding_row(a, &d, &why); break;
 	case DECODING_TRUNCATE: rc = truncate_all(a, &d, &why); break;
-	case DECODING_MESSAGE: event = message(a, &d); break;
+	case DECODING_MESSAGE: event = apply_message(a, d.prefix, d.content, d.transactional); break;
 	case DECODING_COMMIT:
 		if (d.xid != a->change.xid)
-			return bad(err, "the end of another transaction");
+			return apply_bad(err, "the end of another transaction");
 		a->open = false;
 		event = APPLY_COMMIT;
 		break;
 	}
 	if (rc != 0)
-		return bad(err, why);
+		return apply_bad(err, why);
 	*event_r = event;
 	return 0;
 }

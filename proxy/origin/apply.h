@@ -1,6 +1,6 @@
 /* apply.h - records of the stream, gathered into one struct change per transaction.
- * Source  protocol/decoding.h (test_decoding); docs/coherence.md, "invalidate".
- * Shape   apply_decoding() per record; at APPLY_COMMIT `change` and the facts about the transaction are complete.
+ * Source  protocol/decoding.h (test_decoding), protocol/pgoutput.h; docs/coherence.md, "invalidate".
+ * Shape   apply_decoding() or apply_pgoutput() per record; at APPLY_COMMIT `change` and the facts about the transaction are complete.
  *         A row counts by its primary key, old and new, where both are certain; else as its whole relation. Partitions
  *         and children also touch all their ancestors. A relation that the catalog does not know touches everything.
  * Owner   the stream; the catalog is borrowed.
@@ -11,6 +11,7 @@
 
 #include "proxy/base/err.h"
 #include "proxy/cache/change.h"
+#include "proxy/origin/relations.h"
 #include "proxy/sql/catalog.h"
 #include "protocol/buf.h"
 
@@ -25,7 +26,9 @@ struct apply {
 	const struct catalog *catalog; /* borrowed */
 	struct buf scratch;	       /* unescaped names and values of one record */
 	struct buf values;	       /* canonical key values of one row */
+	struct relations relations;    /* what pgoutput has announced */
 	bool open;		       /* between BEGIN and COMMIT */
+	uint64_t end;		       /* at APPLY_COMMIT: the position behind it; 0 = that of the record */
 	/* facts about the transaction */
 	uint64_t nrows;	  /* row and truncate records */
 	uint64_t nnudges; /* empty messages of ours */
@@ -38,6 +41,7 @@ void apply_free(struct apply *a);
 /* Forgets an open transaction: the stream starts anew. */
 void apply_reset(struct apply *a);
 int apply_decoding(struct apply *a, struct span record, enum apply_event *event_r, struct err *err);
+int apply_pgoutput(struct apply *a, struct span record, enum apply_event *event_r, struct err *err);
 
 /* May this transaction have changed the catalog? Rows alone say no; a transaction without anything says perhaps. */
 static inline bool apply_suspicious(const struct apply *a)

@@ -31,8 +31,10 @@ struct catalog_relation {
 	char persistence;      /* pg_class.relpersistence */
 	char replica_identity; /* pg_class.relreplident */
 	bool row_security;
-	bool has_children; /* pg_inherits parent (also a partitioned table) */
-	bool has_rules;	   /* rewrite rules on SELECT can't be on tables; kept for completeness */
+	bool has_children;   /* pg_inherits parent (also a partitioned table) */
+	bool has_rules;	     /* rewrite rules on SELECT can't be on tables; kept for completeness */
+	bool not_fed;	     /* the feed does not carry all of its changes, or its children's: never cached */
+	uint16_t ngenerated; /* of its columns; pgoutput leaves them out of rows */
 	uint16_t ncolumns;
 	const struct catalog_column *columns; /* dropped ones left out, by attnum */
 	uint16_t nkey;			      /* primary key columns; 0 = none */
