@@ -1,5 +1,6 @@
 /* pgweir: reads the command line, loads the configuration, runs the app. */
 #include "proxy/app.h"
+#include "proxy/commands.h"
 
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
@@ -17,6 +18,7 @@
 static const char usage[] =
 	"Usage: pgweir [options] CONFIG.ini\n"
 	"       pgweir [options] postgres://user:password@host:port/database\n"
+	"       pgweir setup | doctor --help\n"
 	"\n"
 	"  -c, --check-config   read the configuration, say what is wrong with it, and exit\n"
 	"  -v, --verbose        log at level debug\n"
@@ -131,8 +133,10 @@ int main(int argc, char **argv)
 	struct args args = {0};
 	struct config *cfg = NULL;
 	struct err err;
-	int status;
+	int status = argc > 1 ? commands_run(argc - 1, argv + 1) : -1;
 
+	if (status >= 0)
+		return status;
 	if (parse_args(argc, argv, &args) != 0) {
 		fputs(usage, stderr);
 		return 2;

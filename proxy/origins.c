@@ -1,8 +1,8 @@
 #include "proxy/origins.h"
 
-#include "config/users.h"
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
+#include "proxy/feed_target.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -54,73 +54,6 @@ void origins_free(struct origins **op)
 static struct cache_settings sizes(const struct config *cfg, const struct policy *policy)
 {
 	return (struct cache_settings){.bytes = cfg->cache_size, .max_result = policy->cache_max_result};
-}
-
-/* The user of feed and probes, and its password. NULL user = there is none. */
-static void feed_login(const struct config *cfg, const struct config_database *db,
-		       const struct policy *policy, const char **user_r, const char **password_r)
-{
-	const char *user = policy->feed_user[0] != '\0' ? policy->feed_user : db->server_user;
-	const struct users_entry *known;
-
-	*user_r = user[0] != '\0' ? user : NULL;
-	*password_r = policy->feed_password;
-	if (*user_r == NULL || (*password_r)[0] != '\0')
-		return;
-	if (strcmp(user, db->server_user) == 0 && db->password[0] != '\0') {
-		*password_r = db->password;
-		return;
-	}
-	known = users_find(cfg->userlist, user);
-	if (known != NULL && known->kind == USERS_PLAIN)
-		*password_r = known->secret;
-}
-
-static const char *or_null(const char *text)
-{
-	return text[0] != '\0' ? text : NULL;
-}
-
-/* Where a database's feed connects to, by the configuration. Strings are borrowed from cfg but for `port`. */
-struct feed_target {
-	struct origin_settings set;
-	struct policy policy;
-	char port[16];
-};
-
-/* Static text: why the database has no cache; NULL = it has one. */
-static const char *feed_target(struct config *cfg, const char *database, struct feed_target *t)
-{
-	static const char *const modes[] = {"disable", "allow",	    "prefer",
-					    "require", "verify-ca", "verify-full"};
-	const struct config_database *db = config_database(cfg, database);
-
-	*t = (struct feed_target){0};
-	policy_of(cfg, database, NULL, &t->policy);
-	if (db == NULL)
-		return "there is no such database";
-	if (t->policy.coherence == COHERENCE_OFF || cfg->cache_size == 0)
-		return "it is switched off";
-	if (db->host_count > 1)
-		return "the database has several hosts";
-	feed_login(cfg, db, &t->policy, &t->set.user, &t->set.password);
-	if (t->set.user == NULL)
-		return "feed_user is not set and the database has no user of its own";
-	snprintf(t->port, sizeof(t->port), "%d", db->port);
-	t->set.database = database;
-	t->set.host = db->hosts[0][0] != '\0' ? db->hosts[0] : cfg->unix_socket_dir;
-	t->set.port = t->port;
-	t->set.dbname = config_dbname(db, database);
-	t->set.sslmode = modes[cfg->server_tls_sslmode];
-	t->set.sslrootcert = or_null(cfg->server_tls_ca_file);
-	t->set.sslcert = or_null(cfg->server_tls_cert_file);
-	t->set.sslkey = or_null(cfg->server_tls_key_file);
-	t->set.connect_timeout_s = (int)(cfg->server_connect_timeout / 1000000);
-	t->set.pgoutput = t->policy.feed_plugin == FEED_PLUGIN_PGOUTPUT;
-	t->set.publication = t->policy.feed_publication;
-	t->set.catalog_poll_us = t->policy.catalog_poll;
-	t->set.max_change_keys = (size_t)t->policy.max_change_keys;
-	return NULL;
 }
 
 static void start(struct origin_item *item, struct config *cfg)
