@@ -1,0 +1,84 @@
+"""One measurement: runs a client program against a party and says what it cost."""
+import glob
+import os
+import subprocess
+import tempfile
+import time
+
+from pgweir_test.tools import PG_BIN
+
+from . import cpu
+
+SAMPLED = 0.05  # of the transactions have their latency written down
+
+
+class Failed(Exception):
+    pass
+
+
+def percentile(values, share):
+    return values[min(len(values) - 1, int(len(values) * share))]
+
+
+def _timed(command, party):
+    """(stdout, wall, client, proxy, server): seconds of the run and CPU seconds of the three."""
+    postmaster = party.cluster.postmaster() if party.cluster else None
+    proxy, server = (cpu.seconds(pid) if pid else 0.0 for pid in (party.pid, postmaster))
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        text, errors = out.read(), err.read()
+    wall = time.monotonic() - began
+    if process.returncode != 0 or "aborted" in errors:
+        raise Failed(f"{command[0]} against {party.name}: {errors[-600:]}")
+    proxy, server = (cpu.seconds(pid) - was if pid else 0.0 for pid, was in ((party.pid, proxy), (postmaster, server)))
+    return text, wall, usage.ru_utime + usage.ru_stime, proxy, server
+
+
+def _result(n, tps, client, proxy, server, p50=None, p95=None, p99=None):
+    """Microseconds of CPU for one transaction, transactions per second, latencies in microseconds."""
+    return {"n": n, "tps": tps, "client": client / n * 1e6, "proxy": proxy / n * 1e6, "server": server / n * 1e6,
+            "p50": p50, "p95": p95, "p99": p99}
+
+
+def pgbench(party, scripts, protocol="simple", clients=32, seconds=2.0, tls=False, reconnect=False, latency=True, rate=0):
+    """scripts: files, or file@weight."""
+    with tempfile.TemporaryDirectory() as logs:
+        command = [PG_BIN / "pgbench", "-n", "-M", protocol, "-c", clients, "-j", 1, "-T", max(1, round(seconds))]
+        for script in scripts:
+            command += ["-f", script]
+        if reconnect:
+            command.append("-C")
+        if rate:
+            command += ["-R", rate]
+        if latency:
+            command += ["-l", f"--log-prefix={logs}/l", f"--sampling-rate={1 if clients == 1 or reconnect else SAMPLED}"]
+        text, wall, client, proxy, server = _timed(command + [party.dsn(tls)], party)
+        rows = {line.split(":")[0].split(" = ")[0]: line for line in text.splitlines()}
+        n = int(rows["number of transactions actually processed"].split(":")[1].split()[0])
+        tps = float(rows["tps"].split()[2])
+        times = sorted(int(line.split()[2]) for name in glob.glob(f"{logs}/l*") for line in open(name))
+    if n == 0:
+        raise Failed(f"no transaction against {party.name}")
+    return _result(n, tps, client, proxy, server,
+                   *((percentile(times, share) for share in (.5, .95, .99)) if times else ()))
+
+
+def psql(party, script, n, clients=1):
+    """A psql (or some at once) that runs a script of `n` statements."""
+    one = f"exec {PG_BIN}/psql -X -q -v ON_ERROR_STOP=1 -d '{party.dsn()}' -f '{script}' >/dev/null"
+    text = " & ".join([f"( {one} )"] * clients) + " & wait"
+    _, wall, client, proxy, server = _timed(["sh", "-c", text], party)
+    return _result(n * clients, n * clients / wall, client, proxy, server)
+
+
+def redis(party, clients=32, n=100000):
+    text, wall, client, proxy, _ = _timed(["redis-benchmark", "-p", party.port, "-c", clients, "-t", "get", "-r", 1000,
+                                           "-n", n, "--csv"], party)
+    row = text.strip().splitlines()[-1].replace('"', "").split(",")
+    tps, _, _, p50, p95, p99 = map(float, row[1:7])
+    return _result(n, tps, client, proxy, 0.0, p50 * 1000, p95 * 1000, p99 * 1000)
