@@ -8,6 +8,7 @@
 #include "protocol/write.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
 /* The last hidden request of a synchronisation carries this index. */
@@ -97,7 +98,33 @@ static void reset_first(struct session *s)
 		}
 }
 
-static void image_tell_params(struct session *s)
+/* PostgreSQL 14 and later report changed parameters only in front of ReadyForQuery. */
+static bool reports_at_once(const struct backend *b)
+{
+	const char *version = settings_get(&b->params, "server_version");
+
+	return version != NULL && atoi(version) < 14;
+}
+
+/* Do the commands that make the images equal change this reported parameter? */
+static bool image_changes(const struct session *s, const char *name)
+{
+	const struct settings *of[] = {&s->image, &s->backend->image};
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (settings_get(of[i], name) != NULL)
+			return true;
+		if (strcmp(name, "is_superuser") == 0 &&
+		    (settings_get(of[i], "role") != NULL ||
+		     settings_get(of[i], "session_authorization") != NULL))
+			return true;
+	}
+	return false;
+}
+
+/* Tells the client what its new backend reports differently. `changing`: what the image commands, still to be sent, change is
+ * left out: now it is another client's value, and its report will come. */
+static void image_tell_params(struct session *s, bool changing)
 {
 	struct backend *b = s->backend;
 
@@ -109,6 +136,8 @@ static void image_tell_params(struct session *s)
 
 		if (told != NULL && strcmp(told, b->params.at[i].value) == 0)
 			continue;
+		if (changing && image_changes(s, b->params.at[i].name))
+			continue;
 		write_param_status(conn_out(s->client), span_str(b->params.at[i].name), v);
 		conn_flush_later(s->client);
 		settings_set(&s->params, span_str(b->params.at[i].name), &v);
@@ -118,7 +147,8 @@ static void image_tell_params(struct session *s)
 
 void image_synced(struct session *s)
 {
-	image_tell_params(s);
+	if (reports_at_once(s->backend))
+		image_tell_params(s, false);
 }
 
 /* The backend logged in under other defaults (ALTER ROLE .. SET): they are the session's now, and what was to be filled under the
@@ -147,9 +177,10 @@ void image_link(struct session *s)
 	adopt_defaults(s);
 
 	if (settings_equal(&s->image, &b->image)) {
-		image_tell_params(s);
+		image_tell_params(s, false);
 		return;
 	}
+	image_tell_params(s, true);
 	count(&s->house->host.counters, image_syncs);
 	backend_sys(b, SYS_BEGIN, NULL, 0, WHY_IMAGE, 0);
 	if (s->welcome_learning)

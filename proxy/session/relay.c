@@ -192,10 +192,12 @@ static void on_async(struct session *s, struct run *r, const struct frame *f, si
 			p = (struct back_param){0};
 		/* RESET goes to what the client's startup packet asked for; the shared backend reports its own default. */
 		hidden = hidden || image_resets_to_startup(s, p.name);
-		if (!hidden) {
-			settings_set(&s->params, p.name, &p.value);
+		/* A value that the client knows already is the echo of our own image commands, whose report PostgreSQL gives
+		 * only with the next ReadyForQuery: it says nothing new, and must not spoil the answer for the cache. */
+		if (!hidden && settings_set(&s->params, p.name, &p.value) == 0)
+			hidden = true;
+		else if (!hidden)
 			image_note_params(s);
-		}
 	}
 	if (hidden && f->type != 'A') {
 		run_send(s, r);

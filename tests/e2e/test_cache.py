@@ -136,6 +136,27 @@ def test_named_statements_hit(proxy, db):
         assert rows(reads_twice(proxy, read)) == [[b"item 12"]]
 
 
+def test_sessions_of_different_settings_that_share_a_backend_hit_and_are_told_nothing(cluster, db):
+    """PostgreSQL reports what our image commands change behind the client's own statement. It must not reach the client,
+    and not spoil what is to be cached; least of all may the client see the other one's value."""
+    proxy = Proxy(cluster, {**PATIENT, "default_pool_size": 1})
+    warm(proxy, db)
+    zones = ["Asia/Tokyo", "Europe/Berlin"]
+    with Wire(proxy.port).login(database=db) as one, Wire(proxy.port).login(database=db) as two:
+        wires = [one, two]
+        for wire, zone in zip(wires, zones):
+            assert (b"S", f"TimeZone\0{zone}\0".encode()) in wire.simple(f"SET TimeZone TO '{zone}'")
+
+        def read():
+            for wire in wires:  # an error first, so that the backend changes hands even when the reads hit
+                assert [kind for kind, _ in wire.simple("SELECT 1/0")] == [b"E", b"Z"]
+            got = [wire.simple("SELECT name FROM item WHERE id = 21") for wire in wires]
+            assert [[kind for kind, _ in answer] for answer in got] == [[b"T", b"D", b"C", b"Z"]] * 2
+            return got
+        reads_twice(proxy, read)
+    assert proxy.stop() == 0
+
+
 def test_every_driver_hits(proxy, db):
     with proxy.connect(db) as conn:
         reads_twice(proxy, lambda: conn.execute("SELECT name FROM item WHERE id = %s", (13,)).fetchall())
