@@ -64,6 +64,7 @@ struct worker *worker_new(const struct house *model, unsigned index, struct err 
 	pthread_mutex_init(&w->counts_lock, NULL);
 	w->house.host.loop = loop_new(w, err);
 	w->house.memo = memo_new(MEMO_BYTES);
+	buf_init(&w->house.scratch, FACTS_TEXT_MAX);
 	if (w->house.host.loop == NULL || w->house.memo == NULL) {
 		worker_free(&w);
 		return NULL;
@@ -153,6 +154,7 @@ void worker_free(struct worker **wp)
 	timer_free(&w->sweep);
 	loop_free(&w->house.host.loop);
 	memo_free(&w->house.memo);
+	buf_free(&w->house.scratch);
 	config_unref(w->house.config);
 	tls_unref(w->house.client_tls);
 	tls_unref(w->house.server_tls);

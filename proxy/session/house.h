@@ -40,6 +40,7 @@ struct house {
 	struct census *census;	     /* borrowed */
 	struct image_ids *image_ids; /* borrowed */
 	struct memo *memo;	     /* owned */
+	struct buf scratch;	     /* owned; literals of the statement in work */
 	struct ring sessions;	     /* all of this worker */
 	_Atomic unsigned nsessions;
 	atomic_uint *nclients; /* of all workers */

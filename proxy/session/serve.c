@@ -5,6 +5,7 @@
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
 #include "proxy/origin/link.h"
+#include "proxy/sql/slots.h"
 #include "protocol/write.h"
 
 #include <inttypes.h>
@@ -162,22 +163,46 @@ static enum reason session_reason(struct session *s)
 	return REASON_NONE;
 }
 
+/* The literals of the text are parameters too, behind those of the Bind. Their values need no more room than the text. */
+static bool add_literals(struct session *s, const struct stmt *stmt, struct reads_param *params)
+{
+	struct buf *values = &s->house->scratch;
+	size_t at[LITERALS_MAX + 1];
+
+	buf_clear(values);
+	values->max = stmt->text.n + 2 * LITERALS_MAX;
+	for (unsigned i = 0; i < stmt->facts->nslots; i++) {
+		at[i] = values->len;
+		literal_value(stmt->text, &stmt->literals[i], stmt->facts->slots[i].negative, values);
+	}
+	at[stmt->facts->nslots] = values->len;
+	for (unsigned i = 0; i < stmt->facts->nslots; i++)
+		params[i] = (struct reads_param){
+			.value = span_skip(span_of(values->p, at[i + 1]), at[i]),
+		};
+	return !values->failed;
+}
+
 /* The read set of this execution into s->dep_*. */
 static enum reason find_keys(struct session *s, struct wanted *w, struct reads *reads)
 {
-	struct reads_param params[PARAMS_MAX];
+	struct reads_param params[PARAMS_MAX + LITERALS_MAX];
+	const struct facts *facts = w->stmt->facts;
 	size_t at = 0;
 	uint16_t n = w->simple ? 0 : w->bind.nparams;
 
-	if (n > PARAMS_MAX)
+	if (n > PARAMS_MAX || (facts->nslots > 0 && n != facts->nparams))
 		return REASON_PARAMETER;
 	for (uint16_t i = 0; i < n; i++) {
 		struct front_param p = front_bind_param(&w->bind, i, &at);
 
 		params[i] = (struct reads_param){.null = p.null, .binary = p.binary, .value = p.value};
 	}
-	return reads_keys(reads, params, n, s->dep_keys, LEASE_KEYS, &s->ndep_keys, s->dep_rels,
-			  sizeof s->dep_rels / sizeof *s->dep_rels, &s->ndep_rels);
+	if (facts->nslots > 0 && !add_literals(s, w->stmt, params + n))
+		return REASON_PARAMETER;
+	return reads_keys(reads, params, (uint16_t)(n + facts->nslots), s->dep_keys, LEASE_KEYS,
+			  &s->ndep_keys, s->dep_rels, sizeof s->dep_rels / sizeof *s->dep_rels,
+			  &s->ndep_rels);
 }
 
 static void add_counted(struct buf *b, struct span v)

@@ -9,6 +9,7 @@
 
 #include "proxy/sql/builtins.h"
 #include "proxy/sql/names.h"
+#include "proxy/sql/slots.h"
 
 /* A column as expressions see it. */
 struct column {
@@ -91,7 +92,9 @@ struct typed {
 	uint32_t oid;	/* 0 = built-in, but not known which */
 	uint16_t param; /* an untyped parameter */
 	bool literal;	/* an untyped string */
-	bool clock;	/* that has a word like 'now' in it */
+	uint16_t
+		slot; /* its place among the parameters, when its text may be another one in each execution */
+	bool clock;   /* else: that has a word like 'now' in it */
 };
 
 struct analysis {
@@ -101,8 +104,10 @@ struct analysis {
 	const uint32_t *oids;
 	uint16_t noids;
 	uint16_t nparams;
+	const struct slot *slots; /* literals that count as parameters, behind the others */
+	unsigned nslots;
 	uint64_t params_again; /* facts.h */
-	bool *clock_param;     /* [nparams + 1]: might become a date or time; its text must not be 'now' */
+	bool *clock_param; /* [nparams + nslots + 1]: might become a date or time; its text must not be 'now' */
 	struct rel_read *reads;
 	struct rel_read **reads_end;
 	enum reason reason;
@@ -135,6 +140,8 @@ bool expr_column(struct analysis *a, const struct scope *scope, const PgQuery__C
 /* A column of any FROM entry of that level. */
 bool expr_level_column(const struct level *level, struct span name, struct column *column_r);
 struct column expr_relation_column(const struct catalog_column *column);
+/* The place of this constant among the parameters, from 1, or 0: its value is the one in the tree. */
+uint16_t expr_slot(const struct analysis *a, const PgQuery__AConst *value);
 /* The built-in type a TypeName means, or NULL. */
 const struct builtin_type *expr_type(const PgQuery__TypeName *type);
 uint32_t expr_param_type(const struct analysis *a, uint16_t param);

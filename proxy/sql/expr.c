@@ -78,7 +78,9 @@ static bool certainly_plain(struct typed t)
 /* Nothing around it keeps this from being read as a date. */
 bool expr_settle(struct analysis *a, struct typed t)
 {
-	if (t.literal && t.clock)
+	if (t.slot != 0)
+		a->clock_param[t.slot] = true;
+	else if (t.literal && t.clock)
 		return analysis_refuse(a, REASON_FUNCTION);
 	if (t.param != 0)
 		a->clock_param[t.param] = true;
@@ -279,7 +281,15 @@ static bool check_column(struct analysis *a, struct place at, const PgQuery__Col
 	return true;
 }
 
-static bool check_const(const PgQuery__AConst *value, struct typed *typed_r)
+uint16_t expr_slot(const struct analysis *a, const PgQuery__AConst *value)
+{
+	for (unsigned i = 0; i < a->nslots; i++)
+		if (a->slots[i].lifted && a->slots[i].at == value->location)
+			return (uint16_t)(a->nparams + i + 1);
+	return 0;
+}
+
+static bool check_const(const struct analysis *a, const PgQuery__AConst *value, struct typed *typed_r)
 {
 	*typed_r = (struct typed){0};
 	switch (value->val_case) {
@@ -287,7 +297,8 @@ static bool check_const(const PgQuery__AConst *value, struct typed *typed_r)
 	case PG_QUERY__A__CONST__VAL_BOOLVAL: typed_r->oid = BOOL; break;
 	case PG_QUERY__A__CONST__VAL_SVAL:
 		typed_r->literal = true;
-		typed_r->clock = expr_clock_words(span_str(value->sval->sval));
+		typed_r->slot = expr_slot(a, value);
+		typed_r->clock = typed_r->slot == 0 && expr_clock_words(span_str(value->sval->sval));
 		break;
 	default: typed_r->literal = value->isnull; break;
 	}
@@ -558,7 +569,7 @@ bool expr_check(struct analysis *a, struct place at, const PgQuery__Node *node, 
 		return true;
 	switch (node->node_case) {
 	case PG_QUERY__NODE__NODE_COLUMN_REF: return check_column(a, at, node->column_ref, typed_r);
-	case PG_QUERY__NODE__NODE_A_CONST: return check_const(node->a_const, typed_r);
+	case PG_QUERY__NODE__NODE_A_CONST: return check_const(a, node->a_const, typed_r);
 	case PG_QUERY__NODE__NODE_PARAM_REF: return check_param(a, node->param_ref, typed_r);
 	case PG_QUERY__NODE__NODE_TYPE_CAST: return check_cast(a, at, node->type_cast, typed_r);
 	case PG_QUERY__NODE__NODE_FUNC_CALL: return check_function(a, at, node->func_call, typed_r);

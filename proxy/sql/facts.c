@@ -2,6 +2,7 @@
 #include "proxy/sql/facts.h"
 #include "proxy/sql/parse.h"
 #include "proxy/sql/shape.h"
+#include "proxy/sql/slots.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -84,7 +85,32 @@ static enum reason candidate(const struct facts *f, const PgQuery__ParseResult *
 	return reason == REASON_NONE && f->effects != 0 ? REASON_FUNCTION : reason;
 }
 
-static int analyse(struct facts_box *box, struct span text, size_t nesting)
+/* Nothing that facts say may come from a literal: names and settings do. */
+static bool tells_literals(const struct facts *f)
+{
+	const struct stmt_facts *stmt = f->stmts;
+
+	return f->nstmts != 1 || (stmt->command != COMMAND_SELECT && stmt->command != COMMAND_DML) ||
+	       stmt->nsettings > 0 || stmt->name != NULL || stmt->tag != NULL ||
+	       (f->effects & (EFFECT_SETTING | EFFECT_TAINT)) != 0;
+}
+
+#define SLOT_PARAMS_MAX 1000u
+
+static int find_slots(struct facts_box *box, const PgQuery__ParseResult *root, struct span text,
+		      const struct literals *literals)
+{
+	struct facts *f = &box->facts;
+
+	if (literals == NULL || f->nparams > SLOT_PARAMS_MAX || tells_literals(f))
+		return 0;
+	f->slots = slots_find(root->stmts[0]->stmt, text, literals, &box->mem);
+	f->nslots = literals->count;
+	f->shared = true;
+	return f->slots == NULL ? -1 : 0;
+}
+
+static int analyse(struct facts_box *box, struct span text, const struct literals *literals, size_t nesting)
 {
 	struct facts *f = &box->facts;
 	struct tree *tree = NULL;
@@ -97,7 +123,8 @@ static int analyse(struct facts_box *box, struct span text, size_t nesting)
 		return 0;
 	}
 	tree = tree_unpack(span_of(packed, npacked));
-	if (tree == NULL || look_at_statements(box, tree->root) != 0)
+	if (tree == NULL || look_at_statements(box, tree->root) != 0 ||
+	    find_slots(box, tree->root, text, literals) != 0)
 		goto fail;
 	if (f->nstmts >= 0) {
 		f->reason = (uint16_t)candidate(f, tree->root, nesting, &keep);
@@ -121,6 +148,7 @@ fail:
 struct job {
 	struct facts_box *box;
 	struct span text;
+	const struct literals *literals;
 	size_t nesting;
 	int result;
 };
@@ -129,14 +157,15 @@ static void *run_job(void *arg)
 {
 	struct job *job = arg;
 
-	job->result = analyse(job->box, job->text, job->nesting);
+	job->result = analyse(job->box, job->text, job->literals, job->nesting);
 	return NULL;
 }
 
 /* A text that might nest deeply is analysed on a stack made for it. */
-static int analyse_apart(struct facts_box *box, struct span text, size_t nesting)
+static int analyse_apart(struct facts_box *box, struct span text, const struct literals *literals,
+			 size_t nesting)
 {
-	struct job job = {.box = box, .text = text, .nesting = nesting};
+	struct job job = {.box = box, .text = text, .literals = literals, .nesting = nesting};
 	pthread_attr_t attr;
 	pthread_t thread;
 	int failed;
@@ -156,6 +185,11 @@ static int analyse_apart(struct facts_box *box, struct span text, size_t nesting
 
 struct facts *facts_of_text(struct span text)
 {
+	return facts_of_shape(text, NULL);
+}
+
+struct facts *facts_of_shape(struct span text, const struct literals *literals)
+{
 	struct facts_box *box = calloc(1, sizeof(*box));
 	size_t nesting = 0;
 	int result = 0;
@@ -169,9 +203,9 @@ struct facts *facts_of_text(struct span text)
 	if (text.n > FACTS_TEXT_MAX || nesting > PARSE_NESTING_MAX)
 		refuse(&box->facts, REASON_TOO_LARGE);
 	else if (nesting <= PARSE_NESTING_HERE)
-		result = analyse(box, text, nesting);
+		result = analyse(box, text, literals, nesting);
 	else
-		result = analyse_apart(box, text, nesting);
+		result = analyse_apart(box, text, literals, nesting);
 	if (result != 0) {
 		struct facts *f = &box->facts;
 

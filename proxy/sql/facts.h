@@ -82,6 +82,8 @@ struct stmt_facts {
 			   * "COMMIT", "ROLLBACK"; else NULL */
 };
 
+struct literals;
+struct slot;
 struct query_shape; /* what reads.c needs of a single SELECT; opaque here */
 
 struct facts {
@@ -95,6 +97,9 @@ struct facts {
 	struct query_shape *shape; /* only when nstmts == 1 and it is a SELECT that might be cached */
 	struct query_shape *
 		body; /* owned; the tree of a single SELECT or EXPLAIN, for reads.c; `shape` is this or NULL */
+	unsigned nslots;	  /* facts_of_shape: the literals that the text had */
+	const struct slot *slots; /* NULL unless `shared` */
+	bool shared; /* holds for every text of the same skeleton and the same literals where not lifted */
 	uint16_t reason; /* enum reason: why shape is NULL (REASON_NONE when it is not) */
 	size_t bytes;	 /* memory that the object owns */
 };
@@ -102,6 +107,8 @@ struct facts {
 /* Analyses a text. Never NULL but when memory is gone. Texts above `facts_text_max` bytes are not parsed
  * (nstmts -1). Thread: libpg_query keeps its state per thread, any thread may call. */
 struct facts *facts_of_text(struct span text);
+/* The same for a text whose literals were found: what is said of it may hold for others (`shared`). */
+struct facts *facts_of_shape(struct span text, const struct literals *literals);
 struct facts *facts_ref(struct facts *f);
 void facts_unref(struct facts *f);
 

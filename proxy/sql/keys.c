@@ -83,9 +83,18 @@ static bool const_source(struct analysis *a, uint32_t type, const PgQuery__ACons
 	struct key_source source;
 	char number[24];
 	struct span text;
+	uint16_t slot = expr_slot(a, value);
 
 	if (value->isnull)
 		return true;
+	if (slot != 0 && value->val_case != PG_QUERY__A__CONST__VAL_SVAL) {
+		if (!is_integer(type))
+			return false;
+		type = DATUM_INT8;
+	}
+	if (slot != 0)
+		return add_source(a, column,
+				  (struct key_source){.kind = SOURCE_PARAM, .type = type, .param = slot});
 	switch (value->val_case) {
 	case PG_QUERY__A__CONST__VAL_IVAL:
 		if (!is_integer(type))
@@ -243,8 +252,14 @@ static bool array_sources(struct analysis *a, uint32_t type, const PgQuery__Node
 	case PG_QUERY__NODE__NODE_A_CONST:
 		if (node->a_const->isnull)
 			return true;
-		return node->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL && array_type != 0 &&
-		       array_literal(a, array_type, span_str(node->a_const->sval->sval), column);
+		if (node->a_const->val_case != PG_QUERY__A__CONST__VAL_SVAL || array_type == 0)
+			return false;
+		if (expr_slot(a, node->a_const) != 0)
+			return add_source(a, column,
+					  (struct key_source){.kind = SOURCE_ARRAY,
+							      .type = array_type,
+							      .param = expr_slot(a, node->a_const)});
+		return array_literal(a, array_type, span_str(node->a_const->sval->sval), column);
 	default: return false;
 	}
 }

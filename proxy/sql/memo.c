@@ -1,9 +1,32 @@
 #include "proxy/sql/memo.h"
 
+#include "proxy/base/check.h"
 #include "proxy/base/map.h"
 #include "proxy/base/ring.h"
+#include "proxy/sql/slots.h"
 
 #include <stdatomic.h>
+
+/* What is known of a text. The texts of one shape share it; it is then in the memo's second table, where the hash of the skeleton
+ * leads to it. Two shapes with one hash, also those that differ in a literal that is part of the shape, are not both there. */
+struct memo_analysis {
+	unsigned refs;
+	struct memo *memo; /* that counts its bytes */
+	size_t bytes;
+	struct facts *facts; /* counted */
+	/* The resolution under one catalog and search path, kept while both stay the same (compared by memo_reads). */
+	struct reads *reads;
+	uint64_t reads_catalog; /* its serial, 0 = none */
+	struct span reads_path; /* owned copies */
+	struct span reads_role;
+	struct ring node; /* in the memo's list of all that it counts */
+	bool listed;
+	uint64_t hash;
+	struct ring by_use;
+	UT_hash_handle hh; /* key: hash */
+	size_t shape_n;
+	uint8_t shape[]; /* the skeleton, then the literals that are not lifted */
+};
 
 /* A stmt in its memo's table. Two texts with one 64-bit hash do not share an object: the second is not kept. */
 struct memo_node {
@@ -11,16 +34,23 @@ struct memo_node {
 	size_t bytes;
 	struct ring by_use;
 	UT_hash_handle hh; /* key: stmt.hash */
-	uint8_t content[]; /* oids, then the text */
+	uint8_t content[]; /* literals, oids, then the text */
 };
 
 struct memo {
 	struct memo_node *table;
 	struct ring by_use; /* oldest first */
-	size_t bytes;
+	struct memo_analysis *shapes;
+	struct ring shapes_by_use;
+	struct ring counted; /* all analyses, also those that are listed nowhere else any more */
+	size_t bytes;	     /* of all */
+	size_t shapes_bytes;
 	size_t max_bytes;
 	uint64_t parsed;
+	struct buf shape; /* of the text in work */
 };
+
+#define SHAPE_MAX (2u * FACTS_TEXT_MAX)
 
 static _Atomic uint64_t last_id;
 
@@ -32,8 +62,173 @@ struct memo *memo_new(size_t max_bytes)
 		return NULL;
 	m->max_bytes = max_bytes;
 	ring_init(&m->by_use);
+	ring_init(&m->shapes_by_use);
+	ring_init(&m->counted);
+	buf_init(&m->shape, SHAPE_MAX);
 	return m;
 }
+
+/* ---- analyses ---- */
+
+static size_t weight(const struct memo_analysis *an)
+{
+	return sizeof(*an) + an->shape_n + an->facts->bytes +
+	       (an->reads == NULL ? 0 : reads_bytes(an->reads)) + an->reads_path.n + an->reads_role.n;
+}
+
+/* Its bytes have changed, or are counted no more. */
+static void account(struct memo_analysis *an, size_t now)
+{
+	if (an->memo == NULL)
+		return;
+	an->memo->bytes += now - an->bytes;
+	if (an->listed)
+		an->memo->shapes_bytes += now - an->bytes;
+	an->bytes = now;
+}
+
+/* Who still holds it may keep it for as long as he likes. */
+static void count_no_more(struct memo_analysis *an)
+{
+	account(an, 0);
+	ring_remove(&an->node);
+	an->memo = NULL;
+}
+
+static void forget_session(struct memo_analysis *an)
+{
+	free((uint8_t *)(uintptr_t)an->reads_path.p); /* one allocation holds both */
+	an->reads_path = an->reads_role = span_of(NULL, 0);
+}
+
+static void analysis_unref(struct memo_analysis *an)
+{
+	if (--an->refs > 0)
+		return;
+	check(!an->listed);
+	count_no_more(an);
+	reads_unref(an->reads);
+	forget_session(an);
+	facts_unref(an->facts);
+	free(an);
+}
+
+static void unlist(struct memo_analysis *an)
+{
+	struct memo *m = an->memo;
+
+	HASH_DEL(m->shapes, an);
+	ring_remove(&an->by_use);
+	m->shapes_bytes -= an->bytes;
+	an->listed = false;
+	analysis_unref(an);
+}
+
+/* Shapes have at most half of the room, so that the texts keep the other half. */
+static void shrink_shapes(struct memo *m)
+{
+	struct ring *oldest;
+
+	while (m->shapes_bytes > m->max_bytes / 2 && (oldest = ring_first(&m->shapes_by_use)) != NULL)
+		unlist(ring_item(oldest, struct memo_analysis, by_use));
+}
+
+/* The skeleton is in m->shape; behind it come the literals that belong to the shape. */
+static void add_fixed(struct memo *m, const struct facts *facts, struct span text,
+		      const struct literals *literals)
+{
+	for (unsigned i = 0; i < literals->count; i++) {
+		const struct literal *l = &literals->list[i];
+
+		if (facts->slots[i].lifted)
+			continue;
+		buf_add_u32(&m->shape, l->n);
+		buf_add(&m->shape, text.p + l->at, l->n);
+	}
+}
+
+/* The analysis of an earlier text of the same shape, counted, or NULL. */
+static struct memo_analysis *find_shape(struct memo *m, struct span text, const struct literals *literals,
+					uint64_t hash)
+{
+	struct memo_analysis *an = NULL;
+	size_t skeleton = m->shape.len;
+	bool same;
+
+	HASH_FIND_BYHASHVALUE(hh, m->shapes, &hash, sizeof(hash), (unsigned)hash, an);
+	if (an == NULL || an->facts->nslots != literals->count)
+		return NULL;
+	add_fixed(m, an->facts, text, literals);
+	same = !m->shape.failed && span_eq(buf_span(&m->shape), span_of(an->shape, an->shape_n));
+	m->shape.len = skeleton;
+	if (!same)
+		return NULL;
+	ring_remove(&an->by_use);
+	ring_add(&m->shapes_by_use, &an->by_use);
+	an->refs++;
+	return an;
+}
+
+static struct memo_analysis *analyse(struct memo *m, struct span text, const struct literals *literals,
+				     uint64_t hash)
+{
+	struct facts *facts = facts_of_shape(text, literals);
+	struct memo_analysis *an, *other = NULL;
+	size_t n = 0;
+
+	if (facts == NULL)
+		return NULL;
+	m->parsed++;
+	if (facts->shared) {
+		add_fixed(m, facts, text, literals);
+		n = m->shape.failed ? 0 : m->shape.len;
+	}
+	an = calloc(1, sizeof(*an) + n);
+	if (an == NULL) {
+		facts_unref(facts);
+		return NULL;
+	}
+	an->refs = 1;
+	an->memo = m;
+	an->facts = facts;
+	ring_init(&an->by_use);
+	ring_init(&an->node);
+	ring_add(&m->counted, &an->node);
+	account(an, weight(an));
+	if (n == 0)
+		return an;
+	an->hash = hash;
+	an->shape_n = n;
+	memcpy(an->shape, m->shape.p, n);
+	HASH_FIND_BYHASHVALUE(hh, m->shapes, &hash, sizeof(hash), (unsigned)hash, other);
+	if (other != NULL)
+		unlist(other);
+	HASH_ADD_BYHASHVALUE(hh, m->shapes, hash, sizeof(an->hash), (unsigned)hash, an);
+	ring_add(&m->shapes_by_use, &an->by_use);
+	an->listed = true;
+	an->refs++;
+	m->shapes_bytes += an->bytes;
+	account(an, weight(an));
+	shrink_shapes(m);
+	return an;
+}
+
+/* Only texts without declared types, which is what those who write literals send. */
+static struct memo_analysis *analysis_of(struct memo *m, struct span text, bool plain,
+					 struct literals *literals)
+{
+	struct memo_analysis *an;
+	uint64_t hash;
+
+	literals->count = 0;
+	if (!plain || text.n > FACTS_TEXT_MAX || !literals_scan(text, literals, &m->shape))
+		return analyse(m, text, NULL, 0);
+	hash = XXH3_64bits(m->shape.p, m->shape.len);
+	an = find_shape(m, text, literals, hash);
+	return an != NULL ? an : analyse(m, text, literals, hash);
+}
+
+/* ---- texts ---- */
 
 static struct memo_node *node_of(struct stmt *s)
 {
@@ -47,6 +242,9 @@ static void evict(struct memo *m, struct memo_node *node)
 	ring_remove(&node->by_use);
 	m->bytes -= node->bytes;
 	node->stmt.memo = NULL;
+	/* Its holders keep the rest, as long as they like; the memo counts only what it holds. */
+	if (!node->stmt.analysis->listed && node->stmt.analysis->refs == 1)
+		count_no_more(node->stmt.analysis);
 	stmt_unref(&node->stmt);
 }
 
@@ -56,6 +254,11 @@ void memo_free(struct memo **m)
 		return;
 	for (struct ring *it; (it = ring_first(&(*m)->by_use)) != NULL;)
 		evict(*m, ring_item(it, struct memo_node, by_use));
+	for (struct ring *it; (it = ring_first(&(*m)->shapes_by_use)) != NULL;)
+		unlist(ring_item(it, struct memo_analysis, by_use));
+	for (struct ring *it; (it = ring_first(&(*m)->counted)) != NULL;)
+		count_no_more(ring_item(it, struct memo_analysis, node));
+	buf_free(&(*m)->shape);
 	free(*m);
 	*m = NULL;
 }
@@ -72,34 +275,45 @@ static void shrink(struct memo *m, const struct memo_node *keep)
 	}
 }
 
-static struct memo_node *node_new(struct span text, struct span oids_be, uint64_t hash)
+static void read_oids(struct span oids_be, uint32_t *oids)
 {
-	size_t noids = oids_be.n / 4;
-	size_t size = sizeof(struct memo_node) + noids * 4 + text.n;
-	struct memo_node *node = malloc(size);
-	uint32_t *oids;
+	for (size_t i = 0; i < oids_be.n / 4; i++) {
+		const uint8_t *p = oids_be.p + 4 * i;
 
-	if (node == NULL)
-		return NULL;
-	memset(node, 0, sizeof(*node));
-	oids = (uint32_t *)(void *)node->content;
-	for (size_t i = 0; i < noids; i++)
-		oids[i] = (uint32_t)oids_be.p[4 * i] << 24 | (uint32_t)oids_be.p[4 * i + 1] << 16 |
-			  (uint32_t)oids_be.p[4 * i + 2] << 8 | oids_be.p[4 * i + 3];
-	if (text.n > 0)
-		memcpy(node->content + noids * 4, text.p, text.n);
-	node->stmt = (struct stmt){.refs = 1,
-				   .hash = hash,
-				   .text = span_of(node->content + noids * 4, text.n),
-				   .noids = (uint16_t)noids,
-				   .oids = oids};
-	node->stmt.facts = facts_of_text(node->stmt.text);
-	if (node->stmt.facts == NULL) {
-		free(node);
+		oids[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+	}
+}
+
+static struct memo_node *node_new(struct memo *m, struct span text, struct span oids_be, uint64_t hash)
+{
+	struct literals literals;
+	struct memo_analysis *an = analysis_of(m, text, oids_be.n == 0, &literals);
+	size_t nliterals = an == NULL ? 0 : an->facts->nslots * sizeof(struct literal);
+	size_t noids = oids_be.n / 4, size = sizeof(struct memo_node) + nliterals + noids * 4 + text.n;
+	struct memo_node *node = an == NULL ? NULL : malloc(size);
+	uint8_t *at;
+
+	if (node == NULL) {
+		if (an != NULL)
+			analysis_unref(an);
 		return NULL;
 	}
+	memset(node, 0, sizeof(*node));
+	at = node->content;
+	memcpy(at, literals.list, nliterals);
+	read_oids(oids_be, (uint32_t *)(void *)(at + nliterals));
+	if (text.n > 0)
+		memcpy(at + nliterals + noids * 4, text.p, text.n);
+	node->stmt = (struct stmt){.refs = 1,
+				   .hash = hash,
+				   .text = span_of(at + nliterals + noids * 4, text.n),
+				   .noids = (uint16_t)noids,
+				   .oids = (const uint32_t *)(void *)(at + nliterals),
+				   .facts = an->facts,
+				   .analysis = an,
+				   .literals = (const struct literal *)(void *)at};
 	node->stmt.id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
-	node->bytes = size + node->stmt.facts->bytes;
+	node->bytes = size;
 	ring_init(&node->by_use);
 	return node;
 }
@@ -132,12 +346,11 @@ struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be)
 		}
 		return stmt_ref(&node->stmt);
 	}
-	m->parsed++;
 	if (node != NULL) {
-		node = node_new(text, oids_be, hash);
+		node = node_new(m, text, oids_be, hash);
 		return node == NULL ? NULL : &node->stmt;
 	}
-	node = node_new(text, oids_be, hash);
+	node = node_new(m, text, oids_be, hash);
 	if (node == NULL)
 		return NULL;
 	HASH_ADD_BYHASHVALUE(hh, m->table, stmt.hash, sizeof(hash), (unsigned)hash, node);
@@ -154,41 +367,24 @@ struct stmt *stmt_ref(struct stmt *s)
 	return s;
 }
 
-static void account(struct stmt *s, size_t before, size_t now)
-{
-	struct memo_node *node = node_of(s);
-
-	node->bytes += now - before;
-	if (s->memo != NULL) {
-		s->memo->bytes += now - before;
-		shrink(s->memo, node);
-	}
-}
-
-/* Compared byte by byte: a session chooses its own search_path, and must not find another's resolution. */
-static bool same_session(const struct stmt *s, const struct reads_session *session)
-{
-	return span_eq(s->reads_path, session->search_path) && span_eq(s->reads_role, session->role);
-}
-
-static void forget_session(struct stmt *s)
-{
-	free((uint8_t *)(uintptr_t)s->reads_path.p); /* one allocation holds both */
-	s->reads_path = s->reads_role = span_of(NULL, 0);
-}
-
 void stmt_unref(struct stmt *s)
 {
 	if (s == NULL || --s->refs > 0)
 		return;
 	check(s->memo == NULL);
-	reads_unref(s->reads);
-	forget_session(s);
-	facts_unref(s->facts);
+	analysis_unref(s->analysis);
 	free(node_of(s));
 }
 
-static bool note_session(struct stmt *s, const struct reads_session *session)
+/* ---- resolving ---- */
+
+/* Compared byte by byte: a session chooses its own search_path, and must not find another's resolution. */
+static bool same_session(const struct memo_analysis *an, const struct reads_session *session)
+{
+	return span_eq(an->reads_path, session->search_path) && span_eq(an->reads_role, session->role);
+}
+
+static bool note_session(struct memo_analysis *an, const struct reads_session *session)
 {
 	size_t path = session->search_path.n, role = session->role.n;
 	uint8_t *copy = malloc(path + role + 1);
@@ -199,31 +395,33 @@ static bool note_session(struct stmt *s, const struct reads_session *session)
 		memcpy(copy, session->search_path.p, path);
 	if (role > 0)
 		memcpy(copy + path, session->role.p, role);
-	forget_session(s);
-	s->reads_path = span_of(copy, path);
-	s->reads_role = span_of(copy + path, role);
+	forget_session(an);
+	an->reads_path = span_of(copy, path);
+	an->reads_role = span_of(copy + path, role);
 	return true;
 }
 
 struct reads *memo_reads(struct stmt *s, const struct catalog *catalog, const struct reads_session *session)
 {
 	uint64_t serial = catalog == NULL ? 0 : catalog_serial(catalog);
-	size_t before = s->reads == NULL ? 0 : reads_bytes(s->reads) + s->reads_path.n + s->reads_role.n;
+	struct memo_analysis *an = s->analysis;
 	struct reads *reads;
 
-	if (s->reads != NULL && s->reads_catalog == serial && same_session(s, session))
-		return s->reads;
+	if (an->reads != NULL && an->reads_catalog == serial && same_session(an, session))
+		return an->reads;
 	reads = reads_resolve(s->facts, catalog, session, s->oids, s->noids);
 	if (reads == NULL)
 		return NULL;
-	if (!note_session(s, session)) {
+	if (!note_session(an, session)) {
 		reads_unref(reads);
 		return NULL;
 	}
-	reads_unref(s->reads);
-	s->reads = reads;
-	s->reads_catalog = serial;
-	account(s, before, reads_bytes(reads) + s->reads_path.n + s->reads_role.n);
+	reads_unref(an->reads);
+	an->reads = reads;
+	an->reads_catalog = serial;
+	account(an, weight(an));
+	if (s->memo != NULL)
+		shrink(s->memo, node_of(s));
 	return reads;
 }
 

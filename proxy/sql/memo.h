@@ -1,6 +1,7 @@
 /* memo.h - one object per distinct statement text of a worker.
  * Source  -
- * Shape   text + declared parameter types -> struct stmt with facts and a number that is unique in the process.
+ * Shape   text + declared parameter types -> struct stmt with facts and a number that is unique in the process. Texts that
+ *         differ only in literals (literals.h) share one analysis.
  * Owner   counted; the memo holds one reference until it evicts (bounded by bytes, least recently used first).
  * Thread  one worker.
  * Errors  NULL when memory is gone. */
@@ -8,11 +9,13 @@
 #define PROXY_SQL_MEMO_H
 
 #include "proxy/sql/facts.h"
+#include "proxy/sql/literals.h"
 #include "proxy/sql/reads.h"
 
 #define STMT_VARIANTS 4
 
 struct memo;
+struct memo_analysis; /* facts and reads of one text, or of all texts of one shape */
 
 struct stmt {
 	unsigned refs;
@@ -21,12 +24,10 @@ struct stmt {
 	struct span text;
 	uint16_t noids;
 	const uint32_t *oids;
-	struct facts *facts;
-	/* The resolution under one catalog and search path, kept while both stay the same (compared by memo_reads). */
-	struct reads *reads;
-	uint64_t reads_catalog; /* its serial, 0 = none */
-	struct span reads_path; /* owned copies */
-	struct span reads_role;
+	struct facts *facts;		/* borrowed from `analysis` */
+	struct memo_analysis *analysis; /* counted */
+	const struct literal
+		*literals; /* facts->nslots; their values are parameters behind those of the text */
 	/* A backend has accepted a Parse of it under these circumstances (the session's business); 0 = never. */
 	uint64_t valid_for;
 	/* Numbers that stand for this statement parsed under other settings than the default ones (stmt_number). */
@@ -48,7 +49,7 @@ void stmt_unref(struct stmt *s);
 struct reads *memo_reads(struct stmt *s, const struct catalog *catalog, const struct reads_session *session);
 /* The number of `s` as parsed under the settings `under` (0 = the default ones: s->id). Never used for anything else. */
 uint64_t stmt_number(struct stmt *s, uint64_t under);
-uint64_t memo_parsed(const struct memo *m); /* texts analysed so far */
+uint64_t memo_parsed(const struct memo *m); /* analyses so far: texts, but those of one shape once */
 size_t memo_bytes(const struct memo *m);
 
 #endif

@@ -1,6 +1,9 @@
 #include "proxy/sql/parse.h"
 
+#include "proxy/sql/arena.h"
+
 #include <pg_query.h>
+#include <pg_query/pg_query.pb-c.h>
 
 #include <stdlib.h>
 #include <strings.h>
@@ -87,4 +90,79 @@ int parse_text(struct span text, uint8_t **packed_r, size_t *npacked_r)
 	}
 	pg_query_free_protobuf_parse_result(result);
 	return packed == NULL ? -1 : 0;
+}
+
+static void *token_alloc(void *arena, size_t n)
+{
+	return arena_get(arena, n);
+}
+
+static void token_free(void *arena, void *p)
+{
+	(void)arena;
+	(void)p;
+}
+
+static enum parse_token token_kind(PgQuery__Token token)
+{
+	switch (token) {
+	case PG_QUERY__TOKEN__ASCII_45: return TOKEN_MINUS;
+	case PG_QUERY__TOKEN__ICONST: return TOKEN_INTEGER;
+	case PG_QUERY__TOKEN__FCONST: return TOKEN_NUMBER;
+	case PG_QUERY__TOKEN__SCONST: return TOKEN_STRING;
+	case PG_QUERY__TOKEN__USCONST:
+	case PG_QUERY__TOKEN__BCONST:
+	case PG_QUERY__TOKEN__XCONST: return TOKEN_ODD;
+	case PG_QUERY__TOKEN__SQL_COMMENT:
+	case PG_QUERY__TOKEN__C_COMMENT: return TOKEN_COMMENT;
+	default: return TOKEN_OTHER;
+	}
+}
+
+static int see_all(const PgQuery__ScanResult *scan, size_t n,
+		   bool (*see)(void *arg, enum parse_token token, uint32_t from, uint32_t to), void *arg)
+{
+	int32_t last = 0;
+
+	for (size_t i = 0; i < scan->n_tokens; i++) {
+		const PgQuery__ScanToken *token = scan->tokens[i];
+
+		if (token->start < last || token->end < token->start || (size_t)token->end > n)
+			return -1;
+		last = token->end;
+		if (!see(arg, token_kind(token->token), (uint32_t)token->start, (uint32_t)token->end))
+			return -1;
+	}
+	return 0;
+}
+
+/* A token takes about 40 bytes unpacked. */
+#define TOKENS_BYTES_MAX (8u << 20)
+
+int parse_tokens(struct span text, bool (*see)(void *arg, enum parse_token token, uint32_t from, uint32_t to),
+		 void *arg)
+{
+	ProtobufCAllocator allocator = {.alloc = token_alloc, .free = token_free};
+	PgQuery__ScanResult *scan = NULL;
+	PgQueryScanResult result;
+	struct arena arena;
+	char *copy;
+	int rc = -1;
+
+	if (text.n == 0 || memchr(text.p, '\0', text.n) != NULL || (copy = malloc(text.n + 1)) == NULL)
+		return -1;
+	memcpy(copy, text.p, text.n);
+	copy[text.n] = '\0';
+	result = pg_query_scan(copy);
+	free(copy);
+	arena_init(&arena, 8192, TOKENS_BYTES_MAX);
+	allocator.allocator_data = &arena;
+	if (result.error == NULL)
+		scan = pg_query__scan_result__unpack(&allocator, result.pbuf.len,
+						     (const uint8_t *)result.pbuf.data);
+	if (scan != NULL)
+		rc = see_all(scan, text.n, see, arg);
+	arena_free(&arena);
+	pg_query_free_scan_result(result);
+	return rc;
 }

@@ -1,4 +1,4 @@
-/* parse.h - a statement's text to libpg_query's packed parse tree.
+/* parse.h - a statement's text to libpg_query's packed parse tree, or to its tokens.
  * Source  libpg_query 15-4.0.
  * Shape   bytes in, bytes out; tree.h unpacks them.
  * Owner   the caller of parse_text frees *packed_r.
@@ -21,5 +21,20 @@ size_t parse_nesting(struct span text);
 #define PARSE_STACK(nesting) ((size_t)(nesting)*2048u + (1u << 20))
 
 int parse_text(struct span text, uint8_t **packed_r, size_t *npacked_r);
+
+/* What the scanner sees; only what literals.c tells apart. */
+enum parse_token {
+	TOKEN_OTHER,
+	TOKEN_MINUS,
+	TOKEN_INTEGER, /* fits int4 */
+	TOKEN_NUMBER,
+	TOKEN_STRING,
+	TOKEN_ODD, /* a literal of another form: U&'..', B'..', X'..' */
+	TOKEN_COMMENT,
+};
+
+/* Calls `see` for each token, from and to in bytes; -1 when it is no text or `see` has said false. */
+int parse_tokens(struct span text, bool (*see)(void *arg, enum parse_token token, uint32_t from, uint32_t to),
+		 void *arg);
 
 #endif

@@ -51,7 +51,7 @@ static bool harmless_facts(const struct facts *facts)
 static enum reason analyse_select(struct reads *r, const PgQuery__SelectStmt *select, struct analysis *a)
 {
 	struct outputs outputs = {0};
-	bool *clock_param = arena_zero(a->mem, (a->nparams + 1u) * sizeof(bool));
+	bool *clock_param = arena_zero(a->mem, (a->nparams + a->nslots + 1u) * sizeof(bool));
 	struct rel_read *relations = NULL;
 
 	if (clock_param == NULL)
@@ -131,7 +131,9 @@ static void resolve_body(struct reads *r, const struct facts *facts, const struc
 	const PgQuery__Node *stmt;
 
 	arena_init(&work, 4096, READS_BYTES_MAX);
-	a.nparams = r->nparams;
+	a.nparams = facts->nparams;
+	a.slots = facts->slots;
+	a.nslots = facts->nslots;
 	a.params_again = facts->params_again;
 	r->reason = REASON_SHAPE;
 	if (tree == NULL || tree->root->n_stmts != 1 || names_open(&a.names, catalog, session, &work) != 0)
@@ -167,7 +169,7 @@ struct reads *reads_resolve(const struct facts *facts, const struct catalog *cat
 	if (r == NULL)
 		return NULL;
 	r->refs = 1;
-	r->nparams = facts->nparams;
+	r->nparams = (uint16_t)(facts->nparams + facts->nslots);
 	r->reason = (enum reason)facts->reason;
 	arena_init(&r->mem, 256, READS_BYTES_MAX);
 	if (harmless_facts(facts))

@@ -1,0 +1,120 @@
+#include "proxy/sql/literals.h"
+
+#include "proxy/sql/parse.h"
+
+#define MARK 1 /* stands before the kind of a literal in the skeleton; texts that have it are not taken */
+
+/* '..' with quotes only in pairs: no continuation on another line. */
+static bool plain_quotes(struct span s)
+{
+	if (s.n < 2 || s.p[0] != '\'' || s.p[s.n - 1] != '\'')
+		return false;
+	for (size_t i = 1; i + 1 < s.n; i++) {
+		if (s.p[i] != '\'')
+			continue;
+		if (i + 2 >= s.n || s.p[i + 1] != '\'')
+			return false;
+		i++;
+	}
+	return true;
+}
+
+static size_t dollar_quote(struct span s)
+{
+	const uint8_t *end = s.n < 4 ? NULL : memchr(s.p + 1, '$', s.n - 1);
+	size_t n = end == NULL ? 0 : (size_t)(end - s.p) + 1;
+
+	return 2 * n <= s.n ? n : 0;
+}
+
+static uint8_t string_kind(struct span s)
+{
+	if (s.n == 0)
+		return 0;
+	if (s.p[0] == '\'')
+		return plain_quotes(s) ? 's' : 0;
+	if (s.p[0] == 'e' || s.p[0] == 'E')
+		return plain_quotes(span_skip(s, 1)) && memchr(s.p, '\\', s.n) == NULL ? 'e' : 0;
+	return s.p[0] == '$' && dollar_quote(s) > 0 ? 'd' : 0;
+}
+
+struct scan {
+	struct span text;
+	struct literals *out;
+	struct buf *skeleton;
+	size_t done; /* bytes of the text that are in the skeleton */
+	bool minus;
+	uint32_t minus_at;
+};
+
+static bool add_literal(struct scan *scan, uint32_t at, uint32_t n, uint8_t kind)
+{
+	if (kind == 0 || scan->out->count == LITERALS_MAX)
+		return false;
+	scan->out->list[scan->out->count++] = (struct literal){
+		.at = at, .n = n, .kind = kind, .minus = scan->minus, .minus_at = scan->minus_at};
+	buf_add_u8(scan->skeleton, MARK);
+	buf_add_u8(scan->skeleton, kind);
+	return true;
+}
+
+static bool see_token(void *arg, enum parse_token token, uint32_t from, uint32_t to)
+{
+	struct scan *scan = arg;
+	struct span s = span_of(scan->text.p + from, to - from);
+	bool ok = true;
+
+	if (token != TOKEN_OTHER && token != TOKEN_MINUS) {
+		buf_add(scan->skeleton, scan->text.p + scan->done, from - scan->done);
+		scan->done = to;
+	}
+	switch (token) {
+	case TOKEN_INTEGER: ok = add_literal(scan, from, to - from, 'i'); break;
+	case TOKEN_NUMBER: ok = add_literal(scan, from, to - from, 'f'); break;
+	case TOKEN_STRING: ok = add_literal(scan, from, to - from, string_kind(s)); break;
+	case TOKEN_COMMENT: buf_add_u8(scan->skeleton, ' '); return true;
+	case TOKEN_ODD: return false;
+	case TOKEN_OTHER:
+	case TOKEN_MINUS: break;
+	}
+	scan->minus = token == TOKEN_MINUS;
+	scan->minus_at = from;
+	return ok;
+}
+
+bool literals_scan(struct span text, struct literals *literals_r, struct buf *skeleton)
+{
+	struct scan scan = {.text = text, .out = literals_r, .skeleton = skeleton};
+
+	literals_r->count = 0;
+	buf_clear(skeleton);
+	if (text.n == 0 || memchr(text.p, MARK, text.n) != NULL || parse_tokens(text, see_token, &scan) != 0)
+		return false;
+	buf_add(skeleton, text.p + scan.done, text.n - scan.done);
+	return literals_r->count > 0 && !skeleton->failed;
+}
+
+void literal_value(struct span text, const struct literal *literal, bool negative, struct buf *out)
+{
+	struct span s = span_of(text.p + literal->at, literal->n);
+	size_t quote;
+
+	switch (literal->kind) {
+	case 'i':
+	case 'f':
+		if (negative)
+			buf_add_u8(out, '-');
+		buf_add_span(out, s);
+		return;
+	case 'd':
+		quote = dollar_quote(s);
+		buf_add(out, s.p + quote, s.n - 2 * quote);
+		return;
+	default: break;
+	}
+	s = span_skip(s, literal->kind == 'e' ? 2 : 1);
+	for (size_t i = 0; i + 1 < s.n; i++) {
+		buf_add_u8(out, s.p[i]);
+		i += s.p[i] == '\'';
+	}
+}

@@ -1,0 +1,33 @@
+/* literals.h - the literals of a text, so that one analysis serves all texts that differ only in them.
+ * Source  PostgreSQL's own scanner through libpg_query (parse.h): where tokens begin and end.
+ * Shape   the literals in order, and the skeleton: the text with each literal replaced by its kind, without comments. The
+ *         grammar sees tokens, so texts with the same skeleton have the same parse tree but for the content of literals,
+ *         and those literals that the grammar looks into are no constants of the tree (slots.h finds them).
+ * Owner   the caller's bytes; `at` and `n` are places in the text.
+ * Thread  any.
+ * Errors  literals_scan: false when there are none, too many, or one whose value is not plainly its spelling. */
+#ifndef PROXY_SQL_LITERALS_H
+#define PROXY_SQL_LITERALS_H
+
+#include "protocol/buf.h"
+
+#define LITERALS_MAX 128u
+
+struct literal {
+	uint32_t at, n; /* its token in the text */
+	uint8_t kind;	/* i = integer, f = number, s = '..', e = E'..' without backslash, d = $$..$$ */
+	bool minus;	/* the token before it is a minus, */
+	uint32_t minus_at;
+};
+
+struct literals {
+	unsigned count;
+	struct literal list[LITERALS_MAX];
+};
+
+bool literals_scan(struct span text, struct literals *literals_r, struct buf *skeleton);
+
+/* The value of one literal is appended to `out`; the bound of `out` must leave room for the token and a sign. */
+void literal_value(struct span text, const struct literal *literal, bool negative, struct buf *out);
+
+#endif
