@@ -1,6 +1,7 @@
 #include "config/build.h"
 
 #include "config/connstr.h"
+#include "config/expand.h"
 #include "config/hba.h"
 #include "config/ident.h"
 #include "config/option.h"
@@ -87,6 +88,17 @@ static int unknown_key(struct build *b, const char *key, enum config_scope scope
 	return fail(b, "unknown key \"%s\" in %s, did you mean \"%s\"?", key, scope_name(scope), nearest);
 }
 
+/* ${env:..} and ${file:..}, only in files: what comes over the console must not read any. */
+static int expand(struct build *b, const char *text, const char **text_r)
+{
+	struct err why;
+
+	*text_r = text;
+	if (!b->cfg->priv->files || b->at->literal)
+		return 0;
+	return expand_value(b->pool, text, b->at->file, text_r, &why) == 0 ? 0 : fail(b, "%s", why.text);
+}
+
 /* Puts the value into the field, or notes that the option is not used. */
 static int assign(struct build *b, const struct config_option *o, const char *text, void *field)
 {
@@ -100,6 +112,8 @@ static int assign(struct build *b, const struct config_option *o, const char *te
 		b->noticed[id] = true;
 		return 0;
 	}
+	if (expand(b, text, &text) != 0)
+		return -1;
 	if (option_set(b->pool, o, text, field, &why) != 0)
 		return fail(b, "%s", why.text);
 	return 0;
@@ -246,6 +260,8 @@ static int peer_pair(struct build *b, struct config_peer *peer, const char *key,
 	const char *nearest, *why;
 	int64_t v;
 
+	if (expand(b, value, &value) != 0)
+		return -1;
 	if (strcmp(key, "host") == 0) {
 		peer->host = text_dup_str(b->pool, value);
 		return 0;
@@ -266,7 +282,7 @@ static int peer_pair(struct build *b, struct config_peer *peer, const char *key,
 static int add_peer(struct build *b)
 {
 	struct config *cfg = b->cfg;
-	struct config_peer peer = {.host = "", .port = 6432, .pool_size = 1};
+	struct config_peer peer = {.host = "", .port = 6432};
 	char *at = text_dup_str(b->pool, b->at->value), *key, *value;
 	enum connstr_status status;
 	const char *why;

@@ -77,7 +77,8 @@ static void config_add(struct config *cfg, const char *file, const char *key, co
 				     .key = text_dup_str(pool, key),
 				     .value = text_dup_str(pool, value),
 				     .file = file,
-				     .line = 1});
+				     .line = 1,
+				     .literal = true});
 }
 
 int config_with(const struct config *old, const char *key, const char *value, struct config **cfg_r,

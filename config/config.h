@@ -96,7 +96,7 @@ struct config_peer {
 	int id;
 	const char *host; /* "" = unix_socket_dir */
 	int port;
-	int pool_size;
+	int pool_size; /* requests under way to it at a time; 0 = default_pool_size */
 };
 
 #define CONFIG_IN_GLOBAL_G(...) __VA_ARGS__

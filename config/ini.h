@@ -21,6 +21,7 @@ struct ini_setting {
 	const char *value;
 	const char *file;
 	int line;
+	bool literal; /* not from a file: ${..} stands for itself */
 };
 
 struct ini_doc {

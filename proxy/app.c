@@ -404,7 +404,7 @@ struct app *app_new(struct config *cfg, struct err *err)
 	if (app->offload == NULL)
 		goto fail;
 	app->secrets = secrets_new();
-	app->cancels = cancels_new();
+	app->cancels = cancels_new(cfg->peer_id);
 	app->image_ids = image_ids_new();
 	app->census = census_new();
 	timer_init(&app->stats, log_stats, app);

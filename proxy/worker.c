@@ -2,6 +2,7 @@
 
 #include "proxy/backend/server_cancel.h"
 #include "proxy/base/check.h"
+#include "proxy/session/peer_cancel.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -59,6 +60,7 @@ struct worker *worker_new(const struct house *model, unsigned index, struct err 
 	w->house = *model;
 	w->house.host.index = index;
 	ring_init(&w->house.sessions);
+	ring_init(&w->house.peer_cancels);
 	ring_init(&w->house.host.backends);
 	ring_init(&w->house.host.server_cancels);
 	pthread_mutex_init(&w->counts_lock, NULL);
@@ -117,6 +119,7 @@ static void last_round(struct mail *mail, void *ctx)
 	pools_close_idle(h->pools, &h->host);
 	backend_close_all(&h->host);
 	server_cancel_close_all(&h->host);
+	peer_cancel_close_all(h);
 	house_free_served(h);
 	loop_stop(h->host.loop);
 	free(m);

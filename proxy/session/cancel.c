@@ -2,6 +2,8 @@
 
 #include "proxy/base/map.h"
 
+#include "proxy/base/check.h"
+
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
@@ -17,7 +19,10 @@ struct cancel_key {
 struct cancels {
 	pthread_mutex_t lock;
 	struct cancel_key *table;
+	unsigned count;
+	int peer_id;
 	uint32_t next;
+	uint16_t *under_way; /* owned; by peer, only with a peer_id */
 };
 
 struct cancel_mail {
@@ -27,12 +32,15 @@ struct cancel_mail {
 	void (*deliver)(struct session *s);
 };
 
-struct cancels *cancels_new(void)
+struct cancels *cancels_new(int peer_id)
 {
 	struct cancels *c = check_alloc(sizeof *c);
 
 	pthread_mutex_init(&c->lock, NULL);
 	c->next = 1;
+	c->peer_id = peer_id;
+	if (peer_id > 0)
+		c->under_way = check_alloc((CANCEL_PEER_MAX + 1) * sizeof *c->under_way);
 	return c;
 }
 
@@ -47,6 +55,7 @@ void cancels_free(struct cancels **c)
 		free(k);
 	}
 	pthread_mutex_destroy(&(*c)->lock);
+	free((*c)->under_way);
 	free(*c);
 	*c = NULL;
 }
@@ -59,10 +68,25 @@ static struct cancel_key *find(struct cancels *c, uint32_t number)
 	return k;
 }
 
+/* Under the lock; 0 = all are in use. */
+static uint32_t free_number(struct cancels *c)
+{
+	uint32_t low = c->peer_id > 0 ? (1u << CANCEL_PEER_SHIFT) - 1 : 0x7fffffff;
+	uint32_t high = (uint32_t)c->peer_id << CANCEL_PEER_SHIFT, number;
+
+	if (c->count >= low)
+		return 0;
+	do {
+		number = high | (c->next++ & low);
+	} while ((number & low) == 0 || find(c, number) != NULL);
+	return number;
+}
+
 uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint8_t *secret_r,
 		     unsigned nsecret)
 {
 	struct cancel_key *k = check_alloc(sizeof *k);
+	uint32_t number;
 
 	check(nsecret <= CANCEL_SECRET_LONG);
 	check(RAND_bytes(k->secret, (int)nsecret) == 1);
@@ -71,13 +95,16 @@ uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint
 	k->house = h;
 	k->session = s;
 	pthread_mutex_lock(&c->lock);
-	do {
-		/* Positive as an int32, as clients expect of a process id. */
-		k->number = c->next++ & 0x7fffffff;
-	} while (k->number == 0 || find(c, k->number) != NULL);
-	HASH_ADD(hh, c->table, number, sizeof k->number, k);
+	number = free_number(c);
+	if (number != 0) {
+		k->number = number;
+		HASH_ADD(hh, c->table, number, sizeof k->number, k);
+		c->count++;
+		k = NULL;
+	}
 	pthread_mutex_unlock(&c->lock);
-	return k->number;
+	free(k);
+	return number;
 }
 
 void cancels_remove(struct cancels *c, uint32_t number)
@@ -86,8 +113,10 @@ void cancels_remove(struct cancels *c, uint32_t number)
 
 	pthread_mutex_lock(&c->lock);
 	k = find(c, number);
-	if (k != NULL)
+	if (k != NULL) {
 		HASH_DEL(c->table, k);
+		c->count--;
+	}
 	pthread_mutex_unlock(&c->lock);
 	free(k);
 }
@@ -132,4 +161,30 @@ bool cancels_request(struct cancels *c, uint32_t number, struct span secret,
 		return false;
 	loop_post(loop, &m->mail);
 	return true;
+}
+
+int cancels_peer(const struct cancels *c, uint32_t number)
+{
+	int peer = (int)(number >> CANCEL_PEER_SHIFT);
+
+	return c->peer_id == 0 || peer > CANCEL_PEER_MAX || peer == c->peer_id ? 0 : peer;
+}
+
+bool cancels_peer_take(struct cancels *c, int peer, unsigned limit)
+{
+	bool taken;
+
+	check(c->under_way != NULL && peer > 0 && peer <= CANCEL_PEER_MAX);
+	pthread_mutex_lock(&c->lock);
+	taken = c->under_way[peer] < limit && c->under_way[peer] < UINT16_MAX;
+	c->under_way[peer] += taken;
+	pthread_mutex_unlock(&c->lock);
+	return taken;
+}
+
+void cancels_peer_give(struct cancels *c, int peer)
+{
+	pthread_mutex_lock(&c->lock);
+	c->under_way[peer]--;
+	pthread_mutex_unlock(&c->lock);
 }

@@ -42,6 +42,7 @@ struct house {
 	struct memo *memo;	     /* owned */
 	struct buf scratch;	     /* owned; literals of the statement in work */
 	struct ring sessions;	     /* all of this worker */
+	struct ring peer_cancels;    /* all that are under way */
 	_Atomic unsigned nsessions;
 	atomic_uint *nclients; /* of all workers */
 	struct served *served; /* made on demand */

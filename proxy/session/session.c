@@ -3,6 +3,7 @@
 #include "proxy/base/check.h"
 #include "proxy/session/census.h"
 #include "proxy/base/clock.h"
+#include "proxy/session/peer_cancel.h"
 #include "protocol/write.h"
 
 #include <stdlib.h>
@@ -185,6 +186,7 @@ void session_close(struct session *s, const char *why)
 	serve_leave(s);
 	fill_drop(s);
 	gate_free(&s->gate);
+	peer_cancel_forget(s->peer_cancel);
 	if (s->number != 0)
 		cancels_remove(h->cancels, s->number);
 	if (s->counted) {

@@ -49,6 +49,8 @@ struct fill {
 	struct buf answer;
 };
 
+struct peer_cancel;
+
 struct session {
 	struct ring node; /* in house->sessions */
 	struct house *house;
@@ -61,12 +63,13 @@ struct session {
 	bool is_unix;
 
 	/* --- who it is --- */
-	char *database, *user; /* owned */
-	char *replication;     /* owned; NULL = an ordinary session, else a walsender's */
-	uint32_t version;      /* protocol 3.0 or 3.2 */
-	uint32_t number;       /* cancel key's, 0 = none */
-	bool counted;	       /* in house->nclients */
-	struct config *config; /* counted: of its login */
+	char *database, *user;		 /* owned */
+	char *replication;		 /* owned; NULL = an ordinary session, else a walsender's */
+	uint32_t version;		 /* protocol 3.0 or 3.2 */
+	uint32_t number;		 /* cancel key's, 0 = none */
+	bool counted;			 /* in house->nclients */
+	struct peer_cancel *peer_cancel; /* borrowed: what CANCEL waits for */
+	struct config *config;		 /* counted: of its login */
 	struct policy policy;
 	struct pool *pool;	/* borrowed */
 	struct served *served;	/* borrowed; NULL = not cached */

@@ -3,6 +3,7 @@
 
 #include "proxy/base/check.h"
 #include "proxy/session/census.h"
+#include "proxy/session/peer_cancel.h"
 #include "protocol/frame.h"
 #include "protocol/startup.h"
 #include "protocol/write.h"
@@ -250,6 +251,34 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 	return STEP_AGAIN;
 }
 
+static void peer_has_taken_it(void *arg)
+{
+	struct session *s = arg;
+
+	s->peer_cancel = NULL;
+	session_close(s, "cancel request");
+}
+
+/* Of a client of ours, or of another process behind the same address. */
+static enum step cancel_request(struct session *s, uint32_t number, struct span secret)
+{
+	struct house *h = s->house;
+	int peer = cancels_peer(h->cancels, number);
+	unsigned hops;
+
+	if (peer_cancel_hops(&secret, &hops) && peer != 0)
+		s->peer_cancel = peer_cancel_start(h, peer, number, secret, hops, peer_has_taken_it, s);
+	if (s->peer_cancel != NULL) {
+		count(&h->host.counters, cancels_forwarded);
+		session_enter(s, SESSION_CANCEL);
+		return STEP_WAIT;
+	}
+	if (!cancels_request(h->cancels, number, secret, startup_deliver_cancel))
+		count(&h->host.counters, cancels_missed);
+	session_close(s, "cancel request");
+	return STEP_WAIT;
+}
+
 enum step step_hello(struct session *s)
 {
 	struct span in = conn_input(s->client);
@@ -271,11 +300,7 @@ enum step step_hello(struct session *s)
 		conn_consume(s->client, used);
 		conn_send(s->client, "N", 1);
 		return STEP_AGAIN;
-	case STARTUP_CANCEL:
-		if (!cancels_request(s->house->cancels, st.pid, st.secret, startup_deliver_cancel))
-			count(&s->house->host.counters, cancels_missed);
-		session_close(s, "cancel request");
-		return STEP_WAIT;
+	case STARTUP_CANCEL: return cancel_request(s, st.pid, st.secret);
 	case STARTUP_HELLO: return hello(s, &st, used);
 	}
 	return STEP_WAIT;

@@ -1,4 +1,5 @@
 """Cancel requests, and what becomes of the work of a client that is gone."""
+import signal
 import threading
 import time
 
@@ -7,7 +8,7 @@ import pytest
 
 from pgweir_test.proxy import DIRECT, Proxy, PGBOUNCER, PGWEIR
 from pgweir_test.tools import wait_for
-from pgweir_test.wire import PROTOCOL_3_2, Wire, cancel, errors, kinds, query, rows
+from pgweir_test.wire import PROTOCOL_3_0, PROTOCOL_3_2, Wire, cancel, errors, kinds, query, rows
 
 BUSY = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{}%' AND pid <> pg_backend_pid()"
 
@@ -118,3 +119,53 @@ def test_the_backend_of_a_vanished_client_is_used_again(cluster):
     assert proxy.psql("SELECT pg_backend_pid()").stdout.strip() == pid
     assert proxy.metrics().count("clients_vanished") >= 1
     assert proxy.stop() == 0
+
+
+def peers(cluster, count, known=None):
+    """Processes that know each other by their unix sockets: peer number -> proxy."""
+    made = {number: Proxy(cluster, {"peer_id": number, "default_pool_size": 2}, start=False)
+            for number in range(1, count + 1)}
+    for number, proxy in made.items():
+        proxy.settings["unix_socket_dir"] = proxy.dir
+        proxy.write()
+        others = known(number) if known else [n for n in made if n != number]
+        lines = [f"{n} = host={made[n].dir} port={made[n].port}" for n in others]
+        proxy.ini.write_text(proxy.ini.read_text() + "[peers]\n" + "\n".join(lines) + "\n")
+        proxy.start()
+    return made
+
+
+@pytest.mark.skipif(not PGWEIR, reason="PgBouncer 1.18 has no peers")
+@pytest.mark.parametrize("version", [PROTOCOL_3_0, PROTOCOL_3_2])
+def test_any_peer_takes_a_cancel_request(cluster, version):
+    made = peers(cluster, 2)
+    with Wire(made[1].port).login(version=version) as wire:
+        for mark in ("mark_peer_a", "mark_peer_b"):
+            wire.send(query(f"SELECT pg_sleep(60) /* {mark} */"))
+            wait_for("the query to run", lambda: running(cluster, mark))
+            cancel(made[2].port, wire.pid, wire.key)
+            assert errors(wire.until(b"Z")) == ["57014"]
+    assert made[2].metrics().count("cancels_forwarded") == 2 and made[1].metrics().count("cancels") == 2
+    # Whoever is left without the peer closes the request all the same.
+    made[1].stop()
+    cancel(made[2].port, wire.pid, wire.key)
+    wait_for("the complaint", lambda: "cancel request not delivered" in made[2].log_text())
+    assert made[2].stop() == 0
+
+
+@pytest.mark.skipif(not PGWEIR, reason="PgBouncer 1.18 has no peers")
+def test_a_cancel_request_does_not_go_round_for_ever(cluster):
+    """2 and 3 believe of each other to be the way to 1."""
+    made = peers(cluster, 3, known=lambda number: [n for n in (2, 3) if n != number])
+    for number, other in ((2, 3), (3, 2)):
+        text = made[number].ini.read_text().replace(f"\n{other} = ", "\n1 = ")
+        made[number].ini.write_text(text)
+        made[number].signal(signal.SIGHUP)
+        wait_for("the reload", lambda: "configuration reloaded" in made[number].log_text())
+    with Wire(made[1].port).login() as wire:
+        cancel(made[2].port, wire.pid, wire.key)
+        assert sum(made[n].metrics().count("cancels_forwarded") for n in (2, 3)) == 3
+        assert sum(made[n].metrics().count("cancels_missed") for n in (2, 3)) == 1
+        assert rows(wire.simple("SELECT 1")) == [[b"1"]]
+    for proxy in made.values():
+        assert proxy.stop() == 0
