@@ -3,6 +3,7 @@
 #include "proxy/base/check.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <event2/listener.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -30,6 +31,9 @@ struct listener {
 	int port;
 	bool is_unix;
 	bool paused;
+	bool shared; /* the sockets are a service manager's, too */
+	dev_t dev;   /* of `path` as we made it: another process may have taken the name over */
+	ino_t ino;
 	struct timer rest;
 	char path[sizeof((struct sockaddr_un *)NULL)->sun_path]; /* "" = nothing to unlink */
 };
@@ -124,6 +128,16 @@ static struct listener *listener_new(struct loop *l, const struct listener_setti
 	return li;
 }
 
+/* The name goes only if it is still ours. */
+static void unlink_path(struct listener *li)
+{
+	struct stat st;
+
+	if (li->path[0] != '\0' && stat(li->path, &st) == 0 && st.st_dev == li->dev && st.st_ino == li->ino)
+		unlink(li->path);
+	li->path[0] = '\0';
+}
+
 void listener_free(struct listener **lp)
 {
 	struct listener *li = *lp;
@@ -134,8 +148,7 @@ void listener_free(struct listener **lp)
 	for (unsigned i = 0; i < li->n; i++)
 		evconnlistener_free(li->sockets[i]);
 	timer_free(&li->rest);
-	if (li->path[0] != '\0')
-		unlink(li->path);
+	unlink_path(li);
 	free(li);
 }
 
@@ -255,18 +268,69 @@ static bool unix_is_stale(const struct sockaddr_un *addr, socklen_t n)
 	return stale;
 }
 
+/* Closing a listening socket resets whoever is in line. A filter that drops SYNs lets the line and the handshakes under way come
+ * to their end first; who is dropped sends another SYN after a second. */
+static void drop_syns(int fd)
+{
+	static struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* flags of the TCP header */
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0xffff),
+	};
+	struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+void listener_leave(struct listener *li)
+{
+	if (li->shared) {
+		listener_pause(li); /* whoever comes next takes them from the line */
+		return;
+	}
+	unlink_path(li);
+	for (unsigned i = 0; i < li->n && !li->is_unix; i++)
+		drop_syns(evconnlistener_get_fd(li->sockets[i]));
+}
+
+/* Makes the socket under another name and renames it: there is a listener at any moment. */
+static int unix_bind_over(int fd, const struct sockaddr_un *addr)
+{
+	struct sockaddr_un beside = *addr;
+	int n = snprintf(beside.sun_path, sizeof beside.sun_path, "%s.%ld", addr->sun_path, (long)getpid());
+
+	if (n < 0 || (size_t)n >= sizeof beside.sun_path) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	unlink(beside.sun_path);
+	if (bind(fd, (struct sockaddr *)&beside,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n)) != 0)
+		return -1;
+	/* Who connects to it before listen() would be refused. */
+	if (listen(fd, SOMAXCONN) == 0 && rename(beside.sun_path, addr->sun_path) == 0)
+		return 0;
+	unlink(beside.sun_path);
+	return -1;
+}
+
 static int unix_bind(struct listener *li, struct sockaddr_un *addr, socklen_t n, struct err *err)
 {
 	bool abstract = addr->sun_path[0] == '\0';
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct stat st;
 	int rc;
 
 	if (fd < 0)
 		return err_set(err, "%s", strerror(errno));
 	rc = bind(fd, (struct sockaddr *)addr, n);
-	if (rc != 0 && errno == EADDRINUSE && !abstract && unix_is_stale(addr, n) &&
-	    unlink(addr->sun_path) == 0)
-		rc = bind(fd, (struct sockaddr *)addr, n);
+	if (rc != 0 && errno == EADDRINUSE && !abstract) {
+		if (li->set.reuseport)
+			rc = unix_bind_over(fd, addr);
+		else if (unix_is_stale(addr, n) && unlink(addr->sun_path) == 0)
+			rc = bind(fd, (struct sockaddr *)addr, n);
+	}
 	if (rc != 0) {
 		err_set(err, "%s", strerror(errno));
 		close(fd);
@@ -274,6 +338,10 @@ static int unix_bind(struct listener *li, struct sockaddr_un *addr, socklen_t n,
 	}
 	if (!abstract) {
 		snprintf(li->path, sizeof li->path, "%s", addr->sun_path);
+		if (stat(li->path, &st) == 0) {
+			li->dev = st.st_dev;
+			li->ino = st.st_ino;
+		}
 		if (li->set.unix_mode != 0 && chmod(li->path, (mode_t)li->set.unix_mode) != 0) {
 			err_set(err, "chmod: %s", strerror(errno));
 			close(fd);
@@ -305,5 +373,29 @@ struct listener *listener_unix(struct loop *l, const char *dir, int port, const 
 		err_set(err, "cannot listen on %s/.s.PGSQL.%d: %s", dir, port, why.text);
 		listener_free(&li);
 	}
+	return li;
+}
+
+struct listener *listener_adopt(struct loop *l, int fd, const struct listener_settings *set, listener_fn fn,
+				void *arg, struct err *err)
+{
+	struct sockaddr_storage own;
+	socklen_t n = sizeof own, nyes = sizeof(int);
+	int yes = 0;
+	struct listener *li;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &nyes) != 0 || yes == 0 ||
+	    getsockname(fd, (struct sockaddr *)&own, &n) != 0 || evutil_make_socket_nonblocking(fd) != 0 ||
+	    evutil_make_socket_closeonexec(fd) != 0) {
+		err_set(err, "descriptor %d is not a listening socket", fd);
+		close(fd);
+		return NULL;
+	}
+	li = listener_new(l, set, fn, arg);
+	li->shared = true;
+	li->is_unix = own.ss_family == AF_UNIX;
+	li->port = li->is_unix ? 0 : socket_port(fd);
+	if (listener_add(li, fd, err) != 0)
+		listener_free(&li);
 	return li;
 }

@@ -1,6 +1,7 @@
 /* listener.h - listening sockets, TCP and unix.
  * Source  libevent's evconnlistener.
- * Shape   one object per address; accepted fds are non-blocking, close-on-exec, keepalive and nodelay set.
+ * Shape   one object per address; accepted fds are non-blocking, close-on-exec, keepalive and nodelay set. Leaving is done in two
+ *         steps, so that no client that was on its way is reset: listener_leave, a moment later listener_free.
  * Owner   the caller.
  * Thread  the loop's.
  * Errors  NULL with address and errno text. fd exhaustion pauses accepting for 100 ms, no spin. */
@@ -27,9 +28,16 @@ typedef void (*listener_fn)(void *arg, int fd, const struct sockaddr *peer, sock
  * several sockets. */
 struct listener *listener_tcp(struct loop *l, const char *host, int port, const struct listener_settings *set,
 			      listener_fn fn, void *arg, struct err *err);
-/* dir/.s.PGSQL.port; a stale socket file is replaced; dir starting with '@' = abstract. */
+/* dir/.s.PGSQL.port; a stale socket file is replaced, with reuseport also one that another process listens on; dir starting with
+ * '@' = abstract. */
 struct listener *listener_unix(struct loop *l, const char *dir, int port, const struct listener_settings *set,
 			       listener_fn fn, void *arg, struct err *err);
+/* Takes a listening socket that a service manager holds, too. Takes the fd, also when it fails. */
+struct listener *listener_adopt(struct loop *l, int fd, const struct listener_settings *set, listener_fn fn,
+				void *arg, struct err *err);
+/* No client gets in line any more; those in line, and with TCP those whose handshake is under way, are still accepted.
+ * A client that begins to connect now tries again by itself after a second, when another process may have the port. */
+void listener_leave(struct listener *li);
 /* The same TCP options for a socket of ours that connects. */
 void listener_tune(int fd, const struct listener_settings *set);
 void listener_pause(struct listener *li);

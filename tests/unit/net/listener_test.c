@@ -274,3 +274,118 @@ TEST(listener, rests_when_descriptors_run_out_and_goes_on_when_there_are_some)
 	listener_free(&li);
 	loop_free(&l);
 }
+
+/* A connect under way; its end is seen by the listeners. */
+static int knock_later(int port)
+{
+	struct sockaddr_in in4 = {.sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
+				  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	REQUIRE(fd >= 0);
+	(void)connect(fd, (struct sockaddr *)&in4, sizeof(in4));
+	return fd;
+}
+
+static int error_of(int fd)
+{
+	return option_of(fd, SOL_SOCKET, SO_ERROR);
+}
+
+TEST(listener, leaves_a_shared_port_without_losing_a_client)
+{
+	struct listener_settings set = {.reuseport = 1};
+	struct porch old = {0}, new = {0};
+	struct loop *l = loop_new(NULL, NULL);
+	struct listener *a = listener_tcp(l, "127.0.0.1", 0, &set, porch_take, &old, NULL), *b;
+	int fds[32], port = listener_port(a), n = 0;
+
+	while (n < 8)
+		fds[n++] = knock_tcp(AF_INET, port); /* in line when it leaves */
+	listener_leave(a);
+	b = listener_tcp(l, "127.0.0.1", port, &set, porch_take, &new, NULL);
+	REQUIRE(b != NULL);
+	while (n < 32)
+		fds[n++] = knock_later(port);
+	old.want = 8;
+	REQUIRE(run_until(l, porch_full, &old));
+	run_for(l, 50);
+	EXPECT_EQ(old.n, 8);
+	listener_free(&a);
+	new.want = 24;
+	REQUIRE(run_until(l, porch_full, &new)); /* some of them knock again after a second */
+	for (int i = 0; i < n; i++) {
+		EXPECT(fds[i] >= 0 && error_of(fds[i]) == 0);
+		close(fds[i]);
+	}
+	porch_clear(&old);
+	porch_clear(&new);
+	listener_free(&b);
+	loop_free(&l);
+}
+
+TEST(listener, takes_a_unix_socket_over_when_the_port_is_shared)
+{
+	struct listener_settings set = {.reuseport = 1};
+	struct porch old = {.want = 1}, new = {.want = 1};
+	struct loop *l = loop_new(NULL, NULL);
+	struct listener *a, *b;
+	struct stat st;
+	char dir[] = "/tmp/pgweir-unix-XXXXXX", path[64];
+	int before = -1, after = -1;
+
+	REQUIRE(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof(path), "%s/.s.PGSQL.6432", dir);
+	a = listener_unix(l, dir, 6432, &set, porch_take, &old, NULL);
+	REQUIRE(a != NULL && (before = knock_unix(dir, 6432)) >= 0);
+	b = listener_unix(l, dir, 6432, &set, porch_take, &new, NULL);
+	REQUIRE(b != NULL && (after = knock_unix(dir, 6432)) >= 0);
+	listener_leave(a);
+	EXPECT(stat(path, &st) == 0); /* the name is the other one's */
+	REQUIRE(run_until(l, porch_full, &old) && run_until(l, porch_full, &new));
+	EXPECT(old.n == 1 && new.n == 1);
+	listener_free(&a);
+	EXPECT(stat(path, &st) == 0);
+	listener_free(&b);
+	EXPECT(stat(path, &st) != 0);
+	close(before);
+	close(after);
+	porch_clear(&old);
+	porch_clear(&new);
+	rmdir(dir);
+	loop_free(&l);
+}
+
+TEST(listener, adopts_a_socket_that_somebody_else_holds_too)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+	struct listener_settings set = {0};
+	struct porch old = {.want = 1}, new = {.want = 1};
+	struct loop *l = loop_new(NULL, NULL);
+	struct listener *a, *b;
+	struct err err;
+	int held = socket(AF_INET, SOCK_STREAM, 0), fd;
+
+	EXPECT(listener_adopt(l, dup(held), &set, porch_take, &old, &err) == NULL);
+	EXPECT(strstr(err.text, "is not a listening socket") != NULL);
+	REQUIRE(bind(held, (struct sockaddr *)&any, sizeof(any)) == 0 && listen(held, 8) == 0);
+	a = listener_adopt(l, dup(held), &set, porch_take, &old, &err);
+	REQUIRE(a != NULL);
+	REQUIRE((fd = knock_tcp(AF_INET, listener_port(a))) >= 0);
+	REQUIRE(run_until(l, porch_full, &old));
+	close(fd);
+	listener_leave(a);
+	REQUIRE((fd = knock_tcp(AF_INET, listener_port(a))) >= 0);
+	run_for(l, 20);
+	listener_free(&a);
+	b = listener_adopt(l, dup(held), &set, porch_take, &new, &err);
+	REQUIRE(b != NULL && run_until(l, porch_full, &new));
+	EXPECT(old.n == 1 && new.n == 1);
+	close(fd);
+	close(held);
+	porch_clear(&old);
+	porch_clear(&new);
+	listener_free(&b);
+	loop_free(&l);
+}
