@@ -44,3 +44,9 @@ CREATE EVENT TRIGGER pgweir_drop ON sql_drop EXECUTE FUNCTION pgweir.note_ddl();
 -- ALWAYS: also when session_replication_role is replica, as in restores and logical replication.
 ALTER EVENT TRIGGER pgweir_ddl ENABLE ALWAYS;
 ALTER EVENT TRIGGER pgweir_drop ENABLE ALWAYS;
+
+-- Only for feed_plugin = pgoutput, which also needs the event trigger above to serve as strict: the tables that may be cached. Each
+-- needs a primary key or another replica identity: without one PostgreSQL would refuse UPDATE and DELETE of it. So never FOR ALL
+-- TABLES. Column lists and row filters keep a table out of the cache.
+--   CREATE PUBLICATION pgweir FOR TABLE customer, orders WITH (publish = 'insert, update, delete, truncate');
+--   ALTER PUBLICATION pgweir ADD TABLE invoice;   -- counts when all transactions of that moment have ended

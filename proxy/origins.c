@@ -90,7 +90,8 @@ bool origins_current(struct config *cfg, const char *database, struct origin *or
 	return feed_target(cfg, database, &t) == NULL && same(t.set.host, now->host) &&
 	       same(t.set.port, now->port) && same(t.set.dbname, now->dbname) &&
 	       same(t.set.user, now->user) && same(t.set.password, now->password) &&
-	       same(t.set.sslmode, now->sslmode) && t.set.pgoutput == now->pgoutput;
+	       same(t.set.sslmode, now->sslmode) && t.set.pgoutput == now->pgoutput &&
+	       same(t.set.publication, now->publication);
 }
 
 struct origin *origins_get(struct origins *o, struct config *cfg, const char *database)

@@ -5,7 +5,6 @@
 static const char *const statements[] = {
 	[CONTROL_NUDGE] = "SELECT pg_logical_emit_message(true, 'pgweir', '')",
 	[CONTROL_PROBE] = CONTROL_PROBE_SQL,
-	[CONTROL_CHECK] = schema_check_sql,
 };
 static const char *const names[] = {
 	[CONTROL_NUDGE] = "nudge",
@@ -13,16 +12,18 @@ static const char *const names[] = {
 	[CONTROL_CHECK] = "check",
 };
 
-int control_open(struct control *c, PGconn *conn, const struct link_wait *wait, struct err *err)
+int control_open(struct control *c, PGconn *conn, const struct schema_sql *schema,
+		 const struct link_wait *wait, struct err *err)
 {
 	check(c->conn == NULL);
 	c->conn = conn;
+	c->schema = schema;
 	c->job = CONTROL_IDLE;
-	for (int i = CONTROL_NUDGE; i <= CONTROL_CHECK; i++) {
+	for (int i = CONTROL_NUDGE; i < CONTROL_CHECK; i++) {
 		if (link_prepare(conn, names[i], statements[i], wait, err) != 0)
 			return -1;
 	}
-	return 0;
+	return link_prepare(conn, names[CONTROL_CHECK], schema->check, wait, err);
 }
 
 static void clear(struct control *c)
@@ -46,7 +47,7 @@ int control_send(struct control *c, enum control_job job, uint64_t now_us, struc
 	check(c->job == CONTROL_IDLE && job != CONTROL_IDLE);
 	clear(c);
 	if (job == CONTROL_LOAD)
-		sent = PQsendQuery(c->conn, schema_load_sql);
+		sent = PQsendQuery(c->conn, c->schema->load);
 	else
 		sent = PQsendQueryPrepared(c->conn, names[job], 0, NULL, NULL, NULL, 0);
 	if (!sent || PQflush(c->conn) < 0)

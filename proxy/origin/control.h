@@ -19,12 +19,13 @@ enum control_job {
 	CONTROL_IDLE,
 	CONTROL_NUDGE, /* a message whose commit flushes the log */
 	CONTROL_PROBE,
-	CONTROL_CHECK, /* schema_check_sql */
-	CONTROL_LOAD,  /* schema_load_sql */
+	CONTROL_CHECK, /* schema's `check` */
+	CONTROL_LOAD,  /* schema's `load` */
 };
 
 struct control {
 	PGconn *conn; /* owned */
+	const struct schema_sql *schema;
 	enum control_job job;
 	PGresult *result[SCHEMA_PARTS]; /* owned */
 	int nresults;
@@ -32,7 +33,8 @@ struct control {
 };
 
 /* Takes the connection over and prepares the statements. */
-int control_open(struct control *c, PGconn *conn, const struct link_wait *wait, struct err *err);
+int control_open(struct control *c, PGconn *conn, const struct schema_sql *schema,
+		 const struct link_wait *wait, struct err *err);
 void control_close(struct control *c);
 int control_send(struct control *c, enum control_job job, uint64_t now_us, struct err *err);
 int control_read(struct control *c, enum control_job *done_r, struct err *err);

@@ -219,13 +219,12 @@ static void examine_triggers(struct doctor *d, PGconn *conn)
 
 static void try_slot(struct doctor *d, const struct origin_settings *set, PGconn *conn)
 {
-	const struct feed_decoder decoder = {.plugin = set->pgoutput ? "pgoutput" : "test_decoding"};
 	struct link_wait wait = doctor_wait();
 	struct feed feed;
 	struct err err;
 	int rc;
 
-	feed_init(&feed, &decoder);
+	feed_init(&feed, set->pgoutput ? &feed_pgoutput : &feed_test_decoding, set->publication);
 	rc = feed_slot_ask(&feed, conn, &err);
 	if (rc == 0)
 		rc = feed_slot_wait(&feed, &wait, &err);
@@ -240,7 +239,7 @@ static void try_slot(struct doctor *d, const struct origin_settings *set, PGconn
 		doctor_say(d, DOCTOR_ERROR, NULL, "no replication slot: %s", err.text);
 	} else {
 		doctor_say(d, DOCTOR_OK, NULL, "%s may replicate, and the plugin %s is there", set->user,
-			   decoder.plugin);
+			   feed.decoder->plugin);
 	}
 	feed_close(&feed);
 }
@@ -282,7 +281,7 @@ void doctor_examine(struct doctor *d, const struct origin_settings *set)
 	if (d->worst < DOCTOR_ERROR)
 		examine_stream(d, set);
 	examine_triggers(d, conn);
-	doctor_tables(d, conn);
+	doctor_tables(d, set, conn);
 }
 
 int doctor_databases(const struct origin_settings *set, void (*fn)(void *arg, const char *database),

@@ -17,6 +17,6 @@ void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, cons
 	__attribute__((format(printf, 4, 5)));
 struct link_wait doctor_wait(void);
 /* Takes the connection over: the tables of the database. */
-void doctor_tables(struct doctor *d, PGconn *conn);
+void doctor_tables(struct doctor *d, const struct origin_settings *set, PGconn *conn);
 
 #endif

@@ -110,14 +110,29 @@ static bool of_a_user(const char *schema)
 	       strcmp(schema, "pgweir") != 0 && strncmp(schema, "pg_toast", 8) != 0;
 }
 
-static void judge_all(struct doctor *d, PGresult *const *parts)
+/* As the feed will see it when all transactions of now have ended. */
+static struct catalog *build(PGresult *const *parts, const char *publication, struct err *err)
+{
+	const struct snapshot then = {.xmin = 1, .xmax = 1};
+	struct catalog *catalog = NULL;
+	struct published published;
+
+	published_init(&published, publication);
+	if (published_note(&published, parts[SCHEMA_PUBLISHED], parts[SCHEMA_RELATIONS],
+			   parts[SCHEMA_ANCESTORS], &then, err) == 0)
+		catalog = schema_build(parts, &published, err);
+	published_clear(&published);
+	return catalog;
+}
+
+static void judge_all(struct doctor *d, PGresult *const *parts, const char *publication)
 {
 	const PGresult *relations = parts[SCHEMA_RELATIONS];
 	struct catalog *catalog;
 	unsigned good = 0, tables = 0;
 	struct err err;
 
-	catalog = schema_build(parts, &err);
+	catalog = build(parts, publication, &err);
 	if (catalog == NULL) {
 		doctor_say(d, DOCTOR_ERROR, NULL, "%s", err.text);
 		return;
@@ -135,12 +150,12 @@ static void judge_all(struct doctor *d, PGresult *const *parts)
 	catalog_unref(catalog);
 }
 
-static int load(struct control *control, PGconn *conn, struct err *err)
+static int load(struct control *control, PGconn *conn, bool published, struct err *err)
 {
 	struct link_wait wait = doctor_wait();
 	enum control_job done = CONTROL_IDLE;
 
-	if (control_open(control, conn, &wait, err) != 0 ||
+	if (control_open(control, conn, published ? &schema_sql_published : &schema_sql, &wait, err) != 0 ||
 	    control_send(control, CONTROL_LOAD, clock_us(), err) != 0)
 		return -1;
 	while (done != CONTROL_LOAD) {
@@ -153,14 +168,14 @@ static int load(struct control *control, PGconn *conn, struct err *err)
 	return 0;
 }
 
-void doctor_tables(struct doctor *d, PGconn *conn)
+void doctor_tables(struct doctor *d, const struct origin_settings *set, PGconn *conn)
 {
 	struct control control = {0};
 	struct err err;
 
-	if (load(&control, conn, &err) != 0)
+	if (load(&control, conn, set->pgoutput, &err) != 0)
 		doctor_say(d, DOCTOR_ERROR, NULL, "cannot read the catalog: %s", err.text);
 	else
-		judge_all(d, control.result);
+		judge_all(d, control.result, set->pgoutput ? set->publication : NULL);
 	control_close(&control);
 }

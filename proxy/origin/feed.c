@@ -15,9 +15,17 @@ const struct feed_decoder feed_test_decoding = {
 	.record = apply_decoding,
 };
 
-void feed_init(struct feed *f, const struct feed_decoder *decoder)
+/* Messages are how the event trigger tells of DDL, and how a flushing message shows that it is one. */
+const struct feed_decoder feed_pgoutput = {
+	.plugin = "pgoutput",
+	.options = "\"proto_version\" '1', \"messages\" 'true', \"publication_names\" ",
+	.published = true,
+	.record = apply_pgoutput,
+};
+
+void feed_init(struct feed *f, const struct feed_decoder *decoder, const char *publication)
 {
-	*f = (struct feed){.decoder = decoder};
+	*f = (struct feed){.decoder = decoder, .publication = publication};
 	buf_init(&f->status, 256);
 }
 
@@ -81,15 +89,37 @@ int feed_slot_wait(struct feed *f, const struct link_wait *wait, struct err *err
 	return -1;
 }
 
+/* A list of one identifier, as a string: both have their quotes. */
+static void add_publication(struct buf *b, const char *name)
+{
+	buf_add_span(b, span_str("'\""));
+	for (; *name != '\0'; name++) {
+		if (*name == '"' || *name == '\'')
+			buf_add_u8(b, (uint8_t)*name);
+		buf_add_u8(b, (uint8_t)*name);
+	}
+	buf_add_span(b, span_str("\"'"));
+}
+
 int feed_start(struct feed *f, const struct link_wait *wait, struct err *err)
 {
 	ExecStatusType status;
 	PGresult *result;
-	char sql[320];
+	struct buf sql;
+	int rc;
 
-	snprintf(sql, sizeof(sql), "START_REPLICATION SLOT \"%s\" LOGICAL 0/0 (%s)", f->slot,
-		 f->decoder->options);
-	if (link_query(f->conn, sql, wait, &result, err) != 0)
+	buf_init(&sql, 4096);
+	buf_add_span(&sql, span_str("START_REPLICATION SLOT \""));
+	buf_add_span(&sql, span_str(f->slot));
+	buf_add_span(&sql, span_str("\" LOGICAL 0/0 ("));
+	buf_add_span(&sql, span_str(f->decoder->options));
+	if (f->decoder->published)
+		add_publication(&sql, f->publication);
+	buf_add_cstr(&sql, ")");
+	rc = sql.failed ? err_set(err, "the publication's name is too long")
+			: link_query(f->conn, (const char *)sql.p, wait, &result, err);
+	buf_free(&sql);
+	if (rc != 0)
 		return -1;
 	status = PQresultStatus(result);
 	PQclear(result);
@@ -136,8 +166,8 @@ static int message(struct feed *f, struct apply *apply, struct span payload, enu
 	if (f->decoder->record(apply, m.payload, &event, err) != 0)
 		return -1;
 	*event_r = event == APPLY_COMMIT ? FEED_COMMIT : event == APPLY_SUSPECT ? FEED_SUSPECT : FEED_MESSAGE;
-	/* The plugin writes a COMMIT at the end of its record. */
-	*lsn_r = m.start;
+	/* test_decoding writes a COMMIT at the end of its record; pgoutput's says itself where that is. */
+	*lsn_r = event == APPLY_COMMIT && apply->end != 0 ? apply->end : m.start;
 	return 0;
 }
 

@@ -17,10 +17,11 @@
 struct feed_decoder {
 	const char *plugin;
 	const char *options;
+	bool published; /* reads a publication */
 	int (*record)(struct apply *a, struct span record, enum apply_event *event_r, struct err *err);
 };
 
-extern const struct feed_decoder feed_test_decoding;
+extern const struct feed_decoder feed_test_decoding, feed_pgoutput;
 
 enum feed_event {
 	FEED_NOTHING,	/* no whole message has arrived */
@@ -33,13 +34,14 @@ enum feed_event {
 struct feed {
 	PGconn *conn; /* owned */
 	const struct feed_decoder *decoder;
+	const char *publication; /* borrowed */
 	char slot[40];
 	struct buf status;
 	uint64_t feedback_us; /* clock_us() of the last one */
 	bool reply_now;	      /* the server asked for one */
 };
 
-void feed_init(struct feed *f, const struct feed_decoder *decoder);
+void feed_init(struct feed *f, const struct feed_decoder *decoder, const char *publication);
 /* Takes the connection over and asks for the slot. */
 int feed_slot_ask(struct feed *f, PGconn *conn, struct err *err);
 /* It may take as long as there are transactions open on the server. 0 = made, 1 = time is up and it is still under way; any other

@@ -205,10 +205,6 @@ static enum phase step_connect(struct origin *o)
 	struct link_wait wait = waiting(o, connect_us(o));
 	struct link_identity *server = &o->stream.server;
 
-	if (o->set.pgoutput) {
-		err_set(&o->err, "feed_plugin pgoutput is not supported yet; use test_decoding");
-		return refuse(o);
-	}
 	if (link_open(&feed, &wait, &o->conn, &o->err) != 0) {
 		wait = waiting(o, connect_us(o));
 		o->refused = preflight(&control, &wait, &o->err) == PREFLIGHT_REFUSED;
@@ -272,7 +268,10 @@ static enum phase step_control(struct origin *o)
 	}
 	PGconn *conn = o->conn;
 	o->conn = NULL;
-	return control_open(&o->stream.control, conn, &wait, &o->err) == 0 ? PHASE_START : PHASE_RETRY;
+	return control_open(&o->stream.control, conn, o->set.pgoutput ? &schema_sql_published : &schema_sql,
+			    &wait, &o->err) == 0
+		       ? PHASE_START
+		       : PHASE_RETRY;
 }
 
 static enum phase step_start(struct origin *o)
@@ -315,8 +314,10 @@ static enum phase step_stream(struct origin *o)
 
 	streaming(o, &who);
 	while (!atomic_load(&o->stop)) {
-		if (stream_round(&o->stream, o->wake_fd, &o->err) != 0)
+		if (stream_round(&o->stream, o->wake_fd, &o->err) != 0) {
+			o->refused = o->stream.refused;
 			return PHASE_RETRY;
+		}
 		if (o->stream.stage != stage) {
 			stage = o->stream.stage;
 			streaming(o, &who);
@@ -471,7 +472,8 @@ struct origin *origin_start(const struct origin_settings *set, struct cache *cac
 	o->state.phase = phases[PHASE_CONNECT].name;
 	o->state.since_us = clock_us();
 	pthread_mutex_init(&o->lock, NULL);
-	stream_init(&o->stream, cache, &o->counters, set->max_change_keys, set->catalog_poll_us);
+	stream_init(&o->stream, cache, &o->counters, set->pgoutput ? o->set.publication : NULL,
+		    set->max_change_keys, set->catalog_poll_us);
 	o->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = o->wake_fd < 0 ? -1 : start_thread(o);
 	if (rc == 0)

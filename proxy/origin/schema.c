@@ -24,6 +24,8 @@
 	" c.relkind, c.relpersistence, c.relreplident, c.relnatts, c.relhasrules, c.relrowsecurity,"                 \
 	" c.relforcerowsecurity, c.relispartition, c.relacl, c.reloptions)))) FROM pg_class c WHERE " VISIBLE        \
 	"),"
+#define FP_PUBLISHED \
+	FP(pg_publication, "true") FP(pg_publication_rel, "true") FP(pg_publication_namespace, "true")
 #define ROLES "(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_roles x),"
 #define DATABASE                                                                        \
 	"(SELECT hashtext(concat_ws(' ', x.datdba, x.datacl))::text FROM pg_database x" \
@@ -41,13 +43,6 @@
 #define STATE_BEGIN "SELECT pg_current_snapshot()::text, concat_ws(' '," RELATIONS
 #define STATE_END ROLES DATABASE "," TIMES SETTINGS ")"
 
-/* clang-format off */
-const char schema_check_sql[] =
-	STATE_BEGIN
-#include "proxy/origin/fingerprint.def"
-	STATE_END;
-/* clang-format on */
-
 /* Replica identity, as far as it shows the old primary key: the default shows it only if the key is not deferrable; an index
  * shows it only if it is the primary key's own. What does not show it is reported as 'n' (nothing). */
 #define IDENTITY                                                                                                \
@@ -58,30 +53,72 @@ const char schema_check_sql[] =
 /* A deterministic collation, or none at all: equality is that of the bytes. 100 is the database's own, always deterministic
  * in PostgreSQL 15. Columns are needed only of tables that may be cached. */
 /* clang-format off */
-const char schema_load_sql[] =
-	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+#define LOAD_BEGIN "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+#define UP \
+	"WITH RECURSIVE up(relid, parent) AS (SELECT inhrelid, inhparent FROM pg_inherits" \
+	" UNION SELECT u.relid, h.inhparent FROM up u JOIN pg_inherits h ON h.inhrelid = u.parent)"
+#define LOAD_SCHEMA \
+	"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity," \
+	" c.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid), c.relhasrules," \
+	" (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND NOT a.attisdropped)" \
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence <> 't' ORDER BY c.oid;" \
+	"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, t.typnamespace = 11," \
+	" a.attcollation IN (0, 100) OR coalesce((SELECT collisdeterministic FROM pg_collation WHERE oid = a.attcollation), false)," \
+	" a.attnotnull" \
+	" FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid" \
+	" WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p') AND c.relpersistence <> 't'" \
+	" AND c.oid >= " FIRST_USER_OID " ORDER BY 1, 2;" \
+	"SELECT i.indrelid, i.indkey::text FROM pg_index i WHERE i.indisprimary AND i.indisvalid" \
+	" AND i.indrelid >= " FIRST_USER_OID " ORDER BY 1;" \
+	UP " SELECT relid, parent FROM up ORDER BY 1, 2;" \
+	"SELECT DISTINCT proname FROM pg_proc WHERE pronamespace <> 11 OR oid >= " FIRST_USER_OID ";" \
+	"SELECT DISTINCT oprname FROM pg_operator WHERE oprnamespace <> 11 OR oid >= " FIRST_USER_OID ";" \
+	"SELECT count(DISTINCT t.evtevent) = 2 FROM pg_event_trigger t JOIN pg_proc f ON f.oid = t.evtfoid" \
+	" WHERE t.evtenabled = 'A' AND t.evttags IS NULL AND t.evtevent IN ('ddl_command_end', 'sql_drop')" \
+	" AND f.prosrc LIKE '%pg_logical_emit_message(true, ''pgweir''%';"
+
+/* What makes a table published, told by who wrote it last: the publication, its list, the table's place and its parents. Tables with
+ * a row filter or a column list, their own or of a parent, are left out. */
+#define OF_IT(relid) relid " = c.oid OR " relid " IN (SELECT parent FROM up WHERE up.relid = c.oid)"
+#define PUBLISHED_AS \
+	"concat_ws(' ', p.oid, p.xmin, c.xmin," \
+	" (SELECT string_agg(concat_ws(':', r.oid, r.xmin), ',' ORDER BY r.oid) FROM pg_publication_rel r" \
+	" WHERE r.prpubid = p.oid AND (" OF_IT("r.prrelid") "))," \
+	" (SELECT string_agg(concat_ws(':', r.oid, r.xmin), ',' ORDER BY r.oid) FROM pg_publication_namespace r WHERE r.pnpubid = p.oid)," \
+	" (SELECT string_agg(concat_ws(':', r.inhrelid, r.inhparent, r.xmin), ',' ORDER BY r.inhrelid, r.inhparent) FROM pg_inherits r" \
+	" WHERE " OF_IT("r.inhrelid") "))"
+#define LOAD_PUBLISHED \
+	UP " SELECT p.pubname, 0::oid, CASE WHEN NOT (p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate)" \
+	" THEN 'leaves changes out: set publish = ''insert, update, delete, truncate'''" \
+	" WHEN p.pubviaroot THEN 'loses TRUNCATE of partitions: set publish_via_partition_root = false' ELSE '' END" \
+	" FROM pg_publication p UNION ALL" \
+	" SELECT p.pubname, c.oid, " PUBLISHED_AS \
+	" FROM pg_publication p CROSS JOIN LATERAL pg_get_publication_tables(p.pubname::text) g" \
+	" JOIN pg_class c ON c.oid = g.relid WHERE c.relkind = 'r' AND c.relpersistence = 'p'" \
+	" AND NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL)" \
+	" AND (" OF_IT("r.prrelid") "));"
+
+static const char check_sql[] =
 	STATE_BEGIN
 #include "proxy/origin/fingerprint.def"
-	STATE_END ";"
-	"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity,"
-	" c.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid), c.relhasrules"
-	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-	" WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence <> 't' ORDER BY c.oid;"
-	"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, t.typnamespace = 11,"
-	" a.attcollation IN (0, 100) OR coalesce((SELECT collisdeterministic FROM pg_collation WHERE oid = a.attcollation), false),"
-	" a.attnotnull"
-	" FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid"
-	" WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p') AND c.relpersistence <> 't'"
-	" AND c.oid >= " FIRST_USER_OID " ORDER BY 1, 2;"
-	"SELECT i.indrelid, i.indkey::text FROM pg_index i WHERE i.indisprimary AND i.indisvalid"
-	" AND i.indrelid >= " FIRST_USER_OID " ORDER BY 1;"
-	"WITH RECURSIVE up(relid, parent) AS (SELECT inhrelid, inhparent FROM pg_inherits"
-	" UNION SELECT u.relid, h.inhparent FROM up u JOIN pg_inherits h ON h.inhrelid = u.parent)"
-	" SELECT relid, parent FROM up ORDER BY 1, 2;"
-	"SELECT DISTINCT proname FROM pg_proc WHERE pronamespace <> 11 OR oid >= " FIRST_USER_OID ";"
-	"SELECT DISTINCT oprname FROM pg_operator WHERE oprnamespace <> 11 OR oid >= " FIRST_USER_OID ";"
-	"COMMIT";
+	STATE_END;
+static const char load_sql[] =
+	LOAD_BEGIN STATE_BEGIN
+#include "proxy/origin/fingerprint.def"
+	STATE_END ";" LOAD_SCHEMA "SELECT ''::name, 0::oid, '' WHERE false; COMMIT";
+static const char check_published_sql[] =
+	STATE_BEGIN
+#include "proxy/origin/fingerprint.def"
+	FP_PUBLISHED STATE_END;
+static const char load_published_sql[] =
+	LOAD_BEGIN STATE_BEGIN
+#include "proxy/origin/fingerprint.def"
+	FP_PUBLISHED STATE_END ";" LOAD_SCHEMA LOAD_PUBLISHED "COMMIT";
 /* clang-format on */
+
+const struct schema_sql schema_sql = {.check = check_sql, .load = load_sql};
+const struct schema_sql schema_sql_published = {.check = check_published_sql, .load = load_published_sql};
 
 int schema_state(const PGresult *state, struct snapshot *snapshot_r, const char **fingerprint_r,
 		 struct err *err)
@@ -161,8 +198,8 @@ static void fill_columns(const PGresult *part, int at, int n, struct catalog_col
 	}
 }
 
-static int add_relation(struct catalog *catalog, PGresult *const *parts, int row,
-			struct schema_cursor *cursor)
+static int add_relation(struct catalog *catalog, PGresult *const *parts, const struct published *published,
+			int row, struct schema_cursor *cursor)
 {
 	const PGresult *relations = parts[SCHEMA_RELATIONS];
 	uint32_t oid = oid_at(relations, row, 0);
@@ -191,6 +228,8 @@ static int add_relation(struct catalog *catalog, PGresult *const *parts, int row
 			.row_security = bool_at(relations, row, 6),
 			.has_children = bool_at(relations, row, 7),
 			.has_rules = bool_at(relations, row, 8),
+			.not_fed = !published_has(published, oid, *PQgetvalue(relations, row, 3)),
+			.ngenerated = (uint16_t)oid_at(relations, row, 9),
 			.ncolumns = (uint16_t)ncolumns,
 			.columns = columns,
 			.nkey = nkeys > 0 ? read_key(PQgetvalue(parts[SCHEMA_KEYS], cursor->key, 1), key) : 0,
@@ -204,12 +243,12 @@ done:
 	return rc;
 }
 
-static int fill(struct catalog *catalog, PGresult *const *parts)
+static int fill(struct catalog *catalog, PGresult *const *parts, const struct published *published)
 {
 	struct schema_cursor cursor = {0};
 
 	for (int i = 0; i < PQntuples(parts[SCHEMA_RELATIONS]); i++) {
-		if (add_relation(catalog, parts, i, &cursor) != 0)
+		if (add_relation(catalog, parts, published, i, &cursor) != 0)
 			return -1;
 	}
 	for (int i = 0; i < PQntuples(parts[SCHEMA_FUNCTIONS]); i++) {
@@ -220,12 +259,14 @@ static int fill(struct catalog *catalog, PGresult *const *parts)
 		if (catalog_add_user_operator(catalog, PQgetvalue(parts[SCHEMA_OPERATORS], i, 0)) != 0)
 			return -1;
 	}
+	catalog_set_strict(catalog, published->publication == NULL || (PQntuples(parts[SCHEMA_DDL]) == 1 &&
+								       bool_at(parts[SCHEMA_DDL], 0, 0)));
 	return catalog_set_fingerprint(catalog, PQgetvalue(parts[SCHEMA_STATE], 0, 1));
 }
 
-struct catalog *schema_build(PGresult *const *parts, struct err *err)
+struct catalog *schema_build(PGresult *const *parts, const struct published *published, struct err *err)
 {
-	static const int widths[SCHEMA_PARTS] = {2, 9, 7, 2, 2, 1, 1};
+	static const int widths[SCHEMA_PARTS] = {2, 10, 7, 2, 2, 1, 1, 1, 3};
 	struct catalog *catalog;
 
 	for (int i = 0; i < SCHEMA_PARTS; i++) {
@@ -239,7 +280,7 @@ struct catalog *schema_build(PGresult *const *parts, struct err *err)
 		}
 	}
 	catalog = catalog_new();
-	if (catalog == NULL || fill(catalog, parts) != 0) {
+	if (catalog == NULL || fill(catalog, parts, published) != 0) {
 		err_set(err, "no memory for the catalog");
 		catalog_unref(catalog);
 		return NULL;

@@ -9,24 +9,30 @@
 #define PROXY_ORIGIN_SCHEMA_H
 
 #include "proxy/base/err.h"
+#include "proxy/origin/published.h"
 #include "proxy/sql/catalog.h"
 #include "protocol/snapshot.h"
 
 #include <libpq-fe.h>
 
-/* One row: snapshot, fingerprint; both of the same snapshot. To be prepared. */
-extern const char schema_check_sql[];
-/* BEGIN, SCHEMA_PARTS results of rows, COMMIT: one simple query, one snapshot. */
-extern const char schema_load_sql[];
+/* check: one row (snapshot, fingerprint), both of the same snapshot; to be prepared. load: BEGIN, SCHEMA_PARTS results of rows,
+ * COMMIT; one simple query, one snapshot. */
+struct schema_sql {
+	const char *check, *load;
+};
+extern const struct schema_sql schema_sql,
+	schema_sql_published; /* the second for pgoutput: with its publications */
 
 enum schema_part {
-	SCHEMA_STATE, /* as schema_check_sql */
+	SCHEMA_STATE, /* as `check` */
 	SCHEMA_RELATIONS,
 	SCHEMA_COLUMNS,
 	SCHEMA_KEYS,
 	SCHEMA_ANCESTORS,
 	SCHEMA_FUNCTIONS,
 	SCHEMA_OPERATORS,
+	SCHEMA_DDL,	  /* does the event trigger tell of all DDL? */
+	SCHEMA_PUBLISHED, /* (publication, relation, token), see published.c; empty without pgoutput */
 	SCHEMA_PARTS,
 };
 
@@ -34,6 +40,6 @@ enum schema_part {
 int schema_state(const PGresult *state, struct snapshot *snapshot_r, const char **fingerprint_r,
 		 struct err *err);
 /* parts[SCHEMA_PARTS]. Returns a frozen catalog with one reference, or NULL. */
-struct catalog *schema_build(PGresult *const *parts, struct err *err);
+struct catalog *schema_build(PGresult *const *parts, const struct published *published, struct err *err);
 
 #endif

@@ -9,11 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-void stream_init(struct stream *s, struct cache *cache, struct counters *counters, size_t max_change_keys,
-		 uint64_t catalog_poll_us)
+void stream_init(struct stream *s, struct cache *cache, struct counters *counters, const char *publication,
+		 size_t max_change_keys, uint64_t catalog_poll_us)
 {
 	*s = (struct stream){.cache = cache, .counters = counters, .catalog_poll_us = catalog_poll_us};
-	feed_init(&s->feed, &feed_test_decoding);
+	feed_init(&s->feed, publication != NULL ? &feed_pgoutput : &feed_test_decoding, publication);
+	published_init(&s->published, publication);
 	apply_init(&s->apply, max_change_keys);
 }
 
@@ -33,7 +34,8 @@ void stream_begin(struct stream *s, uint64_t now_us)
 	s->stage = STREAM_LOADING;
 	s->hold = true;
 	s->want_load = true;
-	s->held_commit = s->reread = s->want_check = s->want_nudge = false;
+	s->held_commit = s->reread = s->want_check = s->want_nudge = s->refused = false;
+	s->ripe_us = STREAM_RIPE_MIN_US;
 	s->ask_at_us = s->nudge_lsn = s->nudge_us = 0;
 	s->retry_us = STREAM_RETRY_MIN_US;
 	s->poll_at_us = now_us;
@@ -48,6 +50,7 @@ void stream_close(struct stream *s)
 		catalog_unref(s->catalog);
 	s->catalog = NULL;
 	s->apply.catalog = NULL;
+	published_clear(&s->published);
 	snapshot_free(&s->seen);
 	snapshot_free(&s->first.snapshot);
 }
@@ -201,17 +204,32 @@ static void see(struct stream *s, struct snapshot *snapshot)
 	s->seen = *snapshot;
 }
 
+/* When the catalog is looked at next without a reason: for the poll, and until tables count. */
+static void poll_later(struct stream *s, uint64_t now_us)
+{
+	s->poll_at_us = now_us + s->catalog_poll_us;
+	if (!s->published.waiting) {
+		s->ripe_us = STREAM_RIPE_MIN_US;
+		return;
+	}
+	if (s->catalog_poll_us == 0 || s->ripe_us < s->catalog_poll_us)
+		s->poll_at_us = now_us + s->ripe_us;
+	s->ripe_us = s->ripe_us * 2 > STREAM_RIPE_MAX_US ? STREAM_RIPE_MAX_US : s->ripe_us * 2;
+}
+
 static int checked(struct stream *s, uint64_t now_us, struct err *err)
 {
 	struct snapshot snapshot;
 	const char *fingerprint;
+	bool ripe;
 
 	if (schema_state(s->control.result[0], &snapshot, &fingerprint, err) != 0)
 		return -1;
 	/* A quarter of one core at most, however much suspicious traffic there is. */
 	s->ask_at_us = now_us + 3 * (now_us - s->control.sent_us);
-	s->poll_at_us = now_us + s->catalog_poll_us;
-	if (strcmp(fingerprint, catalog_fingerprint(s->catalog)) != 0) {
+	ripe = published_ripen(&s->published, &snapshot);
+	poll_later(s, now_us);
+	if (ripe || strcmp(fingerprint, catalog_fingerprint(s->catalog)) != 0) {
 		snapshot_free(&snapshot);
 		s->hold = s->want_load = true;
 		s->ask_at_us = now_us;
@@ -244,6 +262,19 @@ static void use_catalog(struct stream *s, struct catalog *catalog)
 	}
 }
 
+static struct catalog *build(struct stream *s, const struct snapshot *snapshot, struct err *err)
+{
+	PGresult *const *parts = s->control.result;
+
+	if (PQnfields(parts[SCHEMA_PUBLISHED]) == 3 && PQnfields(parts[SCHEMA_RELATIONS]) > 3 &&
+	    published_note(&s->published, parts[SCHEMA_PUBLISHED], parts[SCHEMA_RELATIONS],
+			   parts[SCHEMA_ANCESTORS], snapshot, err) != 0) {
+		s->refused = true;
+		return NULL;
+	}
+	return schema_build(parts, &s->published, err);
+}
+
 static int loaded(struct stream *s, uint64_t now_us, struct err *err)
 {
 	struct snapshot snapshot;
@@ -260,14 +291,14 @@ static int loaded(struct stream *s, uint64_t now_us, struct err *err)
 		ask_again(s, now_us);
 		return 0;
 	}
-	catalog = schema_build(s->control.result, err);
+	catalog = build(s, &snapshot, err);
 	if (catalog == NULL) {
 		snapshot_free(&snapshot);
 		return -1;
 	}
 	see(s, &snapshot);
 	use_catalog(s, catalog);
-	s->poll_at_us = now_us + s->catalog_poll_us;
+	poll_later(s, now_us);
 	if (!s->want_check)
 		release(s);
 	return 0;
@@ -323,9 +354,14 @@ static uint64_t nudge_at(const struct stream *s)
 	return s->nudge_us + STREAM_NUDGE_GAP_US;
 }
 
+static bool polls(const struct stream *s)
+{
+	return s->catalog_poll_us != 0 || s->published.waiting;
+}
+
 static bool poll_due(const struct stream *s, uint64_t now_us)
 {
-	return s->stage == STREAM_ON && s->catalog_poll_us != 0 && now_us >= s->poll_at_us;
+	return s->stage == STREAM_ON && polls(s) && now_us >= s->poll_at_us;
 }
 
 static enum control_job next_job(const struct stream *s, uint64_t now_us)
@@ -379,7 +415,7 @@ static struct timespec timeout(const struct stream *s, uint64_t now_us)
 		if (s->want_load || s->want_check)
 			earlier(&until, s->ask_at_us);
 		earlier(&until, nudge_at(s));
-		if (s->stage == STREAM_ON && s->catalog_poll_us != 0)
+		if (s->stage == STREAM_ON && polls(s))
 			earlier(&until, s->poll_at_us);
 	}
 	if ((s->reread && !s->hold) || until < now_us)

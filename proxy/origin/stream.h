@@ -20,6 +20,8 @@
 	1000000u		 /* the next one waits until the last has come through, at most so long */
 #define STREAM_RETRY_MIN_US 500u /* asking again whether received transactions are visible */
 #define STREAM_RETRY_MAX_US 50000u
+#define STREAM_RIPE_MIN_US 5000u /* looking whether tables that were added to the publication count now */
+#define STREAM_RIPE_MAX_US 500000u
 #define STREAM_XIDS_MAX 65536u /* received and not yet seen in a snapshot; more than that: hold */
 #define STREAM_BATCH 4096u     /* messages before the other descriptors get their turn */
 
@@ -41,12 +43,14 @@ struct stream {
 	struct feed feed;
 	struct control control;
 	struct apply apply;
+	struct published published;
 	struct catalog *catalog; /* counted */
 
 	enum stream_stage stage;
 	_Atomic uint64_t pos;
 	struct probe first; /* insert normalised */
 
+	bool refused; /* the last error: trying again soon will not help */
 	bool hold;
 	bool held_commit; /* apply.change waits, and belongs to held_lsn */
 	uint64_t held_lsn;
@@ -57,6 +61,7 @@ struct stream {
 	uint64_t ask_at_us; /* no check or load before */
 	uint64_t retry_us;
 	uint64_t poll_at_us; /* the next check of its own */
+	uint64_t ripe_us;    /* tables wait until they count: how long to the next look */
 	uint64_t nudge_lsn;  /* of the last one */
 	uint64_t nudge_us;
 	uint64_t epoch; /* the cache's, before the last question was sent */
@@ -72,8 +77,9 @@ struct stream {
 	atomic_bool suspected; /* by sessions */
 };
 
-void stream_init(struct stream *s, struct cache *cache, struct counters *counters, size_t max_change_keys,
-		 uint64_t catalog_poll_us);
+/* `publication` is borrowed; NULL = test_decoding, else pgoutput. */
+void stream_init(struct stream *s, struct cache *cache, struct counters *counters, const char *publication,
+		 size_t max_change_keys, uint64_t catalog_poll_us);
 void stream_done(struct stream *s);
 /* Both connections are there and the feed runs: begin with the stages. */
 void stream_begin(struct stream *s, uint64_t now_us);

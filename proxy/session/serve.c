@@ -249,6 +249,8 @@ static enum reason examine(struct session *s, const struct batch *batch, struct 
 	catalog = served_catalog(s->served, &s->dep_epoch);
 	if (catalog == NULL)
 		return REASON_FEED;
+	if (s->policy.coherence == COHERENCE_STRICT && !catalog_strict(catalog))
+		return REASON_DDL_UNSEEN;
 	rs = image_reads_session(s);
 	reads = memo_reads(w->stmt, catalog, &rs);
 	if (reads == NULL)

@@ -22,6 +22,7 @@ struct catalog {
 	atomic_uint refs;
 	uint64_t serial;
 	bool frozen;
+	bool strict;
 	struct arena mem; /* all nodes and strings */
 	struct relation_node *by_name;
 	struct relation_node *by_oid;
@@ -46,6 +47,7 @@ struct catalog *catalog_new(void)
 	c->serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1;
 	arena_init(&c->mem, 4096, CATALOG_BYTES_MAX);
 	c->fingerprint = "";
+	c->strict = true;
 	return c;
 }
 
@@ -162,6 +164,17 @@ int catalog_set_fingerprint(struct catalog *c, const char *text)
 		return -1;
 	c->fingerprint = copy;
 	return 0;
+}
+
+void catalog_set_strict(struct catalog *c, bool strict)
+{
+	check(!c->frozen);
+	c->strict = strict;
+}
+
+bool catalog_strict(const struct catalog *c)
+{
+	return c->strict;
 }
 
 void catalog_freeze(struct catalog *c)

@@ -51,6 +51,10 @@ int catalog_add_user_function(struct catalog *c, const char *name);
 int catalog_add_user_operator(struct catalog *c, const char *name);
 /* Text that identifies the state (fingerprint), kept as is. */
 int catalog_set_fingerprint(struct catalog *c, const char *text);
+/* Does the stream tell of every change of this picture, in order with the rows? Else those that others make are found by the poll,
+ * and nothing may be served as strict. A new one says yes. */
+void catalog_set_strict(struct catalog *c, bool strict);
+bool catalog_strict(const struct catalog *c);
 void catalog_freeze(struct catalog *c);
 /* A number that no other catalog of this process has; an address may be used again. */
 uint64_t catalog_serial(const struct catalog *c);

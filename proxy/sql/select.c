@@ -60,6 +60,8 @@ static enum reason relation_reason(const struct catalog_relation *rel)
 		return REASON_INHERITANCE;
 	if (rel->kind != 'r' || rel->persistence != 'p' || rel->has_rules)
 		return REASON_RELATION_KIND;
+	if (rel->not_fed)
+		return REASON_NOT_PUBLISHED;
 	return rel->row_security ? REASON_ROW_SECURITY : REASON_NONE;
 }
 

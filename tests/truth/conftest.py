@@ -55,12 +55,12 @@ def cache_is_on(proxy):
         return proxy.metrics().count("cache_hits") > before
 
 
-def start_pair(cluster):
+def start_pair(cluster, settings=None):
     """Two proxies whose caches are on."""
     cluster.sql("CREATE TABLE IF NOT EXISTS warm (id int PRIMARY KEY, v int)")
     cluster.sql("INSERT INTO warm VALUES (1, 1) ON CONFLICT DO NOTHING")
     users = {"postgres": "", "reader": ""}
-    made = [Proxy(cluster, users=users), Proxy(cluster, users=users)]
+    made = [Proxy(cluster, settings, users=users), Proxy(cluster, settings, users=users)]
     if PGWEIR:
         for proxy in made:
             wait_for("the cache to be on", lambda proxy=proxy: cache_is_on(proxy))

@@ -5,7 +5,7 @@ import signal
 import psycopg
 import pytest
 
-from conftest import cache_is_on
+from conftest import cache_is_on, start_pair, stop_pair
 from pgweir_test.proxy import PGWEIR
 from pgweir_test.tools import PG_BIN, as_pg_user, new_dir, reap, spawn, wait_for
 
@@ -49,6 +49,20 @@ def test_fresh_with_few_writers(cluster, pair, truth):
 def test_fresh_while_tables_change(cluster, pair, truth):
     got = truth(cluster, pair, "--ddl", "--async", "--writers", 2, "--readers", 10).finish().fresh()
     assert got.numbers["alterations"] > 3
+
+
+@pytest.mark.skipif(not PGWEIR, reason="needs the cache")
+def test_fresh_with_pgoutput(cluster, truth):
+    """The other decoder: rows, DDL by the event trigger, asynchronous commits."""
+    cluster.sql("CREATE PUBLICATION pgweir FOR ALL TABLES")
+    pair = start_pair(cluster, {"feed_plugin": "pgoutput"})
+    try:
+        truth(cluster, pair, "--pause", 4000, "--async").finish().fresh()
+        got = truth(cluster, pair, "--ddl", "--writers", 2, "--readers", 10).finish().fresh()
+        assert got.numbers["alterations"] > 3
+    finally:
+        stop_pair(pair)
+        cluster.sql("DROP PUBLICATION pgweir")
 
 
 def hung_standby(cluster):

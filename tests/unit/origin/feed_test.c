@@ -5,13 +5,15 @@
 
 #include <stdio.h>
 
-TEST(feed, rows_count_by_their_key)
+static void rows_count_by_their_key(bool pgoutput)
 {
 	struct site s;
 
 	site_start(&s, NULL);
 	sql(s.db,
 	    "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'x' FROM generate_series(1, 50) g");
+	if (pgoutput)
+		site_publish(&s);
 	site_watch(&s, 0);
 	uint64_t one = site_row(&s, "t", "1", NULL), two = site_row(&s, "t", "2", NULL);
 	uint64_t new = site_row(&s, "t", "99", NULL), moved = site_row(&s, "t", "77", NULL);
@@ -36,7 +38,17 @@ TEST(feed, rows_count_by_their_key)
 	site_stop(&s);
 }
 
-TEST(feed, keys_of_several_types_and_names)
+TEST(feed, rows_count_by_their_key)
+{
+	rows_count_by_their_key(false);
+}
+
+TEST(feed, rows_count_by_their_key_pgoutput)
+{
+	rows_count_by_their_key(true);
+}
+
+static void keys_of_several_types_and_names(bool pgoutput)
 {
 	struct site s;
 
@@ -53,6 +65,8 @@ TEST(feed, keys_of_several_types_and_names)
 	sql(s.db,
 	    "CREATE TABLE c (v text, id bigint PRIMARY KEY); ALTER TABLE c DROP COLUMN v; ALTER TABLE c ADD v int;"
 	    "INSERT INTO c VALUES (-5, 1), (5, 1)");
+	if (pgoutput)
+		site_publish(&s);
 	site_watch(&s, 0);
 	const char *odd = "\"Odd \"\"one\".\"T.t, x\"";
 	uint64_t its = site_row(&s, odd, "it's", "1");
@@ -73,6 +87,16 @@ TEST(feed, keys_of_several_types_and_names)
 	/* Equality of numeric is not that of bytes. */
 	EXPECT(kills(&s, "n", site_whole(&s, "n"), "UPDATE n SET v = 2 WHERE id = 2"));
 	site_stop(&s);
+}
+
+TEST(feed, keys_of_several_types_and_names)
+{
+	keys_of_several_types_and_names(false);
+}
+
+TEST(feed, keys_of_several_types_and_names_pgoutput)
+{
+	keys_of_several_types_and_names(true);
 }
 
 TEST(feed, what_is_not_certain_is_the_relation)
@@ -111,7 +135,7 @@ TEST(feed, what_is_not_certain_is_the_relation)
 	site_stop(&s);
 }
 
-TEST(feed, what_the_statement_does_not_name)
+static void what_the_statement_does_not_name(bool pgoutput)
 {
 	struct site s;
 
@@ -127,6 +151,8 @@ TEST(feed, what_the_statement_does_not_name)
 	    "CREATE TABLE log (id int PRIMARY KEY);"
 	    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (NEW.id); RETURN NEW; END';"
 	    "CREATE TRIGGER tr AFTER INSERT ON p FOR EACH ROW EXECUTE FUNCTION f()");
+	if (pgoutput)
+		site_publish(&s);
 	site_watch(&s, 0);
 	uint64_t ten = site_row(&s, "ch", "10", NULL), twenty = site_row(&s, "ch", "20", NULL);
 
@@ -145,13 +171,25 @@ TEST(feed, what_the_statement_does_not_name)
 	site_stop(&s);
 }
 
-TEST(feed, only_what_commits_counts)
+TEST(feed, what_the_statement_does_not_name)
+{
+	what_the_statement_does_not_name(false);
+}
+
+TEST(feed, what_the_statement_does_not_name_pgoutput)
+{
+	what_the_statement_does_not_name(true);
+}
+
+static void only_what_commits_counts(bool pgoutput)
 {
 	struct site s;
 
 	site_start(&s, NULL);
 	sql(s.db,
 	    "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT g, 1 FROM generate_series(1, 5) g");
+	if (pgoutput)
+		site_publish(&s);
 	site_watch(&s, 0);
 	uint64_t one = site_row(&s, "t", "1", NULL), two = site_row(&s, "t", "2", NULL);
 
@@ -172,7 +210,17 @@ TEST(feed, only_what_commits_counts)
 	site_stop(&s);
 }
 
-TEST(feed, position_reaches_the_end_of_the_log)
+TEST(feed, only_what_commits_counts)
+{
+	only_what_commits_counts(false);
+}
+
+TEST(feed, only_what_commits_counts_pgoutput)
+{
+	only_what_commits_counts(true);
+}
+
+static void position_reaches_the_end_of_the_log(bool pgoutput)
 {
 	struct site s;
 	int64_t sum[NCOUNTERS] = {0};
@@ -180,6 +228,8 @@ TEST(feed, position_reaches_the_end_of_the_log)
 	site_start(&s, NULL);
 	sql(s.db,
 	    "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE UNLOGGED TABLE u (v text); INSERT INTO t VALUES (1, 'x')");
+	if (pgoutput)
+		site_publish(&s);
 	site_watch(&s, 0);
 	sql(s.db, "BEGIN; UPDATE t SET v = 'gone'; ROLLBACK");
 	EXPECT(site_reaches(&s, 10));
@@ -213,4 +263,14 @@ TEST(feed, position_reaches_the_end_of_the_log)
 	origin_counters(s.origin, later);
 	EXPECT_EQ(later[COUNTER_nudges], sum[COUNTER_nudges]);
 	site_stop(&s);
+}
+
+TEST(feed, position_reaches_the_end_of_the_log)
+{
+	position_reaches_the_end_of_the_log(false);
+}
+
+TEST(feed, position_reaches_the_end_of_the_log_pgoutput)
+{
+	position_reaches_the_end_of_the_log(true);
 }

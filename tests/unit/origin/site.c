@@ -30,6 +30,8 @@ void site_origin(struct site *s, unsigned catalog_poll_ms)
 		.connect_timeout_s = 10,
 		.catalog_poll_us = (uint64_t)catalog_poll_ms * 1000,
 		.max_change_keys = 100,
+		.pgoutput = s->pgoutput,
+		.publication = "pgweir",
 	};
 	struct err err = {0};
 
@@ -49,6 +51,24 @@ void site_stop(struct site *s)
 	cache_unref(s->cache);
 	PQfinish(s->db);
 	cluster_stop(&s->cluster);
+}
+
+void site_publish(struct site *s)
+{
+	static char text[16384];
+	FILE *file = fopen("docs/setup.sql", "r");
+	size_t n;
+
+	REQUIRE(file != NULL);
+	n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[n] = '\0';
+	sql(s->db, "SET client_min_messages = warning; %s", text);
+	sql(s->db,
+	    "DO $$ BEGIN EXECUTE (SELECT 'CREATE PUBLICATION pgweir FOR TABLE ' || string_agg(c.oid::regclass::text, ', ')"
+	    " FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indimmediate"
+	    " WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid >= 16384 AND c.relreplident <> 'n'); END $$");
+	s->pgoutput = true;
 }
 
 bool site_reaches(struct site *s, unsigned seconds)

@@ -15,6 +15,7 @@ struct site {
 	PGconn *db; /* app, as superuser */
 	struct cache *cache;
 	struct origin *origin;
+	bool pgoutput; /* set before site_watch: the feed reads the publication `pgweir` */
 };
 
 /* The server only: set the database up, then site_watch. */
@@ -23,6 +24,8 @@ void site_start(struct site *s, const char *settings);
 void site_watch(struct site *s, unsigned catalog_poll_ms);
 void site_origin(struct site *s, unsigned catalog_poll_ms); /* does not wait */
 void site_stop(struct site *s);
+/* Publishes all tables that have a primary key which shows, and installs docs/setup.sql. */
+void site_publish(struct site *s);
 
 /* Until everything that was written is applied. */
 void site_catch_up(struct site *s);
