@@ -3,6 +3,7 @@
 #include "proxy/admin/http.h"
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
+#include "proxy/manager.h"
 #include "proxy/net/listener.h"
 #include "proxy/origins.h"
 #include "proxy/reporting.h"
@@ -24,6 +25,7 @@
 #define OFFLOAD_QUEUE 4096
 #define WATCH_DRAIN_US 50000u
 #define LISTENERS_MAX 16
+#define LEAVE_US 200000u /* for handshakes under way when we stop to listen */
 #define UPKEEP_US 500000u
 
 _Static_assert((int)SSLMODE_VERIFY_FULL == (int)TLS_VERIFY_FULL, "sslmode and tls_mode have one order");
@@ -54,6 +56,8 @@ struct app {
 	struct event *signals[4];
 	struct timer drain;
 	uint64_t drain_until_us;
+	uint64_t leave_until_us;
+	struct timer watchdog;
 	bool draining;
 };
 
@@ -158,9 +162,22 @@ static int give_socket(const struct config *c, struct err *err)
 	return 0;
 }
 
+/* The service manager's sockets take the place of our own. */
+static int adopt_all(struct app *app, const struct listener_settings *set, int n, struct err *err)
+{
+	if (n > LISTENERS_MAX)
+		return err_set(err, "too many sockets were passed: %d", n);
+	for (int i = 0; i < n; i++)
+		if (add_listener(app, listener_adopt(app->loop, MANAGER_FIRST_FD + i, set, accepted, app,
+						     err)) != 0)
+			return -1;
+	return 0;
+}
+
 static int listen_all(struct app *app, struct err *err)
 {
 	const struct config *c = app->cfg;
+	int passed = manager_sockets();
 	struct listener_settings set = {.backlog = c->listen_backlog,
 					.reuseport = c->so_reuseport,
 					.keepalive = c->tcp_keepalive,
@@ -169,8 +186,11 @@ static int listen_all(struct app *app, struct err *err)
 					.keepcnt = c->tcp_keepcnt,
 					.user_timeout_ms = (int)(c->tcp_user_timeout / 1000),
 					.unix_mode = c->unix_socket_mode};
-	char *list = strdup(c->listen_addr), *save = NULL;
+	char *list, *save = NULL;
 
+	if (passed > 0)
+		return adopt_all(app, &set, passed, err);
+	list = strdup(c->listen_addr);
 	check(list != NULL);
 	for (char *a = strtok_r(list, ", ", &save); a != NULL; a = strtok_r(NULL, ", ", &save)) {
 		if (app->nlisteners + 1 >= LISTENERS_MAX) {
@@ -216,10 +236,12 @@ static void reload(evutil_socket_t sig, short what, void *arg)
 
 	(void)sig;
 	(void)what;
+	manager_reloading();
 	/* All or nothing: everything that can fail comes first. */
 	if (config_reload(app->cfg, &cfg, &err) != 0 || make_client_tls(cfg, &client_tls, &err) != 0 ||
 	    reload_server_tls(app, cfg, &server_tls, &err) != 0) {
 		log_error(NULL, "reload refused, nothing changed", F_STR("reason", err.text));
+		manager_ready("The last reload was refused: nothing changed");
 		tls_unref(client_tls);
 		config_unref(cfg);
 		return;
@@ -240,6 +262,7 @@ static void reload(evutil_socket_t sig, short what, void *arg)
 	app->client_tls = client_tls;
 	app->server_tls = server_tls;
 	log_info(NULL, "configuration reloaded");
+	manager_ready("Serving");
 }
 
 static void watch_drain(void *arg)
@@ -247,15 +270,27 @@ static void watch_drain(void *arg)
 	struct app *app = arg;
 	unsigned left = 0;
 
+	if (loop_now_us(app->loop) >= app->leave_until_us)
+		stop_listening(app);
 	for (unsigned i = 0; i < app->nworkers; i++)
 		left += worker_sessions(app->workers[i]);
-	if (left == 0 || loop_now_us(app->loop) >= app->drain_until_us) {
+	if ((left == 0 && app->nlisteners == 0) || loop_now_us(app->loop) >= app->drain_until_us) {
 		if (left > 0)
 			log_warn(NULL, "closing clients that did not finish", F_INT("clients", left));
 		loop_stop(app->loop);
 		return;
 	}
 	timer_set(app->loop, &app->drain, WATCH_DRAIN_US);
+}
+
+/* Nobody new gets in line; who is in line is still let in. With a shared port, the next process has the stats port, too. */
+static void leave(struct app *app)
+{
+	for (unsigned i = 0; i < app->nlisteners; i++)
+		listener_leave(app->listeners[i]);
+	app->leave_until_us = loop_now_us(app->loop) + (app->cfg->so_reuseport ? LEAVE_US : LEAVE_US / 4);
+	if (app->cfg->so_reuseport)
+		http_free(&app->http);
 }
 
 /* SIGTERM and SIGINT: no new clients, the old ones end with their transactions. A second one: at once. */
@@ -271,10 +306,11 @@ static void terminate(evutil_socket_t sig, short what, void *arg)
 	}
 	log_info(NULL, "shutting down", F_INT("clients", atomic_load(&app->nclients)));
 	app->draining = true;
-	stop_listening(app);
+	manager_stopping(app->cfg->drain_timeout);
+	leave(app);
 	for (unsigned i = 0; i < app->nworkers; i++)
-		worker_drain(app->workers[i]);
-	app->drain_until_us = loop_now_us(app->loop) + app->cfg->suspend_timeout;
+		worker_drain(app->workers[i], app->cfg->drain_timeout / 2);
+	app->drain_until_us = loop_now_us(app->loop) + app->cfg->drain_timeout;
 	timer_set(app->loop, &app->drain, WATCH_DRAIN_US);
 }
 
@@ -365,6 +401,19 @@ static void upkeep(void *arg)
 	origins_settings_changed(app->origins, new_settings, app);
 }
 
+/* The service manager hears of us as long as every worker goes round. */
+static void watchdog(void *arg)
+{
+	struct app *app = arg;
+
+	for (unsigned i = 0; i < app->nworkers; i++)
+		if (!worker_alive(app->workers[i]))
+			goto out;
+	manager_alive();
+out:
+	timer_set(app->loop, &app->watchdog, manager_watchdog_us() / 3);
+}
+
 static unsigned worker_number(const struct config *cfg)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -375,7 +424,9 @@ static unsigned worker_number(const struct config *cfg)
 
 static int start_stats(struct app *app, struct err *err)
 {
-	struct http_settings set = {.addr = app->cfg->stats_addr, .port = app->cfg->stats_port};
+	struct http_settings set = {.addr = app->cfg->stats_addr,
+				    .port = app->cfg->stats_port,
+				    .reuseport = app->cfg->so_reuseport};
 
 	app->reporting = (struct reporting){.workers = app->workers,
 					    .nworkers = app->nworkers,
@@ -412,6 +463,7 @@ struct app *app_new(struct config *cfg, struct err *err)
 	app->origins = origins_new();
 	app->pools = pools_new(app->hosts, app->nworkers);
 	timer_init(&app->drain, watch_drain, app);
+	timer_init(&app->watchdog, watchdog, app);
 	if (make_workers(app, err) != 0 || listen_all(app, err) != 0 || start_stats(app, err) != 0 ||
 	    catch_signals(app, err) != 0)
 		goto fail;
@@ -437,6 +489,9 @@ int app_run(struct app *app)
 		 F_INT("stats_port", app->http != NULL ? http_port(app->http) : 0));
 	timer_set(app->loop, &app->stats, app->cfg->stats_period);
 	timer_set(app->loop, &app->upkeep, UPKEEP_US);
+	if (manager_watchdog_us() > 0)
+		timer_set(app->loop, &app->watchdog, manager_watchdog_us() / 3);
+	manager_ready("Serving");
 	loop_run(app->loop);
 	log_info(NULL, "pgweir has stopped");
 	return 0;
@@ -469,6 +524,7 @@ void app_free(struct app **app_p)
 		if (app->signals[i] != NULL)
 			event_free(app->signals[i]);
 	timer_free(&app->drain);
+	timer_free(&app->watchdog);
 	timer_free(&app->stats);
 	timer_free(&app->upkeep);
 	loop_free(&app->loop);

@@ -103,6 +103,19 @@ static int write_pidfile(const char *path, struct err *err)
 	return fclose(f) == 0 ? 0 : err_set(err, "cannot write pidfile %s", path);
 }
 
+/* Unless another process has taken over and written its own. */
+static void remove_pidfile(const char *path)
+{
+	FILE *f = path[0] != '\0' ? fopen(path, "r") : NULL;
+	long pid = 0;
+
+	if (f == NULL)
+		return;
+	if (fscanf(f, "%ld", &pid) == 1 && pid == (long)getpid())
+		unlink(path);
+	fclose(f);
+}
+
 static int run(struct config *cfg, bool verbose)
 {
 	struct err err = {0};
@@ -122,8 +135,8 @@ out:
 	if (err.text[0] != '\0')
 		fprintf(stderr, "pgweir: %s\n", err.text);
 	app_free(&app);
-	if (cfg->pidfile[0] != '\0' && status == 0)
-		unlink(cfg->pidfile);
+	if (status == 0)
+		remove_pidfile(cfg->pidfile);
 	log_close();
 	return status;
 }

@@ -19,6 +19,7 @@ struct worker {
 	bool started;
 	struct timer sweep;
 	unsigned sweeps;
+	atomic_bool beat; /* a sweep was made since worker_alive */
 	pthread_mutex_t counts_lock;
 	struct session_counts counts;
 };
@@ -36,6 +37,7 @@ struct order_mail {
 	struct config *cfg;		     /* counted */
 	struct tls *client_tls, *server_tls; /* counted */
 	const char *why;
+	uint64_t patience_us;
 };
 
 static void sweep(void *arg)
@@ -43,6 +45,7 @@ static void sweep(void *arg)
 	struct worker *w = arg;
 	struct session_counts counts;
 
+	atomic_store(&w->beat, true);
 	session_sweep(&w->house);
 	if (++w->sweeps % TICKS_OF_SWEEPS == 0)
 		pools_tick(w->house.pools, &w->house.host);
@@ -221,13 +224,16 @@ static void run_drain(struct mail *mail, void *ctx)
 	struct order_mail *m = (struct order_mail *)(void *)mail;
 
 	(void)ctx;
-	session_drain_all(&m->worker->house);
+	session_drain_all(&m->worker->house, m->patience_us);
 	free(m);
 }
 
-void worker_drain(struct worker *w)
+void worker_drain(struct worker *w, uint64_t patience_us)
 {
-	loop_post(w->house.host.loop, &order(w, run_drain)->mail);
+	struct order_mail *m = order(w, run_drain);
+
+	m->patience_us = patience_us;
+	loop_post(w->house.host.loop, &m->mail);
 }
 
 static void run_close_all(struct mail *mail, void *ctx)
@@ -245,6 +251,11 @@ void worker_close_all(struct worker *w, const char *why)
 
 	m->why = why;
 	loop_post(w->house.host.loop, &m->mail);
+}
+
+bool worker_alive(struct worker *w)
+{
+	return atomic_exchange(&w->beat, false);
 }
 
 unsigned worker_sessions(const struct worker *w)

@@ -30,6 +30,7 @@ struct http {
 	struct evhttp *web; /* owned, with its listeners */
 	struct site site;
 	int port;
+	bool reuseport;
 	unsigned max_conns;
 	uint64_t limit_us;
 	struct ring clients; /* the oldest first */
@@ -248,6 +249,8 @@ static int listen_on(struct http *h, const struct addrinfo *ai)
 	unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
 	struct evconnlistener *listener;
 
+	if (h->reuseport)
+		flags |= LEV_OPT_REUSEABLE_PORT;
 	if (ai->ai_family == AF_INET6)
 		flags |= LEV_OPT_BIND_IPV6ONLY; /* v4 has a socket of its own */
 	set_port(ai->ai_addr, h->port);
@@ -320,6 +323,7 @@ struct http *http_new(struct loop *l, const struct http_settings *set, const str
 	h->loop = l;
 	h->site = (struct site){.source = *source, .started_us = clock_us()};
 	h->port = set->port;
+	h->reuseport = set->reuseport;
 	h->max_conns = set->max_conns != 0 ? set->max_conns : CONNS;
 	h->limit_us = set->limit_us != 0 ? set->limit_us : LIMIT_US;
 	ring_init(&h->clients);

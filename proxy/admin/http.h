@@ -16,8 +16,9 @@
 struct http;
 
 struct http_settings {
-	const char *addr;   /* "*" = all */
-	int port;	    /* 0 = any free one */
+	const char *addr; /* "*" = all */
+	int port;	  /* 0 = any free one */
+	bool reuseport;
 	unsigned max_conns; /* 0 = 64 */
 	uint64_t limit_us;  /* 0 = 10 s: a connection's whole life, however busy it is */
 };

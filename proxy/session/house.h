@@ -47,7 +47,8 @@ struct house {
 	atomic_uint *nclients; /* of all workers */
 	struct served *served; /* made on demand */
 	_Atomic uint64_t pass[NREASONS];
-	bool draining; /* SIGTERM: close sessions at the end of their transactions */
+	bool draining;		/* SIGTERM: close sessions that do nothing */
+	uint64_t drain_busy_us; /* from then on also busy ones, at the end of their transactions */
 	/* The origin of a database, started when there is none; NULL = not cached. */
 	struct origin *(*origin_of)(void *app, struct config *cfg, const char *database);
 	/* Is that feed what the configuration says for the database? */

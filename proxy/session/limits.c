@@ -6,6 +6,7 @@
 
 #define FLIGHT_PATIENCE_US 1000000u /* a follower waits so long for a fill, then asks PostgreSQL itself */
 #define DRAIN_LOGIN_US 500000u	    /* at the shutdown, for a client that has been asked for its password */
+#define DRAIN_IDLE_US 300000u /* who was silent for so long will hardly be sending a statement just now */
 
 static uint64_t limit_of(const struct session *s)
 {
@@ -76,12 +77,14 @@ static void notify_waiting(struct session *s, uint64_t now)
 	conn_flush_later(s->client);
 }
 
-/* At the shutdown: nothing of this client is under way. A login gets a moment to come to its end. */
+/* At the shutdown: nothing of this client is under way. A login gets a moment to come to its end, and so does a client that has
+ * just come, or has just had its answer: many go by themselves, and a statement on its way to us would be lost. */
 static bool drained(const struct session *s, uint64_t now)
 {
 	if (s->state < SESSION_READY)
 		return now > s->since_us && now - s->since_us >= DRAIN_LOGIN_US;
-	return s->state == SESSION_READY && s->txn == TXN_NONE;
+	return s->state == SESSION_READY && s->txn == TXN_NONE &&
+	       (now >= s->house->drain_busy_us || (now > s->since_us && now - s->since_us >= DRAIN_IDLE_US));
 }
 
 void session_sweep(struct house *h)

@@ -228,9 +228,10 @@ void session_fatal(struct session *s, const char *sqlstate, const char *message,
 	session_close(s, message);
 }
 
-void session_drain_all(struct house *h)
+void session_drain_all(struct house *h, uint64_t patience_us)
 {
 	h->draining = true;
+	h->drain_busy_us = clock_us() + patience_us;
 	session_sweep(h);
 }
 

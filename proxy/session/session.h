@@ -16,7 +16,7 @@ void session_new(struct house *h, int fd, bool is_unix);
 /* Every 100 ms: closes or refuses what has exceeded its limits. */
 void session_sweep(struct house *h);
 /* SIGTERM: from now on sessions end at the end of their transaction; idle ones at once. */
-void session_drain_all(struct house *h);
+void session_drain_all(struct house *h, uint64_t patience_us);
 /* All at once (second signal, deadline). */
 void session_close_all(struct house *h, const char *why);
 

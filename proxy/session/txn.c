@@ -229,7 +229,8 @@ void txn_quiet(struct session *s)
 		session_fatal(s, "08P01", "transaction blocks not allowed in statement pooling mode", NULL);
 		return;
 	}
-	if (s->house->draining && s->status == 'I') {
+	if (s->house->draining && s->status == 'I' && conn_input(s->client).n == 0 &&
+	    clock_us() >= s->house->drain_busy_us) {
 		session_fatal(s, "57P01", "the proxy is shutting down", NULL);
 		return;
 	}

@@ -198,7 +198,7 @@ def test_idle_backends_are_closed(cluster):
 
 @pytest.mark.skipif(not PGWEIR, reason="the stand-ins do not drain")
 def test_a_login_that_never_ends_does_not_hold_up_the_shutdown(cluster):
-    proxy = Proxy(cluster, {"auth_type": "md5", "suspend_timeout": 120}, users={"postgres": "secret"})
+    proxy = Proxy(cluster, {"auth_type": "md5", "drain_timeout": 120}, users={"postgres": "secret"})
     with Wire(proxy.port) as wire:
         wire.startup()
         wire.until(b"R")

@@ -1,0 +1,249 @@
+"""Reloads, drains and takeovers under load, and what the service manager sees."""
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import psycopg
+import pytest
+
+from pgweir_test.proxy import BINARY, PGWEIR, Proxy
+from pgweir_test.tools import PG_BIN, free_port, reap, spawn, wait_for
+
+pytestmark = pytest.mark.skipif(not PGWEIR, reason="pgweir's own life cycle")
+
+
+@pytest.fixture(scope="module")
+def bench(cluster):
+    """A database with pgbench's tables."""
+    cluster.sql("CREATE DATABASE bench")
+    subprocess.run([PG_BIN / "pgbench", "-i", "-q", "-s", "1", cluster.dsn("bench")], check=True, capture_output=True)
+    yield "bench"
+    cluster.drop_database("bench")
+
+
+class Load:
+    """pgbench in the background, until stop(); every failure is one too many. A thread for each client: one that connects blocks."""
+
+    def __init__(self, proxy, *args, clients=4, dbname="bench", host="127.0.0.1"):
+        self.log = proxy.dir / f"pgbench-{time.monotonic_ns()}"
+        self.process = spawn([PG_BIN / "pgbench", "-n", "-c", clients, "-j", clients, "-T", "60", "-P", "1", *args,
+                              proxy.dsn(dbname, host=host)], self.log)
+        self.proxy, self.dbname = proxy, dbname
+
+    def done(self):
+        """Transactions so far, by the balances that they have written."""
+        return int(self.proxy.cluster.sql("SELECT count(*) FROM pgbench_history", self.dbname))
+
+    def more(self, n=20):
+        before = self.done()
+        wait_for("some more transactions", lambda: self.done() > before + n)
+
+    def stop(self):
+        """Ends it; what it said."""
+        assert self.process.poll() is None, self.log.read_text()
+        reap(self.process, signal.SIGINT)
+        text = self.log.read_text()
+        assert "aborted" not in text and "error" not in text and "FATAL" not in text, text
+        return text
+
+
+def inherit(proxy, *listeners, **more):
+    """Starts pgweir as a service manager would, with listening sockets in place of its own."""
+    pairs = "".join(f"exec {3 + i}<&{sock.fileno()}; " for i, sock in enumerate(listeners))
+    keep = tuple(sock.fileno() for sock in listeners)
+    script = f"{pairs}export LISTEN_PID=$$ LISTEN_FDS={len(listeners)}; exec {BINARY} {proxy.ini}"
+    handle = open(proxy.log, "ab")
+    process = subprocess.Popen(["bash", "-c", script], pass_fds=keep, stdin=subprocess.DEVNULL, stdout=handle, stderr=handle,
+                               env={**os.environ, **more})
+    proxy.process = process
+    try:
+        wait_for("the proxy to serve", proxy._serves)
+    except AssertionError:
+        process.kill()
+        raise
+    return process
+
+
+def test_reloads_under_load(cluster, bench):
+    proxy = Proxy(cluster, {"default_pool_size": 3})
+    load = Load(proxy, "-M", "prepared")
+    for size in (2, 5, 1, 3, 4):
+        proxy.settings["default_pool_size"] = size
+        proxy.settings["query_wait_timeout"] = 100 + size
+        proxy.reload()
+        load.more()
+    proxy.ini.write_text(proxy.ini.read_text() + "nonsense = 1\n")
+    proxy.signal(signal.SIGHUP)
+    load.more()
+    load.stop()
+    assert "nothing changed" in proxy.log_text()
+    assert proxy.stop() == 0
+
+
+def test_a_drain_ends_every_transaction_and_loses_none(cluster, database):
+    """Busy clients are closed between two transactions, and everything that was acknowledged is there; and nothing else."""
+    cluster.sql("CREATE TABLE t (client int, n int)", database)
+    proxy = Proxy(cluster, {"drain_timeout": 2, "default_pool_size": 3})
+    counts, ends, began = {}, {}, threading.Barrier(5)
+
+    def work(number):
+        with psycopg.connect(proxy.dsn(database)) as conn:
+            counts[number] = 0
+            began.wait()
+            try:
+                while True:
+                    conn.execute("INSERT INTO t VALUES (%s, %s)", (number, counts[number]))
+                    conn.execute("SELECT count(*) FROM t WHERE client = %s", (number,))
+                    conn.commit()
+                    counts[number] += 1
+            except psycopg.OperationalError as error:
+                ends[number] = error.sqlstate, conn.info.transaction_status.name
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    began.wait()
+    idle = proxy.connect(database)
+    idle.execute("SELECT 1")
+    long = proxy.connect(database, autocommit=False)
+    long.execute("INSERT INTO t VALUES (9, 9)")
+    wait_for("some work", lambda: all(n > 5 for n in counts.values()))
+    start = time.monotonic()
+    proxy.signal(signal.SIGTERM)
+    wait_for("no new clients", lambda: not _connects(proxy.port))
+    long.execute("INSERT INTO t VALUES (9, 10)")
+    long.commit()
+    assert proxy.process.wait(20) == 0
+    assert time.monotonic() - start < 6
+    for thread in threads:
+        thread.join()
+    rows = dict(cluster.connect(database).execute("SELECT client, count(*) FROM t GROUP BY 1 ORDER BY 1").fetchall())
+    assert rows.pop(9) == 2
+    assert rows == counts
+    assert "did not finish" not in proxy.log_text()
+    with pytest.raises(psycopg.OperationalError):
+        idle.execute("SELECT 1")
+
+
+def _connects(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+        return True
+    except OSError:
+        return False
+
+
+def test_a_drain_has_an_end(cluster, proxy):
+    made = Proxy(cluster, {"drain_timeout": 0.5})
+    with made.connect(autocommit=False) as conn:
+        conn.execute("SELECT 1")
+        assert made.stop() == 0
+        with pytest.raises(psycopg.OperationalError):
+            conn.execute("SELECT 1")
+    assert "clients that did not finish" in made.log_text()
+
+
+def twin(proxy):
+    """A second proxy on the same ini. The stats port is no sign that it serves: the first one may have answered."""
+    other = Proxy(proxy.cluster, start=False)
+    other.ini, other.port, other.stats_port, other.settings = proxy.ini, proxy.port, proxy.stats_port, proxy.settings
+    other._serves = lambda: "pgweir is ready" in other.log_text()
+    return other.start()
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_a_takeover_of_a_shared_port(cluster, bench, unix):
+    """pgbench -C: each transaction has a connection of its own, as with PHP; none of them may fail."""
+    old = Proxy(cluster, {"so_reuseport": 1, "default_pool_size": 4}, start=False)
+    old.settings["unix_socket_dir"] = old.dir
+    old.write()
+    old.start()
+    load = Load(old, "-C", host=old.dir if unix else "127.0.0.1")
+    for _ in range(2):
+        load.more()
+        new = twin(old)
+        old.signal(signal.SIGTERM)
+        assert old.process.wait(20) == 0, old.log_text()
+        load.more()
+        assert new.http("/healthz")[0] == 200
+        old = new
+    load.stop()
+    assert old.stop() == 0
+    assert not os.path.exists(old.ini.parent / f".s.PGSQL.{old.port}")
+
+
+def test_a_takeover_of_passed_sockets(cluster, bench):
+    """As with systemd's socket units: the line is never closed, not even while nobody serves it."""
+    proxy = Proxy(cluster, {"listen_addr": "not used", "stats_port": free_port()}, start=False)
+    tcp, unix = socket.create_server(("127.0.0.1", proxy.port), backlog=512), socket.socket(socket.AF_UNIX)
+    unix.bind(str(proxy.dir / f".s.PGSQL.{proxy.port}"))
+    unix.listen(512)
+    proxy.stats_port = proxy.settings["stats_port"]
+    old = inherit(proxy, tcp, unix)
+    loads = [Load(proxy, "-C"), Load(proxy, "-C", host=proxy.dir)]
+    for _ in range(2):
+        loads[0].more()
+        old.send_signal(signal.SIGTERM)
+        assert old.wait(20) == 0, proxy.log_text()
+        old = inherit(proxy, tcp, unix)
+    loads[0].more()
+    for load in loads:
+        load.stop()
+    tcp.close()
+    unix.close()
+    old.terminate()
+    assert old.wait(20) == 0
+
+
+class Manager:
+    """The other end of NOTIFY_SOCKET."""
+
+    def __init__(self, directory):
+        self.path = directory / "notify"
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(str(self.path))
+        self.sock.settimeout(20)
+
+    def next(self):
+        return self.sock.recv(4096).decode().split("\n")
+
+    def until(self, word):
+        while True:
+            lines = self.next()
+            if word in lines:
+                return lines
+
+
+def test_the_service_manager_hears_of_everything(cluster):
+    proxy = Proxy(cluster, start=False)
+    manager = Manager(proxy.dir)
+    proxy.env = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "600000"}
+    proxy.start()
+    assert "READY=1" in manager.next()
+    manager.until("WATCHDOG=1")
+    proxy.signal(signal.SIGHUP)
+    assert any(line.startswith("MONOTONIC_USEC=") for line in manager.until("RELOADING=1"))
+    manager.until("READY=1")
+    good = proxy.ini.read_text()
+    proxy.ini.write_text(good + "nonsense\n")
+    proxy.signal(signal.SIGHUP)
+    manager.until("RELOADING=1")
+    assert "STATUS=The last reload was refused: nothing changed" in manager.until("READY=1")
+    proxy.signal(signal.SIGTERM)
+    assert any(line.startswith("EXTEND_TIMEOUT_USEC=") for line in manager.until("STOPPING=1"))
+    assert proxy.process.wait(20) == 0
+
+
+def test_a_pidfile_that_a_new_process_has_written_stays(cluster):
+    old = Proxy(cluster, {"so_reuseport": 1}, start=False)
+    old.settings["pidfile"] = old.dir / "pidfile"
+    old.write()
+    old.start()
+    new = twin(old)
+    wait_for("the new one's pid", lambda: int((old.dir / "pidfile").read_text()) == new.process.pid)
+    assert old.stop() == 0
+    assert (old.dir / "pidfile").exists()
+    assert new.stop() == 0
+    assert not (old.dir / "pidfile").exists()
