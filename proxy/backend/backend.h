@@ -58,8 +58,9 @@ struct backend {
 	struct settings defaults; /* unreported ones asked at login: search_path, .. */
 	struct settings image;	  /* what sessions have set on it, differing from the defaults */
 	struct prepared prepared;
-	uint64_t unnamed;      /* id of the statement in the unnamed slot, 0 = none */
-	uint32_t sys_prepared; /* bit per enum sys_stmt */
+	uint64_t unnamed;	/* id of the statement in the unnamed slot, 0 = none */
+	uint64_t unnamed_batch; /* when that was sent (expect.h) */
+	uint32_t sys_prepared;	/* bit per enum sys_stmt */
 	struct expects expects;
 	bool ignoring;	/* the server skips everything until Sync */
 	bool reset_all; /* may have custom settings that nobody knows of: RESET ALL before the next session */
@@ -110,6 +111,11 @@ void backend_cancel(struct backend *b);
 /* Appends bind+execute (and parse, the first time) of one of our statements, hidden. No Sync. */
 int backend_sys(struct backend *b, enum sys_stmt id, const struct span *values, uint16_t n,
 		enum expect_why why, uint32_t index);
+/* It is there, should it ever be needed by name. */
+int backend_sys_hold(struct backend *b, enum sys_stmt id, enum expect_why why);
+const char *backend_sys_name(enum sys_stmt id);
+/* What was just sent leaves that statement in the unnamed slot. */
+void backend_unnamed(struct backend *b, uint64_t id);
 int backend_sync(struct backend *b, enum expect_why why);
 /* Appends a simple query, hidden. */
 int backend_query(struct backend *b, const char *text, enum expect_why why);

@@ -31,8 +31,11 @@ static int grow(struct expects *q)
 
 static void counted(struct expects *q, const struct expect *e, int by)
 {
-	if (expect_ends_with_ready(e))
+	if (expect_ends_with_ready(e)) {
 		q->syncs += (uint32_t)by;
+		q->batches_sent += by > 0;
+		q->batches_done += by < 0;
+	}
 	if (e->why == WHY_CLIENT)
 		q->visible += (uint32_t)by;
 }

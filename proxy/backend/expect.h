@@ -42,11 +42,13 @@ struct expect {
 	uint8_t kind;
 	uint8_t why;
 	char local;
-	bool rename;	/* PARSE: an error 42P05 names our statement; replace its text */
+	bool again;	/* PARSE: of a name in use, tried under another name of ours in order to fail */
+	bool unsettles; /* may take prepared statements away, or make some by SQL (session.unsettling) */
 	uint32_t index; /* INSPECT: which setting; PARSE: 1 + enum sys_stmt of our own statements */
-	uint64_t stmt;	/* PARSE, CLOSE: id of the named statement, 0 = the unnamed one */
 	uint64_t
-		client_stmt; /* PARSE of the client: number of the session's statement to forget when it fails, 0 = unnamed */
+		stmt; /* PARSE, CLOSE, BIND, DESCRIBE: id of the named statement, 0 = the unnamed one, or not ours */
+	uint64_t change;  /* key of the session's change that this answers (stmts.h), 0 = none */
+	uint64_t name_id; /* BIND, DESCRIBE: of the client's name for `stmt` (stmts_id) */
 };
 
 struct expects {
@@ -54,6 +56,9 @@ struct expects {
 	uint32_t cap, head, n;
 	uint32_t syncs;	  /* SYNC, QUERY and FUNCTION among them: how many ReadyForQuery are to come */
 	uint32_t visible; /* not hidden */
+	/* What ends with a ReadyForQuery, ever: an item belongs to the batch `batches_sent` of its time; the answers of those below
+	 * `batches_done` have come. */
+	uint64_t batches_sent, batches_done;
 };
 
 void expects_free(struct expects *q);
@@ -66,6 +71,12 @@ uint32_t expect_drop_syncs(struct expects *q);
 
 /* Pops local items at the head without answering them: there is no client any more. */
 void expect_skip_local(struct expects *q);
+
+/* Is that batch behind a Sync, and not answered? */
+static inline bool expect_in_flight(const struct expects *q, uint64_t batch)
+{
+	return batch < q->batches_sent && batch >= q->batches_done;
+}
 
 static inline bool expect_ends_with_ready(const struct expect *e)
 {

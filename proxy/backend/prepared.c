@@ -8,6 +8,7 @@
 struct prepared_entry {
 	uint64_t id;
 	enum prepared_state state;
+	uint64_t batch; /* of the Parse */
 	struct ring node;
 	UT_hash_handle hh;
 };
@@ -23,8 +24,8 @@ static void drop(struct prepared *p, struct prepared_entry *e)
 {
 	HASH_DEL(p->table, e);
 	ring_remove(&e->node);
+	p->n -= e->state != PREPARED_CLOSING;
 	free(e);
-	p->n--;
 }
 
 void prepared_clear(struct prepared *p)
@@ -40,7 +41,7 @@ void prepared_clear_held(struct prepared *p)
 	struct prepared_entry *e, *next;
 
 	HASH_ITER (hh, p->table, e, next)
-		if (e->state == PREPARED_HELD)
+		if (e->state != PREPARED_PENDING)
 			drop(p, e);
 }
 
@@ -63,7 +64,7 @@ enum prepared_state prepared_look(struct prepared *p, uint64_t id)
 	return e->state;
 }
 
-int prepared_sent(struct prepared *p, uint64_t id)
+int prepared_sent(struct prepared *p, uint64_t id, uint64_t batch)
 {
 	struct prepared_entry *e = find(p, id);
 
@@ -72,6 +73,7 @@ int prepared_sent(struct prepared *p, uint64_t id)
 	e = check_alloc(sizeof *e);
 	e->id = id;
 	e->state = PREPARED_PENDING;
+	e->batch = batch;
 	ring_add(&p->lru, &e->node);
 	HASH_ADD(hh, p->table, id, sizeof e->id, e);
 	p->n++;
@@ -82,8 +84,27 @@ void prepared_confirmed(struct prepared *p, uint64_t id)
 {
 	struct prepared_entry *e = find(p, id);
 
-	if (e != NULL)
-		e->state = PREPARED_HELD;
+	if (e == NULL)
+		return;
+	p->n += e->state == PREPARED_CLOSING;
+	e->state = PREPARED_HELD;
+}
+
+void prepared_closing(struct prepared *p, uint64_t id)
+{
+	struct prepared_entry *e = find(p, id);
+
+	if (e == NULL || e->state == PREPARED_CLOSING)
+		return;
+	e->state = PREPARED_CLOSING;
+	p->n--;
+}
+
+uint64_t prepared_batch(const struct prepared *p, uint64_t id)
+{
+	const struct prepared_entry *e = find(p, id);
+
+	return e != NULL ? e->batch : 0;
 }
 
 void prepared_forget(struct prepared *p, uint64_t id)

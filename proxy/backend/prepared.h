@@ -17,7 +17,7 @@ struct prepared_entry;
 struct prepared {
 	struct prepared_entry *table; /* owned, uthash */
 	struct ring lru;	      /* oldest first */
-	unsigned n;
+	unsigned n;		      /* without those that are being closed */
 };
 
 void prepared_init(struct prepared *p);
@@ -26,14 +26,21 @@ void prepared_clear(struct prepared *p); /* all forgotten: the server has none a
 /* The same for those whose Parse has been answered; the others are to come. */
 void prepared_clear_held(struct prepared *p);
 
-enum prepared_state { PREPARED_NOT, PREPARED_PENDING, PREPARED_HELD };
+enum prepared_state {
+	PREPARED_NOT,
+	PREPARED_PENDING, /* Parse sent */
+	PREPARED_HELD,
+	PREPARED_CLOSING, /* Close sent: it may still turn out to be held */
+};
 
 /* Marks it as used when it is there. */
 enum prepared_state prepared_look(struct prepared *p, uint64_t id);
-/* A Parse has been sent. */
-int prepared_sent(struct prepared *p, uint64_t id);
-void prepared_confirmed(struct prepared *p, uint64_t id); /* ParseComplete */
-void prepared_forget(struct prepared *p, uint64_t id);	  /* Parse failed or skipped; Close sent */
+/* A Parse has been sent, in that batch (expect.h). */
+int prepared_sent(struct prepared *p, uint64_t id, uint64_t batch);
+uint64_t prepared_batch(const struct prepared *p, uint64_t id);
+void prepared_confirmed(struct prepared *p, uint64_t id); /* ParseComplete; Close skipped */
+void prepared_closing(struct prepared *p, uint64_t id);	  /* Close sent */
+void prepared_forget(struct prepared *p, uint64_t id);	  /* Parse failed or skipped; Close answered */
 /* The oldest held one, 0 when there is none. */
 uint64_t prepared_oldest(const struct prepared *p);
 /* "pgweir_<id>" into out, as a span of it. */

@@ -62,17 +62,18 @@ enum reply_step backend_reply(struct backend *b, char type)
 
 static void undo_skipped(struct backend *b, const struct expect *e)
 {
-	if (e->kind == EXPECT_CLOSE && e->why == WHY_EVICT) {
-		prepared_sent(&b->prepared, e->stmt); /* the Close was skipped: the server still has it */
-		prepared_confirmed(&b->prepared, e->stmt);
-	}
+	if (e->kind == EXPECT_CLOSE && e->why == WHY_EVICT)
+		prepared_confirmed(&b->prepared,
+				   e->stmt); /* the Close was skipped: the server still has it */
+	if (e->kind == EXPECT_QUERY || (e->kind == EXPECT_CLOSE && e->why == WHY_PARSE))
+		b->unnamed = UNNAMED_UNKNOWN; /* it was not dropped after all */
 	if (e->kind != EXPECT_PARSE)
 		return;
 	if (e->index > 0)
 		b->sys_prepared &= ~(1u << (e->index - 1));
 	else if (e->stmt == 0)
 		b->unnamed = UNNAMED_UNKNOWN; /* skipped: the old one; failed: none */
-	if (e->stmt != 0 && !e->rename)
+	if (e->stmt != 0)
 		prepared_forget(&b->prepared, e->stmt);
 }
 
@@ -86,6 +87,8 @@ void backend_reply_done(struct backend *b, char type, enum reply_step step,
 	if (step == REPLY_LAST) {
 		if (head->kind == EXPECT_PARSE && head->stmt != 0)
 			prepared_confirmed(&b->prepared, head->stmt);
+		if (head->kind == EXPECT_CLOSE && head->why == WHY_EVICT)
+			prepared_forget(&b->prepared, head->stmt);
 		expect_pop(&b->expects);
 		return;
 	}

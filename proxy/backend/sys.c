@@ -25,21 +25,35 @@ static int push(struct backend *b, enum expect_kind kind, enum expect_why why, u
 	return expect_push(&b->expects, &e);
 }
 
+void backend_unnamed(struct backend *b, uint64_t id)
+{
+	b->unnamed = id;
+	b->unnamed_batch = b->expects.batches_sent;
+}
+
+const char *backend_sys_name(enum sys_stmt id)
+{
+	return sys_rows[id].name;
+}
+
+int backend_sys_hold(struct backend *b, enum sys_stmt id, enum expect_why why)
+{
+	if (b->sys_prepared & (1u << id))
+		return 0;
+	write_parse(conn_out(b->conn), span_str(sys_rows[id].name), span_str(sys_rows[id].text), NULL, 0);
+	b->sys_prepared |= 1u << id;
+	/* index carries the bit, so that a failed Parse is tried again. */
+	return push(b, EXPECT_PARSE, why, 1 + (uint32_t)id);
+}
+
 int backend_sys(struct backend *b, enum sys_stmt id, const struct span *values, uint16_t n,
 		enum expect_why why, uint32_t index)
 {
 	struct buf *out = conn_out(b->conn);
 	struct span name = span_str(sys_rows[id].name);
 
-	if (!(b->sys_prepared & (1u << id))) {
-		write_parse(out, name, span_str(sys_rows[id].text), NULL, 0);
-		/* stmt carries the bit, so that a failed Parse is tried again. */
-		struct expect e = {.kind = EXPECT_PARSE, .why = (uint8_t)why, .index = 1 + (uint32_t)id};
-
-		if (expect_push(&b->expects, &e) != 0)
-			return -1;
-		b->sys_prepared |= 1u << id;
-	}
+	if (backend_sys_hold(b, id, why) != 0)
+		return -1;
 	write_bind_text(out, span_str(""), name, values, n);
 	write_execute(out, span_str(""), 0);
 	conn_flush_later(b->conn);
@@ -58,6 +72,6 @@ int backend_query(struct backend *b, const char *text, enum expect_why why)
 {
 	write_query(conn_out(b->conn), span_str(text));
 	conn_flush_later(b->conn);
-	b->unnamed = 0; /* a simple query drops the unnamed statement */
+	backend_unnamed(b, 0); /* a simple query drops it */
 	return push(b, EXPECT_QUERY, why, 0);
 }

@@ -31,18 +31,10 @@ static int expecting(struct session *s, enum expect_kind kind)
 	return expect_push(&s->backend->expects, &e);
 }
 
-/* A hidden request. When the queue is full its reply could not be told from others, so the backend is not used again. */
-static void expecting_hidden(struct session *s, const struct expect *e)
-{
-	if (expect_push(&s->backend->expects, e) != 0)
-		s->backend->broken = true;
-}
-
 /* A reply of ours in its place in the order. */
-static int expecting_local(struct session *s, char type, uint64_t client_stmt)
+int expect_local(struct session *s, char type, uint64_t change)
 {
-	struct expect e = {
-		.kind = EXPECT_LOCAL, .why = WHY_CLIENT, .local = type, .client_stmt = client_stmt};
+	struct expect e = {.kind = EXPECT_LOCAL, .why = WHY_CLIENT, .local = type, .change = change};
 	int rc = expect_push(&s->backend->expects, &e);
 
 	relay_locals(s);
@@ -69,213 +61,51 @@ static void skip(struct session *s, struct span in, size_t total)
 	s->client_skip = s->client_left > 0;
 }
 
-/* --- prepared statements on the backend --- */
-
-static void make_room(struct session *s)
-{
-	struct backend *b = s->backend;
-	unsigned max = (unsigned)s->config->max_prepared_statements;
-	char name[PREPARED_NAME_MAX];
-	uint64_t id;
-
-	if (max == 0)
-		max = 1; /* names need at least one; 0 cannot switch them off */
-	while (b->prepared.n >= max && (id = prepared_oldest(&b->prepared)) != 0) {
-		struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_EVICT, .stmt = id};
-
-		write_close(conn_out(b->conn), 'S', prepared_name(id, name));
-		expecting_hidden(s, &e);
-		prepared_forget(&b->prepared, id);
-	}
-}
-
-static void send_parse(struct session *s, struct span name, struct stmt *stmt)
-{
-	write_parse(conn_out(s->backend->conn), name, stmt->text, stmt->oids, stmt->noids);
-	conn_flush_later(s->backend->conn);
-}
-
-/* PostgreSQL turns literals into values when it parses, under the settings of that moment: a statement is shared only between
- * sessions with equal settings. */
-static uint64_t prepared_id(struct session *s, struct stmt *stmt)
-{
-	const uint32_t unsettled = EFFECT_SETTING | EFFECT_RESET_ALL | EFFECT_ROLE | EFFECT_TAINT;
-
-	/* Settings that this transaction has changed are known only at its end. */
-	if (s->txn_image_id == 0 && (s->touched.n > 0 || s->asked > 0 || (s->effects & unsettled) != 0))
-		s->txn_image_id = image_ids_fresh(s->house->image_ids);
-	return stmt_number(stmt, s->txn_image_id != 0 ? s->txn_image_id : s->image_id);
-}
-
-/* The client's statement under its server name. It was parsed under the settings of the client's Parse, and a backend that
- * holds that one is right whatever the settings are now; another one parses it under those of now. */
-static void hold_named(struct session *s, struct span client_name, struct stmt *stmt,
-		       char name[PREPARED_NAME_MAX], struct span *name_r)
-{
-	struct backend *b = s->backend;
-	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
-	uint64_t *number = stmts_number(&s->stmts, client_name);
-
-	if (*number == 0 || prepared_look(&b->prepared, *number) == PREPARED_NOT)
-		*number = prepared_id(s, stmt);
-	e.stmt = *number;
-	*name_r = prepared_name(e.stmt, name);
-	if (prepared_look(&b->prepared, e.stmt) != PREPARED_NOT)
-		return;
-	make_room(s);
-	send_parse(s, *name_r, stmt);
-	prepared_sent(&b->prepared, e.stmt);
-	expecting_hidden(s, &e);
-	count(&s->house->host.counters, reparses);
-}
-
-static void hold_unnamed(struct session *s)
-{
-	struct backend *b = s->backend;
-	struct stmts *t = &s->stmts;
-	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
-
-	if (t->unnamed != NULL && b->unnamed == t->unnamed_number && b->unnamed != 0)
-		return;
-	if (t->unnamed == NULL) {
-		/* This client has none: PostgreSQL must not find another client's. */
-		if (b->unnamed == 0)
-			return;
-		e = (struct expect){.kind = EXPECT_CLOSE, .why = WHY_PARSE};
-		write_close(conn_out(b->conn), 'S', span_str(""));
-		b->unnamed = 0;
-	} else {
-		send_parse(s, span_str(""), t->unnamed);
-		t->unnamed_number = prepared_id(s, t->unnamed);
-		b->unnamed = t->unnamed_number;
-		count(&s->house->host.counters, reparses);
-	}
-	conn_flush_later(b->conn);
-	expecting_hidden(s, &e);
-}
-
-/* The name that the backend knows for the client's `name`. */
-static struct span server_name(struct session *s, struct span name, char out[PREPARED_NAME_MAX])
-{
-	struct stmt *stmt = stmts_find(&s->stmts, name);
-	struct span server = name;
-
-	if (name.n == 0) {
-		hold_unnamed(s);
-		return name;
-	}
-	if (stmt != NULL)
-		hold_named(s, name, stmt, out, &server);
-	else if (name.n >= sizeof OUR_PREFIX - 1 && memcmp(name.p, OUR_PREFIX, sizeof OUR_PREFIX - 1) == 0)
-		return span_str("pgweir-no-such-statement"); /* nobody may reach our names */
-	return server; /* an unknown one goes as it is: the error is PostgreSQL's */
-}
-
 /* --- the messages --- */
 
-static enum forward parse_again(struct session *s, struct span client_name, struct stmt *stmt)
+static enum forward forward_parse(struct session *s, struct span body, size_t total)
 {
-	/* The name is in use. The statement it stands for is there or made so, then its Parse fails with 42P05; relay.c puts
-	 * the client's name into the message. */
-	struct expect e = {
-		.kind = EXPECT_PARSE, .why = WHY_CLIENT, .stmt = prepared_id(s, stmt), .rename = true};
-	char name[PREPARED_NAME_MAX];
-	struct span server;
-
-	hold_named(s, client_name, stmt, name, &server);
-	e.stmt = *stmts_number(&s->stmts, client_name);
-	send_parse(s, server, stmt);
-	return expect_push(&s->backend->expects, &e) != 0
-		       ? fail(s, "54000", "too many messages in a pipeline")
-		       : FORWARD_NEXT;
-}
-
-static enum forward parse_named(struct session *s, struct span client_name, struct stmt *stmt)
-{
-	struct backend *b = s->backend;
-	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT, .stmt = prepared_id(s, stmt)};
-	char name[PREPARED_NAME_MAX];
-
-	if (stmts_add(&s->stmts, client_name, stmt) != 0)
-		return fail(s, "54000", "too many or too long prepared statements");
-	e.client_stmt = stmts_key(&s->stmts, client_name);
-	*stmts_number(&s->stmts, client_name) = e.stmt;
-	if (s->parsing != NULL)
-		stmt_unref(s->parsing);
-	s->parsing = stmt_ref(stmt);
-	s->parsing_number = e.stmt;
-	if (prepared_look(&b->prepared, e.stmt) != PREPARED_NOT) {
-		expecting_local(s, '1', e.client_stmt);
-		return FORWARD_NEXT;
-	}
-	make_room(s);
-	send_parse(s, prepared_name(e.stmt, name), stmt);
-	prepared_sent(&b->prepared, e.stmt);
-	if (expect_push(&b->expects, &e) != 0)
-		return fail(s, "54000", "too many messages in a pipeline");
-	return FORWARD_NEXT;
-}
-
-/* Was the name made by a Parse of an earlier batch of this pipeline that is not answered yet? */
-static bool parse_is_open(struct session *s, struct span name)
-{
-	struct expects *q = &s->backend->expects;
-	uint64_t key = stmts_key(&s->stmts, name);
-	bool open = false;
-
-	for (uint32_t i = 0; i < q->n; i++) {
-		const struct expect *e = expect_at(q, i);
-
-		open |= e->kind == EXPECT_PARSE && e->client_stmt == key;
-		if (open && e->kind == EXPECT_SYNC)
-			return true;
-	}
-	return false;
-}
-
-static enum forward forward_parse(struct session *s, struct span body, size_t total, struct span in)
-{
-	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT};
 	struct front_parse p;
-	struct stmt *stmt, *old;
+	struct stmt *stmt;
 	const char *why;
-	enum forward f = FORWARD_NEXT;
+	enum hold hold;
 
 	if (front_parse_decode(body, &p, &why) != 0)
 		return fail(s, "08P01", why);
-	s->unsynced = true;
 	stmt = memo_get(s->house->memo, p.query, p.param_oids);
 	if (stmt == NULL)
 		return fail(s, "53200", "out of memory");
-	old = p.name.n > 0 ? stmts_find(&s->stmts, p.name) : NULL;
-	if (old != NULL && parse_is_open(s, p.name)) {
-		/* Whether the name is in use will be known when the batch before has been answered. */
-		stmt_unref(stmt);
+	hold = hold_parse(s, p.name, stmt);
+	stmt_unref(stmt);
+	if (hold == HOLD_WAIT) {
+		hold_wait(s);
 		return FORWARD_WAIT;
 	}
-	if (old != NULL) {
-		buf_clear(&s->renamed);
-		buf_add_span(&s->renamed, p.name);
-		f = parse_again(s, p.name, old);
-	} else if (p.name.n > 0) {
-		f = parse_named(s, p.name, stmt);
-	} else {
-		stmts_set_unnamed(&s->stmts, stmt);
-		s->stmts.unnamed_number = prepared_id(s, stmt);
-		s->backend->unnamed = s->stmts.unnamed_number;
-		conn_send(s->backend->conn, in.p, total);
-		if (expect_push(&s->backend->expects, &e) != 0)
-			f = fail(s, "54000", "too many messages in a pipeline");
-	}
-	stmt_unref(stmt);
-	if (f != FORWARD_CLOSED)
-		conn_consume(s->client, total);
-	return f;
+	s->unsynced = true;
+	if (hold == HOLD_TOO_MUCH)
+		return fail(s, "54000", "too many or too long prepared statements");
+	conn_consume(s->client, total);
+	return FORWARD_NEXT;
+}
+
+/* A statement is about to be run. */
+static void note_statement(struct session *s, struct stmt *stmt)
+{
+	txn_note(s, stmt);
+	if (!hold_unsettles(stmt->facts))
+		return;
+	hold_for_sql(s, stmt->facts);
+	s->binds_unsettle = true;
+	if (s->deallocating != NULL)
+		stmt_unref(s->deallocating);
+	s->deallocating = stmt_ref(stmt);
+	s->deallocating_at = 0;
 }
 
 static enum forward forward_bind(struct session *s, struct span in, uint32_t body_n)
 {
 	struct span avail = span_skip(in, FRAME_HEADER), portal, name, server;
+	struct expect e = {.kind = EXPECT_BIND, .why = WHY_CLIENT};
 	struct buf *out = conn_out(s->backend->conn);
 	char ours[PREPARED_NAME_MAX];
 	struct stmt *stmt;
@@ -294,11 +124,15 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 		/* fall through */
 	default: return fail(s, "08P01", why);
 	}
-	s->unsynced = true;
-	server = server_name(s, name, ours);
 	stmt = stmts_find(&s->stmts, name);
+	if (!hold_certain(s, name) || (stmt != NULL && !hold_sql_certain(s, stmt->facts))) {
+		hold_wait(s);
+		return FORWARD_WAIT;
+	}
+	s->unsynced = true;
+	server = hold_server_name(s, name, ours, &e);
 	if (stmt != NULL)
-		txn_note(s, stmt);
+		note_statement(s, stmt);
 	else
 		s->clean = false;
 	buf_add_u8(out, 'B');
@@ -311,14 +145,16 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	rest = body_n - used;
 	conn_consume(s->client, FRAME_HEADER + used);
 	pass_on(s, span_skip(avail, used), rest);
-	return expecting(s, EXPECT_BIND) != 0 ? fail(s, "54000", "too many messages in a pipeline")
-					      : FORWARD_NEXT;
+	return expect_push(&s->backend->expects, &e) != 0
+		       ? fail(s, "54000", "too many messages in a pipeline")
+		       : FORWARD_NEXT;
 }
 
 static enum forward forward_target(struct session *s, char type, struct span body, size_t total,
 				   struct span in)
 {
 	struct front_target t;
+	struct expect e = {.kind = EXPECT_DESCRIBE, .why = WHY_CLIENT};
 	char ours[PREPARED_NAME_MAX];
 	struct span server;
 	const char *why;
@@ -326,14 +162,18 @@ static enum forward forward_target(struct session *s, char type, struct span bod
 
 	if (front_target_decode(body, &t, &why) != 0)
 		return fail(s, "08P01", why);
+	if (t.kind == 'S' && !hold_certain(s, t.name)) {
+		hold_wait(s);
+		return FORWARD_WAIT;
+	}
 	s->unsynced = true;
 	if (type == 'C' && t.kind == 'S') {
-		rc = expecting_local(s, '3', stmts_close_begin(&s->stmts, t.name));
+		rc = hold_close(s, t.name);
 	} else if (t.kind == 'S') {
-		server = server_name(s, t.name, ours);
+		server = hold_server_name(s, t.name, ours, &e);
 		write_describe(conn_out(s->backend->conn), 'S', server);
 		conn_flush_later(s->backend->conn);
-		rc = expecting(s, EXPECT_DESCRIBE);
+		rc = expect_push(&s->backend->expects, &e);
 	} else {
 		conn_send(s->backend->conn, in.p, total);
 		rc = expecting(s, type == 'D' ? EXPECT_DESCRIBE : EXPECT_CLOSE);
@@ -344,6 +184,7 @@ static enum forward forward_target(struct session *s, char type, struct span bod
 
 static enum forward forward_query(struct session *s, struct span in, uint32_t body_n, bool whole)
 {
+	struct expect e = {.kind = EXPECT_QUERY, .why = WHY_CLIENT};
 	struct span text;
 	struct stmt *stmt = NULL;
 	const char *why;
@@ -357,16 +198,24 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 		stmt_unref(stmt);
 		return fail(s, "26000", "prepared statements named pgweir_* are the proxy's own");
 	}
+	if (stmt != NULL && !hold_sql_certain(s, stmt->facts)) {
+		stmt_unref(stmt);
+		hold_wait(s);
+		return FORWARD_WAIT;
+	}
+	e.unsettles = stmt == NULL || hold_unsettles(stmt->facts);
+	s->unsettling += e.unsettles;
 	if (stmt != NULL) {
-		txn_note(s, stmt);
+		note_statement(s, stmt);
 		stmt_unref(stmt);
 	} else {
 		txn_note_unknown(s);
 	}
-	stmts_set_unnamed(&s->stmts, NULL);
-	s->backend->unnamed = 0;
+	e.change = stmts_change(&s->stmts, span_str(""), NULL, 0, s->backend->expects.batches_sent);
+	backend_unnamed(s->backend, 0);
+	s->binds_unsettle = false;
 	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
-	if (expecting(s, EXPECT_QUERY) != 0)
+	if (expect_push(&s->backend->expects, &e) != 0)
 		return fail(s, "54000", "too many messages in a pipeline");
 	pass_on(s, in, FRAME_HEADER + (size_t)body_n);
 	return FORWARD_NEXT;
@@ -374,15 +223,18 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 
 static enum forward forward_plain(struct session *s, char type, struct span in, size_t total)
 {
+	struct expect e = {.kind = EXPECT_EXECUTE, .why = WHY_CLIENT, .unsettles = s->binds_unsettle};
 	int rc = 0;
 
 	switch (type) {
 	case 'E':
 		s->unsynced = true;
-		rc = expecting(s, EXPECT_EXECUTE);
+		s->unsettling += e.unsettles;
+		rc = expect_push(&s->backend->expects, &e);
 		break;
 	case 'S':
 		s->unsynced = false;
+		s->binds_unsettle = false;
 		s->backend->ignoring = false;
 		rc = expecting(s, EXPECT_SYNC);
 		break;
@@ -394,7 +246,7 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 	case 'c':
 	case 'f':
 		s->backend->copying_in = false;
-		rc = expecting_local(s, 0, 0);
+		rc = expect_local(s, 0, 0);
 		break;
 	default: break;
 	}
@@ -419,7 +271,7 @@ static enum forward forward_whole(struct session *s, char type, uint32_t body_n,
 		return FORWARD_WAIT;
 	}
 	body = span_of(in.p + FRAME_HEADER, body_n);
-	return type == 'P' ? forward_parse(s, body, total, in) : forward_target(s, type, body, total, in);
+	return type == 'P' ? forward_parse(s, body, total) : forward_target(s, type, body, total, in);
 }
 
 static enum forward forward_one(struct session *s, struct span in)
@@ -449,7 +301,7 @@ static enum forward forward_one(struct session *s, struct span in)
 	case 'P':
 	case 'D':
 	case 'C': return forward_whole(s, type, body_n, in);
-	case 'B': s->unsynced = true; return forward_bind(s, in, body_n);
+	case 'B': return forward_bind(s, in, body_n);
 	case 'Q':
 		/* Short ones are waited for, so that their text can be understood. */
 		if (in.n < total && total <= HELD_MAX)
@@ -502,6 +354,8 @@ bool forward_input(struct session *s)
 		if (s->asked > 0)
 			return true; /* what the transaction has changed is known in a moment */
 		f = forward_one(s, in);
+		if (f == FORWARD_NEXT)
+			s->flushed = false;
 	}
 	return f != FORWARD_CLOSED;
 }

@@ -77,11 +77,10 @@ static const char *answer(struct session *s, struct stmt *stmt)
 	}
 	case COMMAND_DEALLOCATE:
 		/* SQL-level statements of the same session are PostgreSQL's business. */
-		if (s->status == 'E' || (s->pins & (1u << PIN_PREPARED)) != 0 ||
-		    (s->effects & (EFFECT_PREPARED | EFFECT_TAINT)) != 0)
+		if (s->status == 'E' || hold_sql_names(s) || (s->effects & EFFECT_TAINT) != 0)
 			return NULL;
 		if (f->name == NULL) {
-			stmts_clear(&s->stmts);
+			stmts_forget_all(&s->stmts);
 			return "DEALLOCATE ALL";
 		}
 		/* A name that is not known goes to PostgreSQL, which says so. */
@@ -154,7 +153,7 @@ static struct stmt *leading_execute(struct session *s, const struct batch *batch
 	if (i < batch->n && batch->op[i].type == 'P') {
 		if (front_parse_decode(batch->op[i].body, &parse, &why) != 0)
 			return NULL;
-		if (parse.name.n > 0 && stmts_find(&s->stmts, parse.name) != NULL)
+		if (parse.name.n > 0 && (stmts_find(&s->stmts, parse.name) != NULL || hold_sql_names(s)))
 			return NULL;
 		stmt = memo_get(s->house->memo, parse.query, parse.param_oids);
 		*new_r = true;
@@ -204,8 +203,8 @@ static bool answer_close(struct session *s, struct batch *batch)
 	const char *why;
 
 	if (batch->op[0].type != 'C' || front_target_decode(batch->op[0].body, &t, &why) != 0 ||
-	    t.kind != 'S')
-		return false;
+	    t.kind != 'S' || hold_sql_names(s))
+		return false; /* SQL may have made one of that name */
 	stmts_remove(&s->stmts, t.name);
 	write_close_complete(out(s));
 	conn_consume(s->client, batch->op[0].end);
@@ -222,7 +221,7 @@ static bool answer_parse(struct session *s, struct batch *batch)
 	bool known;
 
 	if (batch->n != 2 || batch->op[0].type != 'P' || batch->op[1].type != 'S' || s->status == 'E' ||
-	    s->touched.n > 0 || s->effects != 0 || s->asked > 0 ||
+	    s->touched.n > 0 || s->effects != 0 || s->asked > 0 || hold_sql_names(s) ||
 	    front_parse_decode(batch->op[0].body, &p, &why) != 0 || p.name.n == 0 ||
 	    stmts_find(&s->stmts, p.name) != NULL)
 		return false;
@@ -272,6 +271,9 @@ static bool answer_extended(struct session *s, struct batch *batch)
 			break;
 		}
 	}
+	if (stmt->facts->nstmts == 1 && stmt->facts->stmts->command == COMMAND_DEALLOCATE &&
+	    stmt->facts->stmts->name == NULL)
+		stmts_forget_all(&s->stmts); /* its own name goes as well */
 	stmt_unref(stmt);
 	count(&s->house->host.counters, statements);
 	conn_consume(s->client, batch->op[nops - 1].end);

@@ -51,8 +51,8 @@ void relay_locals(struct session *s)
 			write_parse_complete(out);
 		} else if (head->local == '3') {
 			write_close_complete(out);
-			stmts_close_end(&s->stmts, head->client_stmt);
 		}
+		stmts_done(&s->stmts, head->change);
 		if (!out->failed)
 			fill_tee(s, span_of(out->p + before, out->len - before));
 		conn_flush_later(s->client);
@@ -64,6 +64,7 @@ void relay_locals(struct session *s)
 
 struct dropped {
 	struct session *s;
+	const struct expect *head; /* the one that has failed; the others are skipped */
 	unsigned
 		queries; /* simple queries of the client that were skipped: they get no ReadyForQuery by themselves */
 };
@@ -72,20 +73,10 @@ static void on_dropped(void *arg, const struct expect *e)
 {
 	struct dropped *d = arg;
 
-	if (e->why != WHY_CLIENT)
-		return;
-	if (e->kind == EXPECT_QUERY || e->kind == EXPECT_FUNCTION)
+	stmts_undone(&d->s->stmts, e->change, d->head == e);
+	d->s->unsettling -= e->unsettles;
+	if (e->why == WHY_CLIENT && (e->kind == EXPECT_QUERY || e->kind == EXPECT_FUNCTION))
 		d->queries++;
-	if (e->kind == EXPECT_LOCAL && e->local == '3' && e->client_stmt != 0)
-		stmts_close_undo(&d->s->stmts, e->client_stmt);
-	if (e->kind == EXPECT_LOCAL && e->local == '1' && e->client_stmt != 0)
-		stmts_remove_key(&d->s->stmts, e->client_stmt);
-	if (e->kind != EXPECT_PARSE || e->rename)
-		return;
-	if (e->client_stmt != 0)
-		stmts_remove_key(&d->s->stmts, e->client_stmt);
-	else
-		stmts_set_unnamed(&d->s->stmts, NULL);
 }
 
 static bool has_state(struct span body, const char *state)
@@ -125,23 +116,13 @@ static void fatal_from(struct session *s, struct run *r, struct span body, size_
 	session_fatal(s, state, text, NULL);
 }
 
-static void deliver_renamed(struct session *s)
-{
-	char text[256];
-
-	snprintf(text, sizeof text, "prepared statement \"%.*s\" already exists", (int)s->renamed.len,
-		 (const char *)s->renamed.p);
-	write_error(conn_out(s->client), 'E', "ERROR", "42P05", text, NULL, NULL);
-	conn_flush_later(s->client);
-}
-
 /* An ErrorResponse. false = the session is closed. */
 static bool on_error(struct session *s, struct run *r, const struct frame *f, size_t used)
 {
 	struct backend *b = s->backend;
 	struct expect *head = expect_head(&b->expects);
 	enum expect_why why = head != NULL ? (enum expect_why)head->why : WHY_CLIENT;
-	struct dropped d = {.s = s};
+	struct dropped d = {.s = s, .head = head};
 
 	s->fill.spoiled = true;
 	run_send(s, r);
@@ -152,8 +133,7 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 			   s->welcome_learning ? "" : "session settings cannot be kept: ");
 		return false;
 	}
-	if (head != NULL && head->rename && has_state(f->body, "42P05")) {
-		deliver_renamed(s);
+	if (head != NULL && rename_error(s, head, f->body)) {
 		run_skip(r, used);
 	} else {
 		r->to += used;
@@ -211,6 +191,13 @@ static void on_async(struct session *s, struct run *r, const struct frame *f, si
 
 /* --- hidden replies --- */
 
+/* The request at the head has succeeded, or is a simple query that was tried. */
+static void answered(struct session *s, const struct expect *head)
+{
+	stmts_done(&s->stmts, head->change);
+	s->unsettling -= head->unsettles;
+}
+
 static void on_hidden_row(struct session *s, const struct expect *head, struct span body)
 {
 	struct span v[3] = {{0}};
@@ -246,6 +233,8 @@ static void on_hidden(struct session *s, const struct frame *f, enum reply_step 
 	struct expect head = *expect_head(&b->expects);
 	const char *why;
 
+	if (step == REPLY_LAST)
+		answered(s, &head);
 	if (f->type == 'D')
 		on_hidden_row(s, &head, f->body);
 	if (f->type == 'Z')
@@ -278,15 +267,8 @@ static void on_copy_in(struct session *s)
 static void forget_prepared(struct session *s)
 {
 	struct backend *b = s->backend;
-	uint64_t until = UINT64_MAX;
 
-	for (uint32_t i = 0; i < b->expects.n; i++) {
-		const struct expect *e = expect_at(&b->expects, i);
-
-		if (e->local != '3' && e->client_stmt != 0 && e->client_stmt <= until)
-			until = e->client_stmt - 1;
-	}
-	stmts_clear_until(&s->stmts, until);
+	stmts_forget_all(&s->stmts);
 	prepared_clear_held(&b->prepared);
 	b->sys_prepared = 0;
 	b->unnamed = UNNAMED_UNKNOWN;
@@ -301,6 +283,8 @@ static void on_complete(struct session *s, struct span body)
 		return;
 	if (span_eq(tag, span_str("DISCARD ALL")) || span_eq(tag, span_str("DEALLOCATE ALL"))) {
 		forget_prepared(s);
+	} else if (span_eq(tag, span_str("DEALLOCATE"))) {
+		hold_deallocated(s);
 	}
 }
 
@@ -365,6 +349,7 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 	default: r->to += used; break;
 	}
 	if (step == REPLY_LAST) {
+		answered(s, head);
 		backend_reply_done(b, f->type, step, NULL, NULL);
 		head = expect_head(&b->expects);
 		if (head != NULL && head->kind == EXPECT_LOCAL) {
@@ -389,8 +374,10 @@ static bool on_long(struct session *s, struct run *r, char type, uint32_t body_n
 	r->to += here;
 	run_send(s, r);
 	b->stream_left = (uint32_t)(FRAME_HEADER + body_n - here);
-	if (type == 'T' && head->kind == EXPECT_DESCRIBE)
+	if (type == 'T' && head->kind == EXPECT_DESCRIBE) {
+		answered(s, head);
 		backend_reply_done(b, 'T', REPLY_LAST, NULL, NULL);
+	}
 	return true;
 }
 
@@ -516,6 +503,7 @@ static void on_closed(void *user, const struct err *err)
 	bool free_of_state = s->state == SESSION_READY && s->status == 'I' && s->pins == 0 && s->asked == 0;
 
 	s->backend = NULL;
+	stmts_no_literals(&s->stmts);
 	conn_resume(s->client);
 	if (free_of_state)
 		return;

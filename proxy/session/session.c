@@ -104,7 +104,6 @@ void session_new(struct house *h, int fd, bool is_unix)
 	buf_init(&s->welcome_key, 64 * 1024);
 	buf_init(&s->image_key, SETTINGS_BYTES * 2);
 	buf_init(&s->key, 1024 * 1024);
-	buf_init(&s->renamed, 64 * 1024);
 	buf_init(&s->fill.answer, 0);
 	ring_add(&h->sessions, &s->node);
 	h->nsessions++;
@@ -130,11 +129,12 @@ static void free_late(void *arg)
 	buf_free(&s->welcome_key);
 	buf_free(&s->image_key);
 	buf_free(&s->key);
-	buf_free(&s->renamed);
 	buf_free(&s->fill.answer);
 	snapshot_free(&s->fill.s0);
 	if (s->begin != NULL)
 		stmt_unref(s->begin);
+	if (s->deallocating != NULL)
+		stmt_unref(s->deallocating);
 	if (s->parsing != NULL)
 		stmt_unref(s->parsing);
 	config_unref(s->config);

@@ -94,9 +94,13 @@ struct session {
 	bool same_encoding;  /* client_encoding = server_encoding */
 	bool read_committed; /* default_transaction_isolation */
 	struct stmts stmts;
-	struct stmt *parsing;	 /* counted: of the last named Parse that was forwarded */
-	uint64_t parsing_number; /* its number on the backend */
-	struct buf renamed;	 /* name in a Parse that is in use already */
+	struct stmt *parsing;	   /* counted: of the last named Parse that was forwarded */
+	uint64_t parsing_number;   /* its number on the backend */
+	unsigned unsettling;	   /* statements on their way that may make or take names by SQL */
+	bool binds_unsettle;	   /* one of them was bound since the last Sync */
+	bool flushed;		   /* a Flush was sent for what is held back */
+	struct stmt *deallocating; /* counted: the newest of them */
+	int deallocating_at;	   /* the next of its statements that may be a DEALLOCATE */
 	unsigned pins;
 	bool pin_counted; /* in its pool */
 	bool over_pinned; /* max_pinned is reached: it has to go */
@@ -192,6 +196,29 @@ void local_error(struct session *s, const char *sqlstate, const char *message);
 /* Forwards messages of the input as long as there are any and both sides can take them. false = the session was closed. */
 bool forward_input(struct session *s);
 enum step step_busy(struct session *s);
+
+/* A reply of ours in its place in the order. */
+int expect_local(struct session *s, char type, uint64_t change);
+
+/* hold.c: which statements the backend holds for the client's names */
+enum hold { HOLD_DONE, HOLD_WAIT, HOLD_TOO_MUCH };
+/* Is it known what the name stands for, and that the backend holds it? If not: hold_wait, and come back with more answers. */
+bool hold_certain(struct session *s, struct span name);
+bool hold_sql_certain(const struct session *s, const struct facts *f);
+void hold_wait(struct session *s);
+struct span hold_server_name(struct session *s, struct span name, char out[PREPARED_NAME_MAX],
+			     struct expect *e);
+enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt);
+int hold_close(struct session *s, struct span name);
+/* SQL that names prepared statements, or may. */
+bool hold_unsettles(const struct facts *f);
+void hold_for_sql(struct session *s, const struct facts *f);
+void hold_deallocated(struct session *s);
+bool hold_sql_names(const struct session *s);
+#define HOLD_NO_SUCH "pgweir_sys_none" /* a name that no backend has */
+
+/* rename.c: an error that has one of our names in it goes to the client with its own. true = done. */
+bool rename_error(struct session *s, const struct expect *head, struct span body);
 
 /* relay.c: backend -> client */
 extern const struct backend_user_ops relay_ops;

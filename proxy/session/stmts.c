@@ -2,184 +2,357 @@
 
 #include "proxy/base/map.h"
 
+/* A name; it stays while it stands for something or has changes in the log. */
 struct client_stmt {
-	struct stmt *stmt; /* counted */
-	uint64_t serial;   /* never used twice, unlike addresses */
+	struct stmt *stmt; /* counted, NULL = no such statement */
 	uint64_t number;   /* on the backends */
+	uint64_t id;
+	struct stmt_change *last; /* newest in the log */
+	unsigned open;		  /* changes in the log */
+	bool literal, marked;
 	size_t nname;
-	struct client_stmt *next_closing;
 	UT_hash_handle hh;
 	char name[];
+};
+
+enum change_kind { CHANGE_STMT, CHANGE_MENTION, CHANGE_LITERAL };
+
+struct stmt_change {
+	struct stmt_change *next, *next_same; /* in the log; of the same name */
+	struct client_stmt *on;
+	uint64_t key, batch;
+	enum change_kind kind;
+	struct stmt *old; /* counted: what the name stood for before */
+	uint64_t old_number;
 };
 
 static struct client_stmt *look(const struct stmts *t, struct span name)
 {
 	struct client_stmt *c;
 
+	if (name.n == 0)
+		return t->unnamed;
 	HASH_FIND(hh, t->table, name.p, name.n, c);
 	return c;
 }
 
-struct stmt *stmts_find(const struct stmts *t, struct span name)
+static struct client_stmt *make(struct stmts *t, struct span name)
 {
-	struct client_stmt *c;
+	struct client_stmt *c = look(t, name);
 
-	if (name.n == 0)
-		return t->unnamed;
-	c = look(t, name);
-	return c == NULL ? NULL : c->stmt;
-}
-
-void stmts_set_unnamed(struct stmts *t, struct stmt *stmt)
-{
-	struct stmt *old = t->unnamed;
-
-	t->unnamed = stmt == NULL ? NULL : stmt_ref(stmt);
-	t->unnamed_number = 0;
-	if (old != NULL)
-		stmt_unref(old);
-}
-
-int stmts_add(struct stmts *t, struct span name, struct stmt *stmt)
-{
-	struct client_stmt *c;
-	size_t bytes = sizeof *c + name.n + stmt->text.n;
-
-	if (name.n == 0) {
-		stmts_set_unnamed(t, stmt);
-		return 0;
-	}
-	if (t->bytes + bytes > STMTS_BYTES)
-		return -1;
+	if (c != NULL)
+		return c;
 	c = check_alloc(sizeof *c + name.n + 1);
-	c->stmt = stmt_ref(stmt);
-	c->serial = ++t->serial;
+	c->id = ++t->serial;
 	c->nname = name.n;
+	if (name.n == 0) {
+		t->unnamed = c;
+		return c;
+	}
 	memcpy(c->name, name.p, name.n);
 	HASH_ADD_KEYPTR(hh, t->table, c->name, c->nname, c);
-	t->bytes += bytes;
-	return 0;
+	t->bytes += sizeof *c + name.n;
+	return c;
 }
 
-static void release(struct stmts *t, struct client_stmt *c)
+/* A reference that the set holds; they are what counts against the bound. */
+static struct stmt *take(struct stmts *t, struct stmt *stmt)
 {
-	t->bytes -= sizeof *c + c->nname + c->stmt->text.n;
-	stmt_unref(c->stmt);
+	if (stmt == NULL)
+		return NULL;
+	t->bytes += stmt->text.n;
+	return stmt_ref(stmt);
+}
+
+static void let_go(struct stmts *t, struct stmt *stmt)
+{
+	if (stmt == NULL)
+		return;
+	t->bytes -= stmt->text.n;
+	stmt_unref(stmt);
+}
+
+static void set_literal(struct stmts *t, struct client_stmt *c, bool literal)
+{
+	t->literals += (unsigned)literal - (unsigned)c->literal;
+	c->literal = literal;
+}
+
+/* Takes over the reference. */
+static void stand_for(struct stmts *t, struct client_stmt *c, struct stmt *stmt, uint64_t number)
+{
+	let_go(t, c->stmt);
+	c->stmt = stmt;
+	c->number = number;
+	if (stmt == NULL)
+		set_literal(t, c, false);
+}
+
+/* The name goes when nobody needs it. */
+static void tidy(struct stmts *t, struct client_stmt *c)
+{
+	if (c->stmt != NULL || c->open > 0 || c->nname == 0)
+		return;
+	HASH_DEL(t->table, c);
+	t->bytes -= sizeof *c + c->nname;
 	free(c);
 }
 
-static void drop(struct stmts *t, struct client_stmt *c)
+static bool fits(const struct stmts *t, struct span name, const struct stmt *stmt)
 {
-	HASH_DEL(t->table, c);
-	release(t, c);
+	return t->bytes + sizeof(struct client_stmt) + name.n + (stmt != NULL ? stmt->text.n : 0) <=
+	       STMTS_BYTES;
 }
 
-uint64_t stmts_close_begin(struct stmts *t, struct span name)
+struct stmt *stmts_find(const struct stmts *t, struct span name)
 {
-	struct client_stmt *c = name.n == 0 ? NULL : look(t, name);
+	struct client_stmt *c = look(t, name);
 
-	if (name.n == 0)
-		stmts_set_unnamed(t, NULL);
-	if (c == NULL)
-		return 0;
-	HASH_DEL(t->table, c);
-	c->next_closing = t->closing;
-	t->closing = c;
-	return c->serial;
+	return c == NULL ? NULL : c->stmt;
 }
 
-static struct client_stmt *take_closing(struct stmts *t, uint64_t key)
+uint64_t *stmts_number(struct stmts *t, struct span name)
 {
-	for (struct client_stmt **at = &t->closing; *at != NULL; at = &(*at)->next_closing) {
-		struct client_stmt *c = *at;
+	struct client_stmt *c = look(t, name);
 
-		if (c->serial == key) {
-			*at = c->next_closing;
-			return c;
-		}
-	}
-	return NULL;
+	return c == NULL || c->stmt == NULL ? NULL : &c->number;
 }
 
-void stmts_close_end(struct stmts *t, uint64_t key)
+/* --- at once --- */
+
+int stmts_add(struct stmts *t, struct span name, struct stmt *stmt)
 {
-	struct client_stmt *c = take_closing(t, key);
-
-	if (c != NULL)
-		release(t, c);
-}
-
-void stmts_close_undo(struct stmts *t, uint64_t key)
-{
-	struct client_stmt *c = take_closing(t, key), *other;
-
-	if (c == NULL)
-		return;
-	/* Made behind the Close in the same pipeline, so it is skipped as well. */
-	other = look(t, span_of(c->name, c->nname));
-	if (other != NULL)
-		drop(t, other);
-	HASH_ADD_KEYPTR(hh, t->table, c->name, c->nname, c);
+	if (name.n > 0 && !fits(t, name, stmt))
+		return -1;
+	stand_for(t, make(t, name), take(t, stmt), 0);
+	return 0;
 }
 
 bool stmts_remove(struct stmts *t, struct span name)
 {
-	struct client_stmt *c;
+	struct client_stmt *c = look(t, name);
+	bool was = c != NULL && c->stmt != NULL;
 
-	if (name.n == 0) {
-		stmts_set_unnamed(t, NULL);
-		return true;
+	if (c != NULL) {
+		stand_for(t, c, NULL, 0);
+		tidy(t, c);
 	}
-	c = look(t, name);
-	if (c != NULL)
-		drop(t, c);
-	return c != NULL;
+	return was || name.n == 0;
+}
+
+void stmts_set_unnamed(struct stmts *t, struct stmt *stmt)
+{
+	if (stmt != NULL || t->unnamed != NULL)
+		stand_for(t, make(t, span_str("")), take(t, stmt), 0);
 }
 
 void stmts_clear(struct stmts *t)
 {
 	struct client_stmt *c, *next;
 
-	HASH_ITER (hh, t->table, c, next)
-		drop(t, c);
-	while (t->closing != NULL)
-		stmts_close_end(t, t->closing->serial);
-	stmts_set_unnamed(t, NULL);
+	while (t->log != NULL)
+		stmts_done(t, t->log->key);
+	HASH_ITER (hh, t->table, c, next) {
+		stand_for(t, c, NULL, 0);
+		tidy(t, c);
+	}
+	if (t->unnamed != NULL)
+		stand_for(t, t->unnamed, NULL, 0);
+	free(t->unnamed);
+	t->unnamed = NULL;
 }
 
-uint64_t *stmts_number(struct stmts *t, struct span name)
+/* --- in a pipeline --- */
+
+static struct stmt_change *note(struct stmts *t, struct client_stmt *c, enum change_kind kind, uint64_t batch)
+{
+	struct stmt_change *change = check_alloc(sizeof *change);
+
+	*change = (struct stmt_change){.on = c, .key = ++t->serial, .batch = batch, .kind = kind};
+	t->bytes += sizeof *change;
+	if (t->log == NULL)
+		t->log = change;
+	else
+		t->log_end->next = change;
+	t->log_end = change;
+	if (c->last != NULL)
+		c->last->next_same = change;
+	c->last = change;
+	c->open++;
+	return change;
+}
+
+uint64_t stmts_change(struct stmts *t, struct span name, struct stmt *stmt, uint64_t number, uint64_t batch)
 {
 	struct client_stmt *c;
+	struct stmt_change *change;
 
-	if (name.n == 0)
-		return t->unnamed == NULL ? NULL : &t->unnamed_number;
-	c = look(t, name);
-	return c == NULL ? NULL : &c->number;
+	if (stmt == NULL ? stmts_find(t, name) == NULL : !fits(t, name, stmt))
+		return 0;
+	c = make(t, name);
+	change = note(t, c, CHANGE_STMT, batch);
+	change->old = c->stmt;
+	change->old_number = c->number;
+	c->stmt = take(t, stmt);
+	c->number = number;
+	if (stmt == NULL)
+		set_literal(t, c, false);
+	return change->key;
 }
 
-uint64_t stmts_key(const struct stmts *t, struct span name)
+uint64_t stmts_mention(struct stmts *t, struct span name, uint64_t batch)
 {
-	struct client_stmt *c = name.n == 0 ? NULL : look(t, name);
-
-	return c == NULL ? 0 : c->serial;
+	if (!fits(t, name, NULL))
+		return 0;
+	return note(t, make(t, name), CHANGE_MENTION, batch)->key;
 }
 
-void stmts_remove_key(struct stmts *t, uint64_t key)
+/* The head of the log, whose answer has come. */
+static struct stmt_change *take_first(struct stmts *t, uint64_t key)
 {
-	struct client_stmt *c, *next;
+	struct stmt_change *change = t->log;
 
-	HASH_ITER (hh, t->table, c, next)
-		if (c->serial == key) {
-			drop(t, c);
-			return;
+	check(change != NULL && change->key == key);
+	t->log = change->next;
+	if (t->log == NULL)
+		t->log_end = NULL;
+	change->on->open--;
+	if (change->on->last == change)
+		change->on->last = NULL;
+	return change;
+}
+
+static void drop(struct stmts *t, struct stmt_change *change)
+{
+	let_go(t, change->old);
+	tidy(t, change->on);
+	t->bytes -= sizeof *change;
+	free(change);
+}
+
+void stmts_done(struct stmts *t, uint64_t key)
+{
+	if (key != 0)
+		drop(t, take_first(t, key));
+}
+
+void stmts_undone(struct stmts *t, uint64_t key, bool failed)
+{
+	struct stmt_change *change, *later;
+
+	if (key == 0)
+		return;
+	change = take_first(t, key);
+	if (change->kind == CHANGE_LITERAL)
+		set_literal(t, change->on, false);
+	if (change->kind == CHANGE_STMT) {
+		if (failed) {
+			let_go(t, change->old);
+			change->old = NULL;
 		}
+		/* What came later stands on what was there before. */
+		for (later = change->next_same; later != NULL && later->kind != CHANGE_STMT;)
+			later = later->next_same;
+		if (later != NULL) {
+			let_go(t, later->old);
+			later->old = change->old;
+			later->old_number = change->old_number;
+		} else {
+			stand_for(t, change->on, change->old, change->old_number);
+		}
+		change->old = NULL;
+	}
+	drop(t, change);
 }
 
-void stmts_clear_until(struct stmts *t, uint64_t key)
+bool stmts_open(const struct stmts *t, struct span name, uint64_t *batch_r)
+{
+	const struct client_stmt *c = look(t, name);
+
+	if (c == NULL || c->last == NULL)
+		return false;
+	*batch_r = c->last->batch;
+	return true;
+}
+
+/* --- all of them --- */
+
+void stmts_forget_all(struct stmts *t)
+{
+	struct client_stmt *c, *next;
+
+	/* Of a name with changes still to be answered only what it was before the first one. */
+	for (struct stmt_change *change = t->log; change != NULL; change = change->next) {
+		if (change->kind != CHANGE_STMT || change->on->nname == 0 || change->on->marked)
+			continue;
+		change->on->marked = true;
+		let_go(t, change->old);
+		change->old = NULL;
+	}
+	HASH_ITER (hh, t->table, c, next) {
+		if (!c->marked)
+			stand_for(t, c, NULL, 0);
+		c->marked = false;
+		tidy(t, c);
+	}
+}
+
+struct span stmts_change_name(const struct stmts *t, uint64_t key)
+{
+	for (const struct stmt_change *change = t->log; change != NULL; change = change->next)
+		if (change->key == key)
+			return span_of(change->on->name, change->on->nname);
+	return span_str("");
+}
+
+uint64_t stmts_id(const struct stmts *t, struct span name)
+{
+	const struct client_stmt *c = look(t, name);
+
+	return c == NULL ? 0 : c->id;
+}
+
+struct span stmts_id_name(const struct stmts *t, uint64_t id)
 {
 	struct client_stmt *c, *next;
 
 	HASH_ITER (hh, t->table, c, next)
-		if (c->serial <= key)
-			drop(t, c);
+		if (c->id == id)
+			return span_of(c->name, c->nname);
+	return span_str("");
+}
+
+bool stmts_is_literal(const struct stmts *t, struct span name)
+{
+	const struct client_stmt *c = look(t, name);
+
+	return c != NULL && c->literal;
+}
+
+uint64_t stmts_literal(struct stmts *t, struct span name, uint64_t batch)
+{
+	struct client_stmt *c = look(t, name);
+
+	if (c == NULL || c->stmt == NULL)
+		return 0;
+	set_literal(t, c, true);
+	return note(t, c, CHANGE_LITERAL, batch)->key;
+}
+
+void stmts_mark_literal(struct stmts *t, struct span name)
+{
+	struct client_stmt *c = look(t, name);
+
+	if (c != NULL)
+		set_literal(t, c, true);
+}
+
+void stmts_no_literals(struct stmts *t)
+{
+	struct client_stmt *c, *next;
+
+	if (t->literals == 0)
+		return;
+	HASH_ITER (hh, t->table, c, next)
+		set_literal(t, c, false);
 }

@@ -241,6 +241,7 @@ void txn_quiet(struct session *s)
 	if (keeps_backend(s))
 		return;
 	s->backend = NULL;
+	stmts_no_literals(&s->stmts);
 	if (s->config->server_reset_query_always)
 		b->dirty = true;
 	backend_give_back(b, true);

@@ -7,7 +7,7 @@ TEST(prepared, goes_from_sent_to_held_to_forgotten)
 
 	prepared_init(&p);
 	EXPECT_EQ(prepared_look(&p, 7), PREPARED_NOT);
-	EXPECT_EQ(prepared_sent(&p, 7), 0);
+	EXPECT_EQ(prepared_sent(&p, 7, 0), 0);
 	EXPECT_EQ(prepared_look(&p, 7), PREPARED_PENDING);
 	prepared_confirmed(&p, 7);
 	EXPECT_EQ(prepared_look(&p, 7), PREPARED_HELD);
@@ -25,9 +25,9 @@ TEST(prepared, sent_twice_is_one_and_keeps_what_is_known)
 	struct prepared p;
 
 	prepared_init(&p);
-	prepared_sent(&p, 7);
+	prepared_sent(&p, 7, 0);
 	prepared_confirmed(&p, 7);
-	prepared_sent(&p, 7);
+	prepared_sent(&p, 7, 0);
 	EXPECT_EQ(p.n, 1);
 	EXPECT_EQ(prepared_look(&p, 7), PREPARED_HELD);
 	prepared_clear(&p);
@@ -40,7 +40,7 @@ TEST(prepared, the_oldest_is_the_one_not_used_for_longest)
 	prepared_init(&p);
 	EXPECT_EQ(prepared_oldest(&p), 0);
 	for (uint64_t id = 1; id <= 3; id++) {
-		prepared_sent(&p, id);
+		prepared_sent(&p, id, 0);
 		prepared_confirmed(&p, id);
 	}
 	EXPECT_EQ(prepared_oldest(&p), 1);
@@ -60,8 +60,8 @@ TEST(prepared, what_is_not_confirmed_is_not_the_oldest)
 	struct prepared p;
 
 	prepared_init(&p);
-	prepared_sent(&p, 1);
-	prepared_sent(&p, 2);
+	prepared_sent(&p, 1, 0);
+	prepared_sent(&p, 2, 0);
 	EXPECT_EQ(prepared_oldest(&p), 0);
 	prepared_confirmed(&p, 2);
 	EXPECT_EQ(prepared_oldest(&p), 2);
@@ -75,9 +75,9 @@ TEST(prepared, clearing_the_held_leaves_the_pending)
 	struct prepared p;
 
 	prepared_init(&p);
-	prepared_sent(&p, 1);
+	prepared_sent(&p, 1, 0);
 	prepared_confirmed(&p, 1);
-	prepared_sent(&p, 2);
+	prepared_sent(&p, 2, 0);
 	prepared_clear_held(&p);
 	EXPECT_EQ(p.n, 1);
 	EXPECT_EQ(prepared_look(&p, 1), PREPARED_NOT);

@@ -208,7 +208,7 @@ TEST(replies, parse_complete_confirms_the_statement)
 	struct desk d;
 
 	desk_init(&d);
-	prepared_sent(&d.b.prepared, 5);
+	prepared_sent(&d.b.prepared, 5, 0);
 	want(&d, (struct expect){.kind = EXPECT_PARSE, .stmt = 5});
 	answer(&d, '1');
 	EXPECT_EQ(prepared_look(&d.b.prepared, 5), PREPARED_HELD);
@@ -220,9 +220,9 @@ TEST(replies, a_failed_and_a_skipped_parse_are_both_forgotten)
 	struct desk d;
 
 	desk_init(&d);
-	prepared_sent(&d.b.prepared, 5);
-	prepared_sent(&d.b.prepared, 6);
-	prepared_sent(&d.b.prepared, 7);
+	prepared_sent(&d.b.prepared, 5, 0);
+	prepared_sent(&d.b.prepared, 6, 0);
+	prepared_sent(&d.b.prepared, 7, 0);
 	want(&d, (struct expect){.kind = EXPECT_PARSE, .stmt = 5});
 	want(&d, (struct expect){.kind = EXPECT_PARSE, .stmt = 6});
 	want_all(&d, "S");
@@ -239,9 +239,9 @@ TEST(replies, a_parse_meant_to_fail_forgets_nothing)
 	struct desk d;
 
 	desk_init(&d);
-	prepared_sent(&d.b.prepared, 5);
+	prepared_sent(&d.b.prepared, 5, 0);
 	prepared_confirmed(&d.b.prepared, 5);
-	want(&d, (struct expect){.kind = EXPECT_PARSE, .stmt = 5, .rename = true});
+	want(&d, (struct expect){.kind = EXPECT_PARSE, .again = true});
 	want_all(&d, "S");
 	answer(&d, 'E');
 	EXPECT_EQ(prepared_look(&d.b.prepared, 5), PREPARED_HELD);
@@ -253,11 +253,16 @@ TEST(replies, a_skipped_eviction_leaves_the_statement_there)
 	struct desk d;
 
 	desk_init(&d);
+	prepared_sent(&d.b.prepared, 5, 0);
+	prepared_confirmed(&d.b.prepared, 5);
 	want_all(&d, "B");
+	prepared_closing(&d.b.prepared, 5);
+	EXPECT_EQ(d.b.prepared.n, 0);
 	want(&d, (struct expect){.kind = EXPECT_CLOSE, .why = WHY_EVICT, .stmt = 5});
 	want_all(&d, "S");
 	answer(&d, 'E');
 	EXPECT_EQ(prepared_look(&d.b.prepared, 5), PREPARED_HELD);
+	EXPECT_EQ(d.b.prepared.n, 1);
 	desk_done(&d);
 }
 

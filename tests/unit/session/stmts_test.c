@@ -61,7 +61,6 @@ TEST(stmts, the_unnamed_one_is_replaced)
 	add(&t, "", two);
 	EXPECT(stmts_find(&t, span_str("")) == two);
 	EXPECT_EQ(one->refs, refs);
-	EXPECT_EQ(stmts_key(&t, span_str("")), 0);
 	EXPECT(stmts_remove(&t, span_str("")));
 	EXPECT(stmts_find(&t, span_str("")) == NULL);
 	stmt_unref(one);
@@ -69,48 +68,121 @@ TEST(stmts, the_unnamed_one_is_replaced)
 	memo_free(&m);
 }
 
-TEST(stmts, a_parse_that_failed_takes_its_own_name_only)
+/* Changes that are not answered yet. */
+TEST(stmts, a_skipped_change_brings_back_what_was_before)
+{
+	struct memo *m = memo_new(1 << 20);
+	struct stmts t = {0};
+	struct stmt *one = get(m, "SELECT 1"), *two = get(m, "SELECT 2"), *three = get(m, "SELECT 3");
+	struct span a = span_str("a");
+	uint64_t key[4], batch;
+	unsigned refs = one->refs;
+
+	add(&t, "a", one);
+	*stmts_number(&t, a) = 11;
+	EXPECT(!stmts_open(&t, a, &batch));
+	key[0] = stmts_change(&t, a, NULL, 0, 5);
+	EXPECT(stmts_find(&t, a) == NULL);
+	key[1] = stmts_change(&t, a, two, 12, 5);
+	key[2] = stmts_change(&t, a, NULL, 0, 5);
+	key[3] = stmts_change(&t, a, three, 13, 6);
+	EXPECT(stmts_find(&t, a) == three);
+	EXPECT(stmts_open(&t, a, &batch));
+	EXPECT_EQ(batch, 6);
+	stmts_undone(&t, key[0], false);
+	stmts_undone(&t, key[1], false);
+	EXPECT(stmts_find(&t, a) == three);
+	stmts_undone(&t, key[2], false);
+	EXPECT(stmts_find(&t, a) == three);
+	stmts_undone(&t, key[3], true); /* tried and failed: a named one leaves what was there */
+	EXPECT(stmts_find(&t, a) == NULL);
+	EXPECT(!stmts_open(&t, a, &batch));
+	add(&t, "a", one);
+	*stmts_number(&t, a) = 11;
+	key[0] = stmts_change(&t, a, NULL, 0, 7);
+	key[1] = stmts_change(&t, a, two, 12, 7);
+	stmts_undone(&t, key[0], false);
+	stmts_undone(&t, key[1], false);
+	EXPECT(stmts_find(&t, a) == one);
+	EXPECT_EQ(*stmts_number(&t, a), 11);
+	stmts_clear(&t);
+	EXPECT_EQ(one->refs, refs);
+	EXPECT_EQ(t.bytes, 0);
+	stmt_unref(one);
+	stmt_unref(two);
+	stmt_unref(three);
+	memo_free(&m);
+}
+
+TEST(stmts, a_change_that_is_done_stays_when_the_next_is_skipped)
+{
+	struct memo *m = memo_new(1 << 20);
+	struct stmts t = {0};
+	struct stmt *one = get(m, "SELECT 1"), *two = get(m, "SELECT 2");
+	uint64_t first, second;
+
+	first = stmts_change(&t, span_str(""), one, 1, 0);
+	second = stmts_change(&t, span_str(""), two, 2, 1);
+	stmts_done(&t, first);
+	stmts_undone(&t, second, false);
+	EXPECT(stmts_find(&t, span_str("")) == one);
+	first = stmts_change(&t, span_str(""), two, 2, 1);
+	stmts_undone(&t, first, true); /* a failed Parse takes the unnamed one with it */
+	EXPECT(stmts_find(&t, span_str("")) == NULL);
+	stmts_clear(&t);
+	stmt_unref(one);
+	stmt_unref(two);
+	memo_free(&m);
+}
+
+TEST(stmts, forgetting_all_leaves_what_is_still_to_be_answered)
 {
 	struct memo *m = memo_new(1 << 20);
 	struct stmts t = {0};
 	struct stmt *one = get(m, "SELECT 1");
-	uint64_t first, second;
+	uint64_t later, closed;
 
-	add(&t, "a", one);
-	first = stmts_key(&t, span_str("a"));
-	EXPECT(first != 0);
-	EXPECT(stmts_remove(&t, span_str("a"))); /* closed, and the name given to another one */
-	add(&t, "a", one);
-	second = stmts_key(&t, span_str("a"));
-	EXPECT(second > first);
-	stmts_remove_key(&t, first);
-	EXPECT(stmts_find(&t, span_str("a")) == one);
-	stmts_remove_key(&t, 0);
-	EXPECT(stmts_find(&t, span_str("a")) == one);
-	stmts_remove_key(&t, second);
-	EXPECT(stmts_find(&t, span_str("a")) == NULL);
-	EXPECT_EQ(stmts_key(&t, span_str("a")), 0);
+	add(&t, "before", one);
+	add(&t, "closed", one);
+	add(&t, "", one);
+	later = stmts_change(&t, span_str("later"), one, 1, 0);
+	closed = stmts_change(&t, span_str("closed"), NULL, 0, 0);
+	stmts_forget_all(&t);
+	EXPECT(stmts_find(&t, span_str("before")) == NULL);
+	EXPECT(stmts_find(&t, span_str("later")) == one);
+	EXPECT(stmts_find(&t, span_str("")) == one); /* DEALLOCATE ALL is about names */
+	stmts_done(&t, later);
+	stmts_undone(&t, closed, false);
+	EXPECT(stmts_find(&t, span_str("closed")) == NULL);
 	stmts_clear(&t);
+	EXPECT_EQ(t.bytes, 0);
 	stmt_unref(one);
 	memo_free(&m);
 }
 
-TEST(stmts, clearing_until_a_key_leaves_what_came_later)
+TEST(stmts, know_the_names_behind_answers)
 {
 	struct memo *m = memo_new(1 << 20);
 	struct stmts t = {0};
 	struct stmt *one = get(m, "SELECT 1");
-	uint64_t key;
+	uint64_t mention, literal, id;
 
-	add(&t, "before", one);
-	add(&t, "last", one);
-	key = stmts_key(&t, span_str("last"));
-	add(&t, "after", one);
-	stmts_clear_until(&t, key);
-	EXPECT(stmts_find(&t, span_str("before")) == NULL);
-	EXPECT(stmts_find(&t, span_str("last")) == NULL);
-	EXPECT(stmts_find(&t, span_str("after")) == one);
+	add(&t, "a", one);
+	id = stmts_id(&t, span_str("a"));
+	EXPECT_MEM(stmts_id_name(&t, id), span_str("a"));
+	EXPECT_EQ(stmts_id_name(&t, id + 100).n, 0);
+	mention = stmts_mention(&t, span_str("pgweir_1"), 0);
+	EXPECT(stmts_find(&t, span_str("pgweir_1")) == NULL);
+	EXPECT_MEM(stmts_change_name(&t, mention), span_str("pgweir_1"));
+	literal = stmts_literal(&t, span_str("a"), 0);
+	EXPECT(stmts_is_literal(&t, span_str("a")));
+	EXPECT_EQ(stmts_literal(&t, span_str("b"), 0), 0);
+	stmts_undone(&t, mention, true);
+	stmts_undone(&t, literal, false);
+	EXPECT(!stmts_is_literal(&t, span_str("a")));
+	EXPECT_EQ(stmts_id(&t, span_str("pgweir_1")), 0);
 	stmts_clear(&t);
+	EXPECT_EQ(t.bytes, 0);
 	stmt_unref(one);
 	memo_free(&m);
 }

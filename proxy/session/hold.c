@@ -1,0 +1,339 @@
+/* Which statements the backend holds for the client's names: the shared ones under our names, made again where they are missing, and
+ * those that SQL can reach under the client's own. A name is used only when it is certain what it stands for. */
+#include "proxy/session/image_ids.h"
+#include "proxy/session/session_private.h"
+
+#include "protocol/write.h"
+
+#include <stdio.h>
+
+#define OUR_PREFIX "pgweir_"
+
+static uint64_t batch_now(const struct session *s)
+{
+	return s->backend->expects.batches_sent;
+}
+
+/* A hidden request. When the queue is full its reply could not be told from others, so the backend is not used again. */
+static void expecting_hidden(struct session *s, const struct expect *e)
+{
+	if (expect_push(&s->backend->expects, e) != 0)
+		s->backend->broken = true;
+}
+
+static void make_room(struct session *s)
+{
+	struct backend *b = s->backend;
+	unsigned max = (unsigned)s->config->max_prepared_statements;
+	char name[PREPARED_NAME_MAX];
+	uint64_t id;
+
+	if (max == 0)
+		max = 1; /* names need at least one; 0 cannot switch them off */
+	while (b->prepared.n >= max && (id = prepared_oldest(&b->prepared)) != 0) {
+		struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_EVICT, .stmt = id};
+
+		write_close(conn_out(b->conn), 'S', prepared_name(id, name));
+		expecting_hidden(s, &e);
+		prepared_closing(&b->prepared, id);
+	}
+}
+
+static void send_parse(struct session *s, struct span name, struct stmt *stmt)
+{
+	write_parse(conn_out(s->backend->conn), name, stmt->text, stmt->oids, stmt->noids);
+	conn_flush_later(s->backend->conn);
+}
+
+/* PostgreSQL turns literals into values when it parses, under the settings of that moment: a statement is shared only between
+ * sessions with equal settings. */
+static uint64_t prepared_id(struct session *s, struct stmt *stmt)
+{
+	const uint32_t unsettled = EFFECT_SETTING | EFFECT_RESET_ALL | EFFECT_ROLE | EFFECT_TAINT;
+
+	/* Settings that this transaction has changed are known only at its end. */
+	if (s->txn_image_id == 0 && (s->touched.n > 0 || s->asked > 0 || (s->effects & unsettled) != 0))
+		s->txn_image_id = image_ids_fresh(s->house->image_ids);
+	return stmt_number(stmt, s->txn_image_id != 0 ? s->txn_image_id : s->image_id);
+}
+
+/* --- what is certain --- */
+
+static bool names_statement(const struct stmt_facts *f)
+{
+	return f->command == COMMAND_PREPARE || f->command == COMMAND_EXECUTE ||
+	       f->command == COMMAND_DEALLOCATE;
+}
+
+/* It may take names away or make some. */
+bool hold_unsettles(const struct facts *f)
+{
+	if (f->nstmts < 0)
+		return true;
+	for (int i = 0; i < f->nstmts; i++)
+		if (names_statement(&f->stmts[i]) || f->stmts[i].command == COMMAND_DISCARD)
+			return true;
+	return false;
+}
+
+static bool number_certain(const struct session *s, uint64_t number)
+{
+	struct backend *b = s->backend;
+
+	switch (prepared_look(&b->prepared, number)) {
+	case PREPARED_CLOSING: return false;
+	case PREPARED_PENDING: return !expect_in_flight(&b->expects, prepared_batch(&b->prepared, number));
+	default: return true;
+	}
+}
+
+/* Inside one batch what was sent before has succeeded, or this will be skipped as well. Behind a Sync it may have failed. */
+bool hold_certain(struct session *s, struct span name)
+{
+	struct expects *q = &s->backend->expects;
+	uint64_t batch, *number;
+
+	if (stmts_open(&s->stmts, name, &batch) && expect_in_flight(q, batch))
+		return false;
+	if (name.n == 0)
+		return !expect_in_flight(q, s->backend->unnamed_batch);
+	if (s->unsettling > 0)
+		return false;
+	number = stmts_number(&s->stmts, name);
+	return number == NULL || number_certain(s, *number);
+}
+
+/* Are the names certain that SQL is about to use? */
+bool hold_sql_certain(const struct session *s, const struct facts *f)
+{
+	uint64_t batch;
+
+	if (!hold_unsettles(f))
+		return true;
+	for (int i = 0; i < f->nstmts; i++)
+		if (f->stmts[i].name != NULL && stmts_open(&s->stmts, span_str(f->stmts[i].name), &batch) &&
+		    expect_in_flight(&s->backend->expects, batch))
+			return false;
+	return s->unsettling == 0;
+}
+
+void hold_wait(struct session *s)
+{
+	if (!s->unsynced || s->flushed)
+		return;
+	/* The server keeps its answers back until a Sync that waits behind what is held back here. */
+	write_flush(conn_out(s->backend->conn));
+	conn_flush_later(s->backend->conn);
+	s->flushed = true;
+}
+
+/* May SQL have made statements on this backend, which share their names with those of the protocol? */
+bool hold_sql_names(const struct session *s)
+{
+	return (s->pins & (1u << PIN_PREPARED)) != 0 || (s->effects & EFFECT_PREPARED) != 0;
+}
+
+/* --- statements under our names --- */
+
+/* The client's statement under its server name. It was parsed under the settings of the client's Parse, and a backend that
+ * holds that one is right whatever the settings are now; another one parses it under those of now. */
+static uint64_t hold_named(struct session *s, struct span client_name, struct stmt *stmt)
+{
+	struct backend *b = s->backend;
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
+	uint64_t *number = stmts_number(&s->stmts, client_name);
+	char name[PREPARED_NAME_MAX];
+
+	if (*number == 0 || prepared_look(&b->prepared, *number) == PREPARED_NOT)
+		*number = prepared_id(s, stmt);
+	e.stmt = *number;
+	if (prepared_look(&b->prepared, e.stmt) != PREPARED_NOT)
+		return e.stmt;
+	make_room(s);
+	send_parse(s, prepared_name(e.stmt, name), stmt);
+	prepared_sent(&b->prepared, e.stmt, batch_now(s));
+	expecting_hidden(s, &e);
+	count(&s->house->host.counters, reparses);
+	return e.stmt;
+}
+
+static void hold_unnamed(struct session *s)
+{
+	struct backend *b = s->backend;
+	struct stmts *t = &s->stmts;
+	struct stmt *stmt = stmts_find(t, span_str(""));
+	uint64_t *number = stmts_number(t, span_str(""));
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
+
+	if (stmt != NULL && b->unnamed == *number && b->unnamed != 0)
+		return;
+	if (stmt == NULL) {
+		/* This client has none: PostgreSQL must not find another client's. */
+		if (b->unnamed == 0)
+			return;
+		e = (struct expect){.kind = EXPECT_CLOSE, .why = WHY_PARSE};
+		write_close(conn_out(b->conn), 'S', span_str(""));
+		backend_unnamed(b, 0);
+	} else {
+		send_parse(s, span_str(""), stmt);
+		*number = prepared_id(s, stmt);
+		backend_unnamed(b, *number);
+		count(&s->house->host.counters, reparses);
+	}
+	conn_flush_later(b->conn);
+	expecting_hidden(s, &e);
+}
+
+/* The name that the backend knows for the client's `name`; *e is what the answer of its user needs. */
+struct span hold_server_name(struct session *s, struct span name, char out[PREPARED_NAME_MAX],
+			     struct expect *e)
+{
+	struct stmt *stmt = stmts_find(&s->stmts, name);
+
+	if (name.n == 0) {
+		hold_unnamed(s);
+		return name;
+	}
+	if (stmts_is_literal(&s->stmts, name))
+		return name;
+	if (stmt != NULL) {
+		e->name_id = stmts_id(&s->stmts, name);
+		e->stmt = hold_named(s, name, stmt);
+		return prepared_name(e->stmt, out);
+	}
+	if (name.n >= sizeof OUR_PREFIX - 1 && memcmp(name.p, OUR_PREFIX, sizeof OUR_PREFIX - 1) == 0) {
+		/* Nobody may reach our names. */
+		e->change = stmts_mention(&s->stmts, name, batch_now(s));
+		return span_str(HOLD_NO_SUCH);
+	}
+	return name; /* an unknown one goes as it is: the error is PostgreSQL's */
+}
+
+/* --- Parse --- */
+
+/* The name is in use. PostgreSQL looks at the text first and then says 42P05, which is what it does with a name of ours that it holds
+ * for sure; relay.c puts the client's name into the message. */
+static int parse_again(struct session *s, struct span name, struct stmt *stmt)
+{
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT, .again = true};
+
+	e.change = stmts_mention(&s->stmts, name, batch_now(s));
+	if (e.change == 0 || backend_sys_hold(s->backend, SYS_COMMIT, WHY_PARSE) != 0)
+		return -1;
+	send_parse(s, span_str(backend_sys_name(SYS_COMMIT)), stmt);
+	return expect_push(&s->backend->expects, &e);
+}
+
+/* SQL may have made one of that name: PostgreSQL has to look. */
+static int parse_literal(struct session *s, struct span name, struct stmt *stmt)
+{
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT};
+
+	e.change = stmts_change(&s->stmts, name, stmt, prepared_id(s, stmt), batch_now(s));
+	if (e.change == 0)
+		return -1;
+	stmts_mark_literal(&s->stmts, name);
+	s->backend->dirty = true;
+	send_parse(s, name, stmt);
+	return expect_push(&s->backend->expects, &e);
+}
+
+static int parse_ours(struct session *s, struct span name, struct stmt *stmt, uint64_t number)
+{
+	struct backend *b = s->backend;
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT, .stmt = number};
+	char ours[PREPARED_NAME_MAX];
+
+	e.change = stmts_change(&s->stmts, name, stmt, number, batch_now(s));
+	if (e.change == 0)
+		return -1;
+	if (s->parsing != NULL)
+		stmt_unref(s->parsing);
+	s->parsing = stmt_ref(stmt);
+	s->parsing_number = number;
+	if (prepared_look(&b->prepared, number) != PREPARED_NOT)
+		return expect_local(s, '1', e.change);
+	make_room(s);
+	send_parse(s, prepared_name(number, ours), stmt);
+	prepared_sent(&b->prepared, number, batch_now(s));
+	return expect_push(&b->expects, &e);
+}
+
+enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt)
+{
+	uint64_t number;
+
+	if (name.n == 0) {
+		struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT};
+
+		number = prepared_id(s, stmt);
+		e.change = stmts_change(&s->stmts, name, stmt, number, batch_now(s));
+		if (e.change == 0)
+			return HOLD_TOO_MUCH;
+		backend_unnamed(s->backend, number);
+		send_parse(s, name, stmt);
+		return expect_push(&s->backend->expects, &e) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
+	}
+	if (!hold_certain(s, name))
+		return HOLD_WAIT;
+	if (stmts_find(&s->stmts, name) != NULL)
+		return parse_again(s, name, stmt) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
+	if (hold_sql_names(s))
+		return parse_literal(s, name, stmt) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
+	number = prepared_id(s, stmt);
+	if (!number_certain(s, number))
+		return HOLD_WAIT;
+	return parse_ours(s, name, stmt, number) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
+}
+
+int hold_close(struct session *s, struct span name)
+{
+	struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_CLIENT};
+	bool literal = stmts_is_literal(&s->stmts, name) ||
+		       (name.n > 0 && hold_sql_names(s) && stmts_find(&s->stmts, name) == NULL);
+
+	e.change = stmts_change(&s->stmts, name, NULL, 0, batch_now(s));
+	if (!literal)
+		return expect_local(s, '3', e.change);
+	write_close(conn_out(s->backend->conn), 'S', name);
+	conn_flush_later(s->backend->conn);
+	return expect_push(&s->backend->expects, &e);
+}
+
+/* --- SQL's PREPARE, EXECUTE, DEALLOCATE --- */
+
+/* What the client has prepared by protocol is there under its own name as well, for SQL that names it. */
+void hold_for_sql(struct session *s, const struct facts *f)
+{
+	if (s->status == 'E' || s->backend->status == 'E')
+		return; /* the error is another one */
+	for (int i = 0; i < f->nstmts; i++) {
+		struct span name = span_str(f->stmts[i].name != NULL ? f->stmts[i].name : "");
+		struct stmt *stmt = name.n > 0 ? stmts_find(&s->stmts, name) : NULL;
+		struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
+
+		if (stmt == NULL || !names_statement(&f->stmts[i]) || stmts_is_literal(&s->stmts, name))
+			continue;
+		e.change = stmts_literal(&s->stmts, name, batch_now(s));
+		s->backend->dirty = true; /* nobody else may have it */
+		send_parse(s, name, stmt);
+		expecting_hidden(s, &e);
+	}
+}
+
+/* A DEALLOCATE of one name has succeeded; several in one text succeed in their order. */
+void hold_deallocated(struct session *s)
+{
+	const struct facts *f = s->deallocating != NULL ? s->deallocating->facts : NULL;
+
+	for (; f != NULL && s->deallocating_at < f->nstmts; s->deallocating_at++) {
+		const struct stmt_facts *one = &f->stmts[s->deallocating_at];
+
+		if (one->command != COMMAND_DEALLOCATE)
+			continue;
+		s->deallocating_at++;
+		if (one->name != NULL)
+			stmts_remove(&s->stmts, span_str(one->name));
+		return;
+	}
+}
