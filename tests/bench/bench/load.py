@@ -1,6 +1,7 @@
 """One measurement: runs a client program against a party and says what it cost."""
 import glob
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -39,6 +40,11 @@ def _timed(command, party):
     return text, wall, usage.ru_utime + usage.ru_stime, proxy, server
 
 
+def _number(pattern, text):
+    found = re.search(pattern, text)
+    return float(found.group(1)) if found else None
+
+
 def _result(n, tps, client, proxy, server, p50=None, p95=None, p99=None):
     """Microseconds of CPU for one transaction, transactions per second, latencies in microseconds."""
     return {"n": n, "tps": tps, "client": client / n * 1e6, "proxy": proxy / n * 1e6, "server": server / n * 1e6,
@@ -58,12 +64,11 @@ def pgbench(party, scripts, protocol="simple", clients=32, seconds=2.0, tls=Fals
         if latency:
             command += ["-l", f"--log-prefix={logs}/l", f"--sampling-rate={1 if clients == 1 or reconnect else SAMPLED}"]
         text, wall, client, proxy, server = _timed(command + [party.dsn(tls)], party)
-        rows = {line.split(":")[0].split(" = ")[0]: line for line in text.splitlines()}
-        n = int(rows["number of transactions actually processed"].split(":")[1].split()[0])
-        tps = float(rows["tps"].split()[2])
+        n = _number(r"actually processed: (\d+)", text)
+        tps = _number(r"(?m)^tps = ([\d.]+)", text)
         times = sorted(int(line.split()[2]) for name in glob.glob(f"{logs}/l*") for line in open(name))
-    if n == 0:
-        raise Failed(f"no transaction against {party.name}")
+    if not n or not tps:
+        raise Failed(f"no transaction against {party.name}: {text}")
     return _result(n, tps, client, proxy, server,
                    *((percentile(times, share) for share in (.5, .95, .99)) if times else ()))
 
