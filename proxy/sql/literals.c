@@ -1,6 +1,6 @@
 #include "proxy/sql/literals.h"
 
-#include "proxy/sql/parse.h"
+#include "proxy/sql/plain.h"
 
 #define MARK 1 /* stands before the kind of a literal in the skeleton; texts that have it are not taken */
 
@@ -82,7 +82,13 @@ static bool see_token(void *arg, enum parse_token token, uint32_t from, uint32_t
 	return ok;
 }
 
-bool literals_scan(struct span text, struct literals *literals_r, struct buf *skeleton)
+static bool finish(struct scan *scan)
+{
+	buf_add(scan->skeleton, scan->text.p + scan->done, scan->text.n - scan->done);
+	return scan->out->count > 0 && !scan->skeleton->failed;
+}
+
+bool literals_scan_exact(struct span text, struct literals *literals_r, struct buf *skeleton)
 {
 	struct scan scan = {.text = text, .out = literals_r, .skeleton = skeleton};
 
@@ -90,8 +96,23 @@ bool literals_scan(struct span text, struct literals *literals_r, struct buf *sk
 	buf_clear(skeleton);
 	if (text.n == 0 || memchr(text.p, MARK, text.n) != NULL || parse_tokens(text, see_token, &scan) != 0)
 		return false;
-	buf_add(skeleton, text.p + scan.done, text.n - scan.done);
-	return literals_r->count > 0 && !skeleton->failed;
+	return finish(&scan);
+}
+
+bool literals_scan(struct span text, struct literals *literals_r, struct buf *skeleton)
+{
+	struct scan scan = {.text = text, .out = literals_r, .skeleton = skeleton};
+
+	literals_r->count = 0;
+	buf_clear(skeleton);
+	if (text.n == 0 || memchr(text.p, MARK, text.n) != NULL || memchr(text.p, '\0', text.n) != NULL)
+		return false;
+	switch (plain_tokens(text, see_token, &scan)) {
+	case PLAIN_OK: return finish(&scan);
+	case PLAIN_REFUSED: return false;
+	case PLAIN_UNSURE: break;
+	}
+	return literals_scan_exact(text, literals_r, skeleton);
 }
 
 void literal_value(struct span text, const struct literal *literal, bool negative, struct buf *out)

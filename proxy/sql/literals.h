@@ -1,5 +1,5 @@
 /* literals.h - the literals of a text, so that one analysis serves all texts that differ only in them.
- * Source  PostgreSQL's own scanner through libpg_query (parse.h): where tokens begin and end.
+ * Source  PostgreSQL's own scanner through libpg_query (parse.h), or plain.h: where tokens begin and end.
  * Shape   the literals in order, and the skeleton: the text with each literal replaced by its kind, without comments. The
  *         grammar sees tokens, so texts with the same skeleton have the same parse tree but for the content of literals,
  *         and those literals that the grammar looks into are no constants of the tree (slots.h finds them).
@@ -26,6 +26,8 @@ struct literals {
 };
 
 bool literals_scan(struct span text, struct literals *literals_r, struct buf *skeleton);
+/* The same, by PostgreSQL's scanner also where the text is plain (plain.h). */
+bool literals_scan_exact(struct span text, struct literals *literals_r, struct buf *skeleton);
 
 /* The value of one literal is appended to `out`; the bound of `out` must leave room for the token and a sign. */
 void literal_value(struct span text, const struct literal *literal, bool negative, struct buf *out);

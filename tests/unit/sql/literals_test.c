@@ -207,3 +207,66 @@ TEST(literals, many_shapes_stay_within_the_bound)
 		stmt_unref(held[i]);
 	}
 }
+
+/* A text made of pieces that are odd beside each other. */
+static void put_text(unsigned *seed, char *text, size_t size)
+{
+	static const char *const pieces[] = {
+		"a",	   "select", "1",  "42", "0",	"007",	    "999999999", "2147483647", "9999999999",
+		"1.5",	   ".",	     "..", "e5", "'x'", "'it''s'",  "''",	 "'\\'",       "'",
+		"\"q 1\"", "\"\"",   "\"", "$1", "$",	"$$",	    "$a$",	 "-",	       "--",
+		"- ",	   "+",	     "*",  "/",	 "/*",	"*/",	    "=",	 "<",	       ">",
+		"<=",	   "%",	     "|",  "||", "~",	"!",	    "@",	 "#",	       "&",
+		"^",	   "?",	     ":",  "::", ":=",	"(",	    ")",	 "[",	       "]",
+		",",	   ";",	     " ",  "  ", "\n",	"\t",	    "E'a'",	 "e",	       "U&",
+		"u",	   "n",	     "b",  "x",	 "_",	"\xc3\xa4", "{",	 "}",	       "float",
+		"\f",	   "\\",
+	};
+	size_t n = 0;
+
+	for (unsigned i = 0; i < 12; i++) {
+		const char *piece = pieces[(unsigned)rand_r(seed) % (sizeof(pieces) / sizeof(pieces[0]))];
+
+		if (n + strlen(piece) + 1 >= size)
+			break;
+		memcpy(text + n, piece, strlen(piece));
+		n += strlen(piece);
+		if (rand_r(seed) % 3 == 0)
+			text[n++] = ' ';
+	}
+	text[n] = '\0';
+}
+
+TEST(literals, plain_texts_are_scanned_as_postgresql_does)
+{
+	struct buf fast, exact;
+	unsigned seed = 1, taken = 0;
+
+	buf_init(&fast, 4096);
+	buf_init(&exact, 4096);
+	for (int i = 0; i < 30000; i++) {
+		struct literals a, b;
+		char text[128];
+		bool got, want;
+
+		put_text(&seed, text, sizeof(text));
+		got = literals_scan(span_str(text), &a, &fast);
+		want = literals_scan_exact(span_str(text), &b, &exact);
+		if (got != want ||
+		    (got && (!span_eq(buf_span(&fast), buf_span(&exact)) || a.count != b.count)))
+			fprintf(stderr, "%s\n", text);
+		EXPECT_EQ(got, want);
+		if (!got || !want)
+			continue;
+		taken++;
+		EXPECT(span_eq(buf_span(&fast), buf_span(&exact)));
+		REQUIRE(a.count == b.count);
+		for (unsigned k = 0; k < a.count; k++)
+			EXPECT(a.list[k].at == b.list[k].at && a.list[k].n == b.list[k].n &&
+			       a.list[k].kind == b.list[k].kind && a.list[k].minus == b.list[k].minus &&
+			       (!a.list[k].minus || a.list[k].minus_at == b.list[k].minus_at));
+	}
+	EXPECT(taken > 1000);
+	buf_free(&fast);
+	buf_free(&exact);
+}
