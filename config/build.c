@@ -201,6 +201,9 @@ static void split_hosts(struct build *b, struct config_database *db)
 			break;
 	}
 	db->hosts = hosts;
+	db->host_list = hosts[0];
+	for (unsigned i = 1; i < db->host_count; i++)
+		db->host_list = text_printf(b->pool, "%s,%s", db->host_list, hosts[i]);
 }
 
 static int add_database(struct build *b)

@@ -76,6 +76,7 @@ struct config_database {
 	bool fallback;
 	const char *const *hosts; /* host split at its commas; at least one */
 	unsigned host_count;
+	const char *host_list; /* the same, joined by commas without blanks */
 #define OPT(type, name, def, min, max, scope, life, help) CONFIG_IN_DATABASE_##scope(CONFIG_C_##type name;)
 #include "config/options.def"
 	struct config_override over;

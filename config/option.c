@@ -40,6 +40,7 @@ static const char *const words_auth_type[] = {CONFIG_VALUES_auth_type(WORD) NULL
 static const char *const words_pool_mode[] = {CONFIG_VALUES_pool_mode(WORD) NULL};
 static const char *const words_sslmode[] = {CONFIG_VALUES_sslmode(WORD) NULL};
 static const char *const words_host_order[] = {CONFIG_VALUES_host_order(WORD) NULL};
+static const char *const words_server_role[] = {CONFIG_VALUES_server_role(WORD) NULL};
 static const char *const words_coherence[] = {CONFIG_VALUES_coherence(WORD) NULL};
 static const char *const words_feed_plugin[] = {CONFIG_VALUES_feed_plugin(WORD) NULL};
 static const char *const words_log_level[] = {CONFIG_VALUES_log_level(WORD) NULL};

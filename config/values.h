@@ -35,6 +35,13 @@
 	V(HOST_ORDER_DISABLE, "disable") \
 	V(HOST_ORDER_ROUND_ROBIN, "round-robin")
 
+#define CONFIG_VALUES_server_role(V)            \
+	V(SERVER_ROLE_ANY, "any")               \
+	V(SERVER_ROLE_READ_WRITE, "read-write") \
+	V(SERVER_ROLE_READ_ONLY, "read-only")   \
+	V(SERVER_ROLE_PRIMARY, "primary")       \
+	V(SERVER_ROLE_STANDBY, "standby")
+
 #define CONFIG_VALUES_coherence(V)      \
 	V(COHERENCE_OFF, "off")         \
 	V(COHERENCE_BOUNDED, "bounded") \
@@ -61,6 +68,7 @@ enum config_auth_type { CONFIG_VALUES_auth_type(CONFIG_VALUE_ID) };
 enum config_pool_mode { CONFIG_VALUES_pool_mode(CONFIG_VALUE_ID) };
 enum config_sslmode { CONFIG_VALUES_sslmode(CONFIG_VALUE_ID) };
 enum config_host_order { CONFIG_VALUES_host_order(CONFIG_VALUE_ID) };
+enum config_server_role { CONFIG_VALUES_server_role(CONFIG_VALUE_ID) };
 enum config_coherence { CONFIG_VALUES_coherence(CONFIG_VALUE_ID) };
 enum config_feed_plugin { CONFIG_VALUES_feed_plugin(CONFIG_VALUE_ID) };
 enum config_log_level { CONFIG_VALUES_log_level(CONFIG_VALUE_ID) };

@@ -30,11 +30,27 @@ static const char *or_null(const char *text)
 	return text[0] != '\0' ? text : NULL;
 }
 
+/* Reads of standbys are behind: a cache that is not would go back and forth in time with them. */
+static const char *role(const struct config_database *db)
+{
+	switch (db->target_session_attrs) {
+	case SERVER_ROLE_READ_WRITE:
+	case SERVER_ROLE_PRIMARY: return NULL;
+	case SERVER_ROLE_READ_ONLY:
+	case SERVER_ROLE_STANDBY: return "its target_session_attrs asks for standbys";
+	case SERVER_ROLE_ANY: break;
+	}
+	return db->host_count > 1
+		       ? "it has several hosts: set target_session_attrs to primary or read-write for a cache"
+		       : NULL;
+}
+
 const char *feed_target(struct config *cfg, const char *database, struct feed_target *t)
 {
 	static const char *const modes[] = {"disable", "allow",	    "prefer",
 					    "require", "verify-ca", "verify-full"};
 	const struct config_database *db = config_database(cfg, database);
+	const char *why;
 
 	*t = (struct feed_target){0};
 	policy_of(cfg, database, NULL, &t->policy);
@@ -42,14 +58,16 @@ const char *feed_target(struct config *cfg, const char *database, struct feed_ta
 		return "there is no such database";
 	if (t->policy.coherence == COHERENCE_OFF || cfg->cache_size == 0)
 		return "it is switched off";
-	if (db->host_count > 1)
-		return "the database has several hosts";
+	why = role(db);
+	if (why != NULL)
+		return why;
 	feed_login(cfg, db, &t->policy, &t->set.user, &t->set.password);
 	if (t->set.user == NULL)
 		return "feed_user is not set and the database has no user of its own";
 	snprintf(t->port, sizeof(t->port), "%d", db->port);
 	t->set.database = database;
-	t->set.host = db->hosts[0][0] != '\0' ? db->hosts[0] : cfg->unix_socket_dir;
+	t->set.host = db->hosts[0][0] != '\0' ? db->host_list : cfg->unix_socket_dir;
+	t->set.several = db->host_count > 1;
 	t->set.port = t->port;
 	t->set.dbname = config_dbname(db, database);
 	t->set.sslmode = modes[cfg->server_tls_sslmode];

@@ -3,6 +3,7 @@
 
 #include "proxy/backend/pool.h"
 #include "proxy/backend/server_cancel.h"
+#include "proxy/backend/servers.h"
 #include "proxy/backend/settle.h"
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
@@ -67,6 +68,39 @@ void backend_close(struct backend *b, const char *why)
 	loop_retire(b->host->loop, free_late, b);
 }
 
+static void resolved(void *arg, const struct resolve_answer *answer, const struct err *err);
+
+static void connect_to_server(struct backend *b)
+{
+	uint64_t patience = b->target->config->server_connect_timeout;
+
+	b->state = BACKEND_RESOLVING;
+	if (patience > 0)
+		timer_set(b->host->loop, &b->timer, patience);
+	b->resolve = resolve_start(b->host->loop, b->host->offload, servers_host(b), b->target->db->port,
+				   resolved, b);
+}
+
+/* Nothing of the server that was tried stays. */
+static void connect_elsewhere(struct backend *b, const struct err *err)
+{
+	struct log_who w = who(b);
+
+	log_info(&w, "server passed over", F_STR("reason", err->text));
+	if (b->state >= BACKEND_SETUP)
+		count(&b->host->counters, backends_closed);
+	conn_free(&b->conn);
+	resolve_cancel(&b->resolve);
+	login_free(&b->login);
+	settings_clear(&b->params);
+	settings_clear(&b->defaults);
+	expects_free(&b->expects);
+	b->expects = (struct expects){0};
+	b->sys_prepared = 0;
+	b->nsecret = 0;
+	connect_to_server(b);
+}
+
 /* The connection or the login failed, or the server closed: tell whoever has it. */
 static void backend_fail(struct backend *b, const struct err *err)
 {
@@ -82,6 +116,11 @@ static void backend_fail(struct backend *b, const struct err *err)
 		b->broken = true; /* whoever it is promised to will find out */
 		return;
 	}
+	if (state < BACKEND_IDLE && servers_next(b, &copy)) {
+		connect_elsewhere(b, &copy);
+		return;
+	}
+	resolve_forget(); /* the name may stand for another server by now */
 	if (state < BACKEND_IDLE) {
 		log_warn(&w, "server login failed", F_STR("reason", copy.text));
 		count(&b->host->counters, backend_login_failures);
@@ -158,18 +197,11 @@ static void timed_out(void *arg)
 struct backend *backend_new(struct pool *pool, struct pool_target *target, struct host *host)
 {
 	struct backend *b = check_alloc(sizeof *b);
-	const struct config_database *db = target->db;
-	const char *name = db->hosts[0];
 
 	b->pool = pool;
 	b->host = host;
 	b->target = target_ref(target);
 	b->id = atomic_fetch_add(&next_id, 1);
-	if (db->host_count > 1 && db->load_balance_hosts == HOST_ORDER_ROUND_ROBIN)
-		name = db->hosts[b->id % db->host_count];
-	if (name[0] == '\0')
-		name = target->config->unix_socket_dir;
-	b->state = BACKEND_RESOLVING;
 	b->born_us = clock_us();
 	b->status = 'I';
 	ring_init(&b->node);
@@ -180,9 +212,8 @@ struct backend *backend_new(struct pool *pool, struct pool_target *target, struc
 	prepared_init(&b->prepared);
 	later_init(&b->free_later, settle_end);
 	timer_init(&b->timer, timed_out, b);
-	if (target->config->server_connect_timeout > 0)
-		timer_set(host->loop, &b->timer, target->config->server_connect_timeout);
-	b->resolve = resolve_start(host->loop, host->offload, name, db->port, resolved, b);
+	servers_begin(b);
+	connect_to_server(b);
 	return b;
 }
 
@@ -231,8 +262,8 @@ static void connected(struct backend *b)
 {
 	struct tls *tls = b->target->tls;
 
-	if (tls != NULL && tls_mode(tls) >= TLS_PREFER && b->target->db->hosts[0][0] != '/' &&
-	    b->target->db->hosts[0][0] != '\0') {
+	if (tls != NULL && tls_mode(tls) >= TLS_PREFER && servers_host(b)[0] != '/' &&
+	    servers_host(b)[0] != '@' && servers_host(b)[0] != '\0') {
 		b->state = BACKEND_ASKING_TLS;
 		write_ssl_request(conn_out(b->conn));
 		conn_flush_later(b->conn);
@@ -258,7 +289,7 @@ static void answer_to_ssl_request(struct backend *b)
 	conn_consume(b->conn, 1);
 	if (answer == 'S') {
 		b->state = BACKEND_TLS;
-		if (conn_tls_connect(b->conn, b->target->tls, b->target->db->hosts[0], &err) != 0)
+		if (conn_tls_connect(b->conn, b->target->tls, servers_host(b), &err) != 0)
 			backend_fail(b, &err);
 	} else if (tls_mode(b->target->tls) >= TLS_REQUIRE) {
 		backend_failf(b, "08001",
@@ -311,6 +342,7 @@ static const char setup_query[] =
 	"SELECT 'search_path', pg_catalog.current_setting('search_path') "
 	"UNION ALL SELECT 'default_transaction_isolation', pg_catalog.current_setting('default_transaction_isolation') "
 	"UNION ALL SELECT 'session_replication_role', pg_catalog.current_setting('session_replication_role') "
+	"UNION ALL SELECT 'read_only', pg_catalog.current_setting('transaction_read_only') "
 	"UNION ALL SELECT 'all', pg_catalog.md5(pg_catalog.string_agg(name || '=' || setting, ',' ORDER BY name)) "
 	"FROM pg_catalog.pg_settings WHERE context IN ('user', 'superuser') "
 	"UNION ALL SELECT 'server', pg_catalog.concat_ws(' ', (SELECT system_identifier FROM pg_catalog.pg_control_system()), "
@@ -319,6 +351,12 @@ static const char setup_query[] =
 
 static void setup_done(struct backend *b)
 {
+	struct err err;
+
+	if (b->target->replication[0] == '\0' && servers_accept(b, &err) != 0) {
+		backend_fail(b, &err);
+		return;
+	}
 	timer_cancel(&b->timer);
 	hist_add(&b->host->connect_time, clock_us() - b->born_us);
 	b->state = BACKEND_SETTLING;

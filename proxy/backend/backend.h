@@ -43,8 +43,9 @@ struct backend {
 	struct resolve_req *resolve; /* owned, while resolving */
 	struct resolve_answer addrs;
 	unsigned addr_at;
-	struct login *login; /* owned, during login */
-	struct timer timer;  /* connect timeout, settle timeout */
+	unsigned server_at, servers_tried; /* of the hosts of its database */
+	struct login *login;		   /* owned, during login */
+	struct timer timer;		   /* connect timeout, settle timeout */
 	struct err last_error;
 
 	uint64_t id;

@@ -23,7 +23,8 @@ struct pool_target {
 	struct secret *secret; /* counted; NULL = look in secrets */
 	struct tls *tls;       /* counted; NULL = disabled */
 	struct policy policy;
-	char *replication; /* owned; value of the startup parameter, "" = an ordinary connection */
+	atomic_uint server_at; /* the one of its hosts that did last */
+	char *replication;     /* owned; value of the startup parameter, "" = an ordinary connection */
 };
 
 /* What a client is told at its login, learned from the first backend. Counted, immutable. */

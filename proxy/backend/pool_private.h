@@ -30,6 +30,7 @@ struct pool {
 	struct err last_error;
 	unsigned npinned;
 	uint32_t generation;
+	uint64_t looked_us; /* for another server, servers_read_only */
 	UT_hash_handle hh;
 };
 

@@ -80,8 +80,9 @@ bool target_same_server(const struct pool_target *a, const struct pool_target *b
 {
 	const struct config_database *x = a->db, *y = b->db;
 
-	return same(x->host, y->host) && x->port == y->port && same(a->dbname, b->dbname) &&
-	       same(a->user, b->user) && same_secret(a->secret, b->secret) &&
+	return same(x->host, y->host) && x->target_session_attrs == y->target_session_attrs &&
+	       x->load_balance_hosts == y->load_balance_hosts && x->port == y->port &&
+	       same(a->dbname, b->dbname) && same(a->user, b->user) && same_secret(a->secret, b->secret) &&
 	       same(x->connect_query, y->connect_query) && same(x->client_encoding, y->client_encoding) &&
 	       same(x->datestyle, y->datestyle) && same(x->timezone, y->timezone) &&
 	       same(x->application_name, y->application_name) && a->tls == b->tls;

@@ -48,6 +48,7 @@ static struct link_target target_of(const struct origin_settings *set, bool repl
 		.sslkey = set->sslkey,
 		.name = "pgweir doctor",
 		.connect_timeout_s = set->connect_timeout_s,
+		.attrs = set->several ? "primary" : NULL,
 		.replication = replication,
 	};
 }

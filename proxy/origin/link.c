@@ -51,6 +51,7 @@ PGconn *link_start(const struct link_target *t, struct err *err)
 	add(keys, values, &n, "sslrootcert", t->sslrootcert);
 	add(keys, values, &n, "sslcert", t->sslcert);
 	add(keys, values, &n, "sslkey", t->sslkey);
+	add(keys, values, &n, "target_session_attrs", t->attrs);
 	add(keys, values, &n, "application_name", t->name);
 	add(keys, values, &n, "connect_timeout", timeout);
 	add(keys, values, &n, "replication", t->replication ? "database" : NULL);

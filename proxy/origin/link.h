@@ -21,6 +21,7 @@ struct link_target { /* all borrowed; NULL or "" = libpq's default */
 	const char *host, *port, *dbname, *user, *password;
 	const char *sslmode, *sslrootcert, *sslcert, *sslkey;
 	const char *address; /* numeric address of `host`, so that no name has to be looked up */
+	const char *attrs;   /* target_session_attrs, of several hosts */
 	const char *name;    /* application_name */
 	int connect_timeout_s;
 	bool replication;

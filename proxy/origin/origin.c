@@ -46,7 +46,9 @@ struct origin {
 
 	/* the thread's own */
 	struct stream stream;
-	PGconn *conn; /* owned; to become the feed's */
+	PGconn *conn;	  /* owned; to become the feed's */
+	char host[256];	  /* of set.host, which may be a list: the one in use */
+	unsigned host_at; /* its place there */
 	struct err err;
 	bool refused; /* trying again soon will not help */
 	uint64_t retry_us;
@@ -173,7 +175,7 @@ static struct link_target target(const struct origin *o, bool replication)
 	const struct origin_settings *set = &o->set;
 
 	return (struct link_target){
-		.host = set->host,
+		.host = o->host,
 		.port = set->port,
 		.dbname = set->dbname,
 		.user = set->user,
@@ -199,7 +201,21 @@ static enum phase refuse(struct origin *o)
 	return PHASE_RETRY;
 }
 
-static enum phase step_connect(struct origin *o)
+/* The host at host_at, modulo their number. */
+static void pick_host(struct origin *o)
+{
+	const char *list = o->set.host != NULL ? o->set.host : "", *at = list;
+	unsigned n = 1;
+
+	for (const char *c = list; *c != '\0'; c++)
+		n += *c == ',';
+	o->host_at %= n;
+	for (unsigned i = 0; i < o->host_at; i++)
+		at = strchr(at, ',') + 1;
+	snprintf(o->host, sizeof(o->host), "%.*s", (int)strcspn(at, ","), at);
+}
+
+static enum phase connect_to_host(struct origin *o)
 {
 	struct link_target feed = target(o, true), control = target(o, false);
 	struct link_wait wait = waiting(o, connect_us(o));
@@ -222,6 +238,27 @@ static enum phase step_connect(struct origin *o)
 		return refuse(o);
 	}
 	return PHASE_SLOT;
+}
+
+/* One host after the other, each with a time of its own, until one is the primary. */
+static enum phase step_connect(struct origin *o)
+{
+	unsigned first = o->host_at;
+	enum phase phase;
+
+	for (;;) {
+		pick_host(o);
+		o->refused = false;
+		phase = connect_to_host(o);
+		if (phase != PHASE_RETRY || !o->set.several || atomic_load(&o->stop))
+			return phase;
+		PQfinish(o->conn);
+		o->conn = NULL;
+		o->host_at++;
+		pick_host(o);
+		if (o->host_at == first)
+			return phase;
+	}
 }
 
 static enum phase step_slot(struct origin *o)

@@ -19,6 +19,7 @@ struct origin_settings {
 	const char *host, *port, *dbname, *user, *password;   /* all copied; host may be a socket directory */
 	const char *sslmode, *sslrootcert, *sslcert, *sslkey; /* NULL = libpq's default */
 	int connect_timeout_s;
+	bool several; /* host is a list: the primary among them is meant */
 	bool pgoutput;
 	const char *publication; /* pgoutput only */
 	uint64_t catalog_poll_us;

@@ -2,6 +2,7 @@
 #include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
+#include "proxy/backend/servers.h"
 #include "proxy/base/check.h"
 #include "protocol/back.h"
 #include "protocol/write.h"
@@ -140,6 +141,8 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 		run_send(s, r);
 	}
 	s->server_gone |= is_fatal(f->body);
+	if (has_state(f->body, "25006"))
+		servers_read_only(b);
 	if (has_state(f->body, "0A000"))
 		b->dirty = true; /* a cached plan may be out of date: DISCARD ALL before the next session */
 	backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
