@@ -277,11 +277,11 @@ static void conn_round(struct later *later)
 	c->todo &= ~todo;
 	if (c->state == CONN_SHAKING)
 		conn_shake(c);
+	else if ((todo & CONN_TODO_INPUT) != 0 && !conn_deliver_held(c))
+		return; /* told first: reading may find nothing new, and then tells nobody */
 	else if ((todo & CONN_TODO_READ) != 0)
-		conn_read(c); /* also tells of what is held */
-	else if ((todo & CONN_TODO_INPUT) != 0)
-		conn_deliver_held(c);
-	else
+		conn_read(c);
+	else if ((todo & CONN_TODO_INPUT) == 0)
 		conn_tidy_input(c);
 }
 

@@ -226,11 +226,12 @@ void conn_read_rest(struct conn *c)
 		conn_fail(c, "no memory for unread input");
 }
 
-void conn_deliver_held(struct conn *c)
+bool conn_deliver_held(struct conn *c)
 {
 	if (c->state == CONN_OPEN && !c->paused && c->in_n > 0 && !conn_call(c, c->ops->on_input))
-		return;
+		return false;
 	conn_tidy_input(c);
+	return true;
 }
 
 /* Without an owner: nobody wants these bytes, only the end of them. Before that our own output still has

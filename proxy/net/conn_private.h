@@ -93,8 +93,8 @@ void conn_want_write(struct conn *c, bool on);
 
 /* conn_in.c */
 void conn_read(struct conn *c);
-void conn_read_rest(struct conn *c); /* into hold, without telling */
-void conn_deliver_held(struct conn *c);
+void conn_read_rest(struct conn *c);	/* into hold, without telling */
+bool conn_deliver_held(struct conn *c); /* false = it is gone */
 void conn_discard_input(struct conn *c);
 int conn_keep_input(struct conn *c); /* out of the scratch, into hold */
 void conn_tidy_input(struct conn *c);

@@ -147,6 +147,26 @@ TEST(conn_tls, shows_bytes_that_waited_inside_the_tls_layer_while_reading_stood_
 	secure_stop(&s);
 }
 
+TEST(conn_tls, tells_again_of_held_bytes_when_nothing_new_has_come)
+{
+	struct secure s;
+
+	secure_start(&s);
+	s.b.record = SIZE_MAX;
+	conn_input_max(s.b.c, 100);
+	end_produce(&s.a, 100);
+	s.b.want_seen = 100;
+	REQUIRE(run_until(s.l, end_has_seen, &s.b));
+	conn_pause(s.b.c);
+	run_for(s.l, 5);
+	conn_input_max(s.b.c, 1000);
+	s.b.record = 0;
+	s.b.want = 100;
+	conn_resume(s.b.c);
+	EXPECT(run_until(s.l, end_has_want, &s.b));
+	secure_stop(&s);
+}
+
 TEST(conn_tls, mixes_blobs_and_bytes)
 {
 	struct secure s;
