@@ -145,6 +145,32 @@ static void image_tell_params(struct session *s, bool changing)
 	image_note_params(s);
 }
 
+/* In front of ReadyForQuery the server has reported what is different from its last report; the client may know another value:
+ * the image commands have changed it away, and the client's own SET back. */
+void image_reported(struct session *s)
+{
+	struct backend *b = s->backend;
+	bool told_any = false;
+
+	if (s->replication != NULL || settings_equal(&s->params, &b->params))
+		return;
+	for (unsigned i = 0; i < b->params.n; i++) {
+		struct span name = span_str(b->params.at[i].name), v = span_str(b->params.at[i].value);
+		const char *told = settings_get(&s->params, b->params.at[i].name);
+
+		if ((told != NULL && strcmp(told, b->params.at[i].value) == 0) ||
+		    image_resets_to_startup(s, name))
+			continue;
+		write_param_status(conn_out(s->client), name, v);
+		settings_set(&s->params, name, &v);
+		told_any = true;
+	}
+	if (told_any) {
+		conn_flush_later(s->client);
+		image_note_params(s);
+	}
+}
+
 void image_synced(struct session *s)
 {
 	if (reports_at_once(s->backend))

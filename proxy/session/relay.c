@@ -302,6 +302,7 @@ static void on_ready(struct session *s, struct run *r, const struct frame *f, si
 	b->status = status;
 	b->copying_in = false;
 	fill_end(s); /* before ReadyForQuery, which is not part of the answer */
+	image_reported(s);
 	r->to += used;
 	run_send(s, r);
 	txn_ready(s, status);

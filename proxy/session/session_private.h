@@ -242,6 +242,7 @@ void image_probed(struct session *s, char kind, struct span name, struct span va
 void image_inspect_done(struct session *s, bool probe);
 /* Is that parameter being RESET by this transaction, and not to the backend's default? */
 bool image_resets_to_startup(const struct session *s, struct span name);
+void image_reported(struct session *s); /* a ReadyForQuery comes next */
 void image_synced(struct session *s); /* the backend's image is equal now */
 
 /* local.c */

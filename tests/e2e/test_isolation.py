@@ -53,6 +53,15 @@ def test_an_update_of_pg_settings_is_a_set(proxy, db):
         assert two.execute("SHOW work_mem").fetchone() == ("4MB",)
 
 
+def test_a_parameter_that_is_set_to_what_another_had_is_reported(proxy, db):
+    with proxy.connect(db) as one, proxy.connect(db) as two:
+        one.execute("SET DateStyle = 'German'")
+        two.execute("SET DateStyle = 'German'")
+        assert two.info.parameter_status("DateStyle") == "German, DMY"
+        two.execute("RESET DateStyle")
+        assert two.info.parameter_status("DateStyle") == "ISO, MDY"
+
+
 def test_a_refused_set_closes_nobody(proxy, db):
     with proxy.connect(db) as one, proxy.connect(db) as two:
         with pytest.raises(psycopg.Error):
