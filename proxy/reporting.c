@@ -59,7 +59,7 @@ static void pool_row(void *arg, struct pool *pool)
 	struct report_pool *p;
 	struct pool_counts c;
 
-	if (rows->n++ >= rows->max)
+	if (pool_listening(pool) || rows->n++ >= rows->max)
 		return;
 	p = &rows->out[rows->n - 1];
 	pool_count(pool, &c);
@@ -151,6 +151,8 @@ static void lendable(void *arg, struct pool *pool)
 	struct can_lend *can = arg;
 	struct pool_counts c;
 
+	if (pool_listening(pool))
+		return;
 	pool_count(pool, &c);
 	can->any = true;
 	can->some |= c.total > c.connecting;

@@ -2,6 +2,7 @@
 
 #include "proxy/backend/server_cancel.h"
 #include "proxy/base/check.h"
+#include "proxy/session/listen.h"
 #include "proxy/session/peer_cancel.h"
 
 #include <errno.h>
@@ -119,6 +120,7 @@ static void last_round(struct mail *mail, void *ctx)
 
 	(void)ctx;
 	session_close_all(h, m->why);
+	listen_close_house(h);
 	pools_close_idle(h->pools, &h->host);
 	backend_close_all(&h->host);
 	server_cancel_close_all(&h->host);

@@ -36,6 +36,7 @@ enum expect_why {
 	WHY_PROBE,    /* asking what a tainted transaction left behind */
 	WHY_SETTLE,   /* ROLLBACK, DISCARD ALL and the like */
 	WHY_EVICT,    /* closing a prepared statement to make room */
+	WHY_LISTEN, /* channels put onto the backend, asked for, or taken off it; what the listening connection sends */
 };
 
 struct expect {

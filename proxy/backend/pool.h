@@ -57,6 +57,9 @@ void pools_free(struct pools **p);
  * NULL = none. */
 struct pool *pools_get(struct pools *p, struct config *cfg, struct tls *tls, const char *database,
 		       const char *user, const char *replication, struct err *err);
+/* Beside that pool one for the connections that hear notifications, at most one in each worker (notify.h). */
+struct pool *pools_get_listening(struct pools *p, struct config *cfg, struct tls *tls, const char *database,
+				 const char *user, struct err *err);
 /* New settings for all pools (reload); backends whose target changed are closed when they are free. */
 void pools_configure(struct pools *p, struct config *cfg, struct tls *tls);
 /* Once a second in each worker: closes what is too old or idle too long, opens what is missing. */
@@ -69,6 +72,9 @@ void pools_close(struct pools *p);
 void pools_reconnect(struct pools *p, const char *database);
 
 const char *pool_database(const struct pool *p);
+bool pool_listening(const struct pool *p); /* made by pools_get_listening */
+/* Would it now connect to another database than `b` is connected to? */
+bool pool_moved(struct pool *p, const struct backend *b);
 const char *pool_user(const struct pool *p);
 /* Counted; NULL until a backend has logged in. */
 struct pool_defaults *pool_defaults(struct pool *p);

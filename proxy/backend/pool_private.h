@@ -31,6 +31,7 @@ struct pool {
 	unsigned npinned;
 	uint32_t generation;
 	uint64_t looked_us; /* for another server, servers_read_only */
+	bool listening;
 	UT_hash_handle hh;
 };
 

@@ -63,11 +63,20 @@ static struct pool *pool_new(struct pools *ps, struct pool_target *target, const
 	return p;
 }
 
-struct pool *pools_get(struct pools *ps, struct config *cfg, struct tls *tls, const char *database,
-		       const char *user, const char *replication, struct err *err)
+/* One connection in each worker, whatever the sizes of the other pools. */
+static void size_for_listening(struct pools *ps, struct pool_target *target)
+{
+	target->policy.default_pool_size = (int)ps->nhosts;
+	target->policy.min_pool_size = 0;
+	target->policy.reserve_pool_size = 0;
+}
+
+static struct pool *get(struct pools *ps, struct config *cfg, struct tls *tls, const char *database,
+			const char *user, const char *replication, bool listening, struct err *err)
 {
 	char key[1024];
-	int n = snprintf(key, sizeof key, "%s%c%s%c%s", database, '\0', user, '\0', replication);
+	int n = snprintf(key, sizeof key, "%s%c%s%c%s%c%c", database, '\0', user, '\0', replication, '\0',
+			 listening ? 'l' : 's');
 	struct pool_target *target;
 	struct pool *p;
 
@@ -81,11 +90,43 @@ struct pool *pools_get(struct pools *ps, struct config *cfg, struct tls *tls, co
 		target = target_new(cfg, tls, database, user, replication, err);
 		if (target != NULL) {
 			p = pool_new(ps, target, key, (size_t)n + 1);
+			p->listening = listening;
+			if (listening)
+				size_for_listening(ps, target);
 			HASH_ADD_KEYPTR(hh, ps->table, p->key, p->nkey, p);
 		}
 	}
 	pthread_mutex_unlock(&ps->lock);
 	return p;
+}
+
+struct pool *pools_get(struct pools *ps, struct config *cfg, struct tls *tls, const char *database,
+		       const char *user, const char *replication, struct err *err)
+{
+	return get(ps, cfg, tls, database, user, replication, false, err);
+}
+
+struct pool *pools_get_listening(struct pools *ps, struct config *cfg, struct tls *tls, const char *database,
+				 const char *user, struct err *err)
+{
+	return get(ps, cfg, tls, database, user, "", true, err);
+}
+
+bool pool_listening(const struct pool *p)
+{
+	return p->listening;
+}
+
+bool pool_moved(struct pool *p, const struct backend *b)
+{
+	bool moved;
+
+	pthread_mutex_lock(&p->lock);
+	moved = strcmp(p->target->db->host, b->target->db->host) != 0 ||
+		p->target->db->port != b->target->db->port ||
+		strcmp(p->target->dbname, b->target->dbname) != 0;
+	pthread_mutex_unlock(&p->lock);
+	return moved;
 }
 
 const char *pool_database(const struct pool *p)
@@ -237,6 +278,8 @@ static void reconnect_each(void *arg, struct pool *p)
 
 	if (database != NULL && strcmp(database, p->database) != 0)
 		return;
+	if (p->listening)
+		return; /* it runs nothing that settings could change */
 	pthread_mutex_lock(&p->lock);
 	p->generation++;
 	d = p->defaults;
@@ -282,6 +325,8 @@ static void configure_each(void *arg, struct pool *p)
 		/* The database was removed: its sessions keep what they have, new ones are refused at their login. */
 		return;
 	}
+	if (p->listening)
+		size_for_listening(p->pools, target);
 	pthread_mutex_lock(&p->lock);
 	old = p->target;
 	if (!target_same_server(old, target))

@@ -1,6 +1,7 @@
 /* Client to backend: messages are forwarded one by one; names of prepared statements become ours, and what has to be parsed again is
  * parsed in front. Long messages stream through. */
 #include "proxy/session/image_ids.h"
+#include "proxy/session/listen.h"
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
@@ -129,6 +130,8 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 		hold_wait(s);
 		return FORWARD_WAIT;
 	}
+	if (listen_must_wait(s, 'B', stmt))
+		return FORWARD_WAIT;
 	s->unsynced = true;
 	server = hold_server_name(s, name, ours, &e);
 	if (stmt != NULL)
@@ -203,6 +206,11 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 		hold_wait(s);
 		return FORWARD_WAIT;
 	}
+	if (listen_must_wait(s, 'Q', stmt)) {
+		if (stmt != NULL)
+			stmt_unref(stmt);
+		return FORWARD_WAIT;
+	}
 	e.unsettles = stmt == NULL || hold_unsettles(stmt->facts);
 	s->unsettling += e.unsettles;
 	if (stmt != NULL) {
@@ -226,6 +234,8 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 	struct expect e = {.kind = EXPECT_EXECUTE, .why = WHY_CLIENT, .unsettles = s->binds_unsettle};
 	int rc = 0;
 
+	if ((type == 'S' || type == 'F') && listen_must_wait(s, type, NULL))
+		return FORWARD_WAIT;
 	switch (type) {
 	case 'E':
 		s->unsynced = true;
@@ -287,6 +297,8 @@ static enum forward forward_one(struct session *s, struct span in)
 	case FRAME_OK: break;
 	}
 	total = FRAME_HEADER + (size_t)body_n;
+	if (listen_alone(s, type))
+		return FORWARD_WAIT;
 	if (s->statement_us == 0)
 		s->statement_us = loop_now_us(s->house->host.loop);
 	if (s->backend->ignoring && strchr("PBDECHQF", type) != NULL) {

@@ -16,6 +16,7 @@
 struct cancels;
 struct census;
 struct image_ids;
+struct notify;
 
 /* A database with a cache, as one worker sees it. */
 struct served {
@@ -28,6 +29,13 @@ struct served {
 	/* The catalog of `epoch`, refreshed by served_catalog. */
 	uint64_t epoch;
 	struct catalog *catalog; /* counted */
+};
+
+/* The connection that hears the notifications of a database. */
+struct hearing {
+	struct hearing *next;
+	char *database;	       /* owned */
+	struct notify *notify; /* owned */
 };
 
 struct house {
@@ -44,8 +52,9 @@ struct house {
 	struct ring sessions;	     /* all of this worker */
 	struct ring peer_cancels;    /* all that are under way */
 	_Atomic unsigned nsessions;
-	atomic_uint *nclients; /* of all workers */
-	struct served *served; /* made on demand */
+	atomic_uint *nclients;	  /* of all workers */
+	struct served *served;	  /* made on demand */
+	struct hearing *hearings; /* made on demand */
 	_Atomic uint64_t pass[NREASONS];
 	bool draining;		/* SIGTERM: close sessions that do nothing */
 	uint64_t drain_busy_us; /* from then on also busy ones, at the end of their transactions */

@@ -1,5 +1,6 @@
 /* What is answered without a backend and without the cache: BEGIN and COMMIT of a transaction that no backend knows
  * of, empty statements, DEALLOCATE of what the client prepared by protocol. */
+#include "proxy/session/listen.h"
 #include "proxy/session/session_private.h"
 
 #include "protocol/write.h"
@@ -21,6 +22,8 @@ int stmts_add_settled(struct session *s, struct span name, struct stmt *stmt)
 
 void local_ready(struct session *s)
 {
+	if (s->status == 'I')
+		listen_flush(s);
 	write_ready(out(s), s->status);
 	s->statement_us = 0;
 }

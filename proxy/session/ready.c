@@ -1,4 +1,5 @@
 /* A request arrives while no reply is outstanding: answered here, from the cache, or by a backend. */
+#include "proxy/session/listen.h"
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
@@ -66,8 +67,10 @@ void ready_lent(struct session *s)
 	bool fresh_loan = s->txn != TXN_REAL && !s->unsynced;
 
 	session_enter(s, SESSION_BUSY);
-	if (fresh_loan)
+	if (fresh_loan) {
 		image_link(s);
+		listen_link(s);
+	}
 	if (s->txn == TXN_VIRTUAL)
 		txn_materialise(s);
 	if (s->fill_wanted)

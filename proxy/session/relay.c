@@ -1,5 +1,6 @@
 /* Backend to client: replies are delivered in runs of whole messages; hidden ones are taken out; long ones stream through. */
 #include "proxy/session/image_ids.h"
+#include "proxy/session/listen.h"
 #include "proxy/session/session_private.h"
 
 #include "proxy/backend/servers.h"
@@ -127,7 +128,7 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 
 	s->fill.spoiled = true;
 	run_send(s, r);
-	if (why == WHY_IMAGE || why == WHY_INSPECT || why == WHY_PROBE) {
+	if (why == WHY_IMAGE || why == WHY_INSPECT || why == WHY_PROBE || why == WHY_LISTEN) {
 		if (has_state(f->body, "26000"))
 			b->broken = true; /* our own statements are gone */
 		fatal_from(s, r, f->body, used,
@@ -182,7 +183,9 @@ static void on_async(struct session *s, struct run *r, const struct frame *f, si
 		else if (!hidden)
 			image_note_params(s);
 	}
-	if (hidden && f->type != 'A') {
+	if (f->type == 'A')
+		run_send(s, r);
+	if ((hidden && f->type != 'A') || (f->type == 'A' && listen_relay(s, f->body))) {
 		run_send(s, r);
 		run_skip(r, used);
 		return;
@@ -222,6 +225,10 @@ static void on_hidden_row(struct session *s, const struct expect *head, struct s
 		null |= !s->welcome_learning && n == 2 && !last_null && !span_eq(v[1], span_str("session"));
 		image_inspected(s, head->index, v[0], null);
 		break;
+	case WHY_LISTEN:
+		if (n == 2)
+			listen_row(s, v[1]);
+		break;
 	case WHY_PROBE:
 		if (n == 3 && v[0].n == 1)
 			image_probed(s, (char)v[0].p[0], v[1], v[2]);
@@ -249,6 +256,8 @@ static void on_hidden(struct session *s, const struct frame *f, enum reply_step 
 		image_synced(s);
 	if (head.why == WHY_INSPECT && head.kind == EXPECT_SYNC && !s->welcome_learning && !s->probing)
 		image_inspect_done(s, false);
+	if (head.why == WHY_LISTEN)
+		listen_settled(s);
 	if (head.why == WHY_PROBE)
 		image_inspect_done(s, true);
 }
@@ -303,6 +312,8 @@ static void on_ready(struct session *s, struct run *r, const struct frame *f, si
 	b->copying_in = false;
 	fill_end(s); /* before ReadyForQuery, which is not part of the answer */
 	image_reported(s);
+	if (status == 'I')
+		listen_flush(s);
 	r->to += used;
 	run_send(s, r);
 	txn_ready(s, status);
@@ -442,6 +453,8 @@ static bool relay_some(struct session *s)
 		if (body_n > BACKEND_INPUT_MAX / 2)
 			conn_input_max(b->conn, BACKEND_INPUT_MAX);
 		f = (struct frame){.type = type, .body = span_of(rest.p + FRAME_HEADER, body_n)};
+		if (listen_holds(s, type, f.body))
+			break;
 		going = on_message(s, &r, &f, FRAME_HEADER + (size_t)body_n);
 		if (going && f.type == 'Z' && expect_head(&b->expects) == NULL)
 			break; /* quiet: the session decides what comes next */
@@ -460,7 +473,7 @@ bool relay_quiet(struct session *s)
 
 	if (b == NULL || (s->state != SESSION_BUSY && s->state != SESSION_WELCOME) ||
 	    expect_head(&b->expects) != NULL || s->unsynced || b->stream_left > 0 ||
-	    (s->client_left > 0 && !s->client_skip))
+	    (s->client_left > 0 && !s->client_skip) || listen_waits(s))
 		return false;
 	txn_quiet(s);
 	return s->state != SESSION_BUSY;

@@ -2,6 +2,7 @@
 
 #include "proxy/base/check.h"
 #include "proxy/session/census.h"
+#include "proxy/session/listen.h"
 #include "proxy/base/clock.h"
 #include "proxy/session/peer_cancel.h"
 #include "protocol/write.h"
@@ -36,8 +37,10 @@ void session_enter(struct session *s, enum session_state state)
 {
 	s->state = state;
 	s->since_us = loop_now_us(s->house->host.loop);
-	if (state == SESSION_READY)
+	if (state == SESSION_READY) {
 		conn_resume(s->client); /* a full backend may have paused it */
+		listen_flush_idle(s);
+	}
 }
 
 void session_run(struct session *s)
@@ -64,6 +67,7 @@ static void on_output(void *owner)
 	/* The client has taken what it was sent: the backend may go on. */
 	if (s->backend != NULL)
 		conn_resume(s->backend->conn);
+	listen_flush_idle(s);
 	session_run(s);
 }
 
@@ -153,7 +157,7 @@ void session_vanish_backend(struct session *s)
 	if (b == NULL)
 		return;
 	s->backend = NULL;
-	if (s->pins != 0 || s->asked > 0 || s->touched.n > 0 || txn_left_traces(s) ||
+	if (s->pins != 0 || s->asked > 0 || s->touched.n > 0 || txn_left_traces(s) || listen_left_traces(s) ||
 	    s->policy.pool_mode == POOL_MODE_SESSION || s->config->server_reset_query_always)
 		b->dirty = true;
 	head = expect_head(&b->expects);
@@ -198,6 +202,7 @@ void session_close(struct session *s, const char *why)
 	s->pin_counted = false;
 	s->state = SESSION_CLOSED;
 	session_vanish_backend(s);
+	listen_close(s);
 	conn_finish(&s->client, LINGER_US);
 	ring_remove(&s->node);
 	h->nsessions--;

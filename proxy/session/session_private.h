@@ -49,6 +49,7 @@ struct fill {
 	struct buf answer;
 };
 
+struct listening;
 struct peer_cancel;
 
 struct session {
@@ -105,6 +106,8 @@ struct session {
 	bool pin_counted; /* in its pool */
 	bool over_pinned; /* max_pinned is reached: it has to go */
 	bool load_pin;	  /* LOAD was seen: nothing can take that back */
+	struct listening
+		*listen; /* owned: channels and notifications (listen.h); NULL until its first LISTEN */
 
 	/* --- transaction --- */
 	enum txn txn;
@@ -243,7 +246,7 @@ void image_inspect_done(struct session *s, bool probe);
 /* Is that parameter being RESET by this transaction, and not to the backend's default? */
 bool image_resets_to_startup(const struct session *s, struct span name);
 void image_reported(struct session *s); /* a ReadyForQuery comes next */
-void image_synced(struct session *s); /* the backend's image is equal now */
+void image_synced(struct session *s);	/* the backend's image is equal now */
 
 /* local.c */
 /* Under which circumstances (pool, settings, catalog) a Parse that succeeded would succeed again. Never 0. */

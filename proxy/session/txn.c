@@ -1,4 +1,5 @@
 /* Transactions of a session: where they are, what they have done, and what becomes of the backend at their end. */
+#include "proxy/session/listen.h"
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
@@ -209,6 +210,8 @@ void txn_quiet(struct session *s)
 		s->clean = true;
 		s->above_rc = false;
 	}
+	if (s->status == 'I' && s->asked == 0 && listen_settle(s))
+		return; /* still BUSY: the answers are ours */
 	if (s->status == 'I' && s->asked == 0 && (s->touched.n > 0 || txn_needs_probe(s))) {
 		if (b->cancel != NULL) {
 			s->quiet_waits = true;

@@ -1,0 +1,157 @@
+/* Notifications on their way to the client: now when it is idle, else queued until its transaction has ended. */
+#include "proxy/session/listen_private.h"
+
+#include "protocol/back.h"
+#include "protocol/write.h"
+
+#include <stdio.h>
+
+struct heard {
+	struct ring node;
+	struct notify_event *event; /* counted */
+	uint32_t pid;		    /* as the client is told it */
+};
+
+static bool idle(const struct session *s)
+{
+	return s->state == SESSION_READY && s->txn == TXN_NONE && s->status == 'I';
+}
+
+static bool is_ascii(const struct notify_event *e)
+{
+	for (uint32_t i = 0; i < e->n; i++)
+		if (e->body[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/* Drivers know their own notifications by the process id of their BackendKeyData. Nobody else's may look like that. */
+static uint32_t pid_for(const struct session *s, uint32_t pid, bool own)
+{
+	if (own && s->number != 0)
+		return s->number;
+	return pid == s->number ? pid ^ 0x40000000u : pid;
+}
+
+static void deliver(struct session *s, const struct notify_event *e, uint32_t pid)
+{
+	struct span channel = notify_event_channel(e);
+	struct span payload = span_of(e->body + channel.n + 1, e->n - channel.n - 2);
+
+	write_notification(conn_out(s->client), pid, channel, payload);
+	conn_flush_later(s->client);
+	count(&s->house->host.counters, notifications_delivered);
+}
+
+/* false = the session is closed. */
+static bool may_deliver(struct session *s, const struct notify_event *e)
+{
+	if (s->same_encoding || is_ascii(e))
+		return true;
+	session_fatal(s, "0A000", "a notification cannot be converted to this client_encoding",
+		      "LISTEN after SET client_encoding, not before.");
+	return false;
+}
+
+static void keep(struct session *s, struct notify_event *e, uint32_t pid)
+{
+	struct listening *li = s->listen;
+	struct heard *h = calloc(1, sizeof *h);
+
+	if (h == NULL || li->queued + sizeof *h + e->n > s->policy.notify_queue_size) {
+		free(h);
+		count(&s->house->host.counters, listen_overflows);
+		session_fatal(
+			s, "53400", "too many notifications wait for this client (notify_queue_size)",
+			"Read notifications sooner, and keep transactions of listening sessions short.");
+		return;
+	}
+	h->event = notify_event_ref(e);
+	h->pid = pid;
+	li->queued += sizeof *h + e->n;
+	ring_add(&li->queue, &h->node);
+}
+
+static void on_heard(void *user, struct notify_event *e)
+{
+	struct listening *li = ((struct sub *)user)->of;
+	struct session *s = li->s;
+	bool own = s->backend != NULL && li->own_known && s->backend->pid == e->pid;
+	uint32_t pid = pid_for(s, e->pid, own);
+
+	if (!may_deliver(s, e))
+		return;
+	if (idle(s) && ring_empty(&li->queue) && !li->unsettled && !conn_full(s->client))
+		deliver(s, e, pid);
+	else
+		keep(s, e, pid);
+}
+
+static void on_lost(void *user, const struct err *err)
+{
+	struct session *s = ((struct sub *)user)->of->s;
+	char text[600];
+
+	snprintf(text, sizeof text, "notifications may have been lost: %s", err->text);
+	session_fatal(s, err->sqlstate[0] != '\0' ? err->sqlstate : "08006", text, NULL);
+}
+
+const struct notify_ops hear_ops = {.heard = on_heard, .lost = on_lost};
+
+static void drop(struct listening *li, struct heard *h)
+{
+	li->queued -= sizeof *h + h->event->n;
+	ring_remove(&h->node);
+	notify_event_unref(h->event);
+	free(h);
+}
+
+void hear_forget(struct listening *li, bool all)
+{
+	ring_each_safe (it, &li->queue) {
+		struct heard *h = ring_item(it, struct heard, node);
+
+		if (all || listen_find(li, notify_event_channel(h->event)) == NULL)
+			drop(li, h);
+	}
+}
+
+void listen_flush(struct session *s)
+{
+	struct listening *li = s->listen;
+	struct ring *it;
+
+	if (li == NULL || li->unsettled)
+		return;
+	while ((it = ring_first(&li->queue)) != NULL && !conn_full(s->client)) {
+		struct heard *h = ring_item(it, struct heard, node);
+
+		deliver(s, h->event, h->pid);
+		drop(li, h);
+	}
+}
+
+void listen_flush_idle(struct session *s)
+{
+	if (s->listen != NULL && idle(s))
+		listen_flush(s);
+}
+
+bool listen_relay(struct session *s, struct span body)
+{
+	struct back_notify b;
+	struct sub *sub;
+	const char *why;
+
+	if (back_notify_decode(body, &b, &why) != 0)
+		return false;
+	sub = s->listen != NULL ? listen_find(s->listen, b.channel) : NULL;
+	if (sub != NULL && sub->state != SUB_NAMED)
+		return true; /* the shared connection hears it too */
+	if (s->number == 0 || (b.pid != s->backend->pid && b.pid != s->number))
+		return false;
+	write_notification(conn_out(s->client), pid_for(s, b.pid, b.pid == s->backend->pid), b.channel,
+			   b.payload);
+	conn_flush_later(s->client);
+	return true;
+}
