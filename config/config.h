@@ -174,7 +174,11 @@ const struct config_option *config_option(const char *name, enum config_scope sc
  * terminated; text that does not fit is cut. */
 void config_option_text(const struct config *cfg, const struct config_option *option, char *out, size_t n);
 
-/* Writes docs/options.md. */
+/* The option's name in that scope, which may be another one; NULL = it cannot be written there. */
+const char *config_option_written(const struct config_option *option, enum config_scope scope);
+
+/* Writes docs/options.md, and pgweir.ini(5). */
 void options_print(FILE *f);
+void options_man(FILE *f);
 
 #endif

@@ -73,8 +73,8 @@ static void print_values(FILE *f, const struct config_option *o)
 		fprintf(f, "%s%s", i ? ", " : "", o->words[i]);
 }
 
-/* The option's name in that scope, which may be another one: ask by every name that leads to a row. */
-static const char *written_in(const struct config_option *o, enum config_scope scope)
+/* Ask by every name that leads to a row. */
+const char *config_option_written(const struct config_option *o, enum config_scope scope)
 {
 	static const char *const others[] = {
 #define ALIAS(other, name, scope) #other,
@@ -98,7 +98,7 @@ static void print_row(FILE *f, enum config_option_id id)
 	unsigned n;
 	const struct config_option *o = &config_options(&n)[id];
 	const char *separator = "";
-	const char *name = o->scope & CONFIG_GLOBAL ? o->name : written_in(o, CONFIG_DATABASE);
+	const char *name = o->scope & CONFIG_GLOBAL ? o->name : config_option_written(o, CONFIG_DATABASE);
 
 	fprintf(f, "| `%s` | ", name);
 	if (*o->def != '\0')
@@ -107,7 +107,7 @@ static void print_row(FILE *f, enum config_option_id id)
 	print_values(f, o);
 	fputs(" | ", f);
 	for (unsigned i = 0; i < 3; i++) {
-		const char *here = o->scope & 1u << i ? written_in(o, 1u << i) : NULL;
+		const char *here = o->scope & 1u << i ? config_option_written(o, 1u << i) : NULL;
 
 		if (here == NULL)
 			continue;

@@ -26,6 +26,43 @@ TEST(docs, table_of_options_is_up_to_date)
 	text_pool_free(&pool);
 }
 
+TEST(docs, man_page_has_every_option)
+{
+	char *written = NULL;
+	size_t size;
+	unsigned n;
+	const struct config_option *rows = config_options(&n);
+	FILE *f = open_memstream(&written, &size);
+
+	REQUIRE(f != NULL);
+	options_man(f);
+	fclose(f);
+	for (unsigned i = 0; i < n; i++) {
+		const char *name = rows[i].scope & CONFIG_GLOBAL
+					   ? rows[i].name
+					   : config_option_written(&rows[i], CONFIG_DATABASE);
+		char line[80];
+
+		snprintf(line, sizeof line, rows[i].life == CONFIG_IGNORED ? "%s" : ".B %s\n", name);
+		EXPECT_STR(strstr(written, line) != NULL ? "" : rows[i].name, "");
+	}
+	free(written);
+}
+
+TEST(docs, example_of_several_servers_loads_without_notices)
+{
+	struct config *cfg = NULL;
+	struct err err = {0};
+
+	setenv("PGWEIR_FEED_PASSWORD", "x", 1);
+	config_load(TEST_ROOT "/docs/examples/pgweir-failover.ini", &cfg, &err);
+	EXPECT_STR(err.text, "");
+	REQUIRE(cfg != NULL);
+	EXPECT_EQ(cfg->notice_count, 0);
+	EXPECT_STR(config_database(cfg, "shop")->host_list, "db1.example,db2.example,db3.example");
+	config_unref(cfg);
+}
+
 TEST(docs, example_loads_without_notices)
 {
 	struct config *cfg = NULL;
