@@ -88,7 +88,8 @@ int cache_store(struct cache *c, struct span key, struct blob *answer, const str
 
 /* A live entry, counted, or NULL. Call it again after the proof: only then may it be served. */
 struct entry *cache_find(struct cache *c, struct span key);
-struct blob *entry_answer(struct entry *e); /* borrowed from the entry */
+struct blob *entry_answer(struct entry *e);	 /* borrowed from the entry */
+uint64_t entry_stored_us(const struct entry *e); /* clock_us(): it shows nothing that was committed later */
 void entry_unref(struct entry *e);
 
 /* A snapshot of the primary, asked for under `epoch`: what it shows completed is no longer unconfirmed. */

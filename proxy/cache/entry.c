@@ -1,6 +1,7 @@
 #include "proxy/cache/entry.h"
 
 #include "proxy/base/check.h"
+#include "proxy/base/clock.h"
 
 #include <stdlib.h>
 
@@ -24,6 +25,7 @@ struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer
 		.key_n = key.n,
 		.hash = hash,
 		.epoch = l->epoch,
+		.stored_us = clock_us(),
 		.answer = blob_ref(answer),
 		.cost = footprint(sizeof(*entry) + lease_n + key.n) + footprint(sizeof(*answer) + answer->n),
 	};
@@ -32,6 +34,11 @@ struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer
 	memcpy(entry->lease, l->key, lease_n);
 	memcpy(&entry->lease[l->nkeys], key.p, key.n);
 	return entry;
+}
+
+uint64_t entry_stored_us(const struct entry *e)
+{
+	return e->stored_us;
 }
 
 struct blob *entry_answer(struct entry *e)

@@ -21,6 +21,7 @@ struct entry {
 	size_t cost; /* bytes with all that belongs to it */
 	XXH128_hash_t hash;
 	uint64_t epoch;
+	uint64_t stored_us;	  /* clock_us() when the answer was complete: it shows nothing later */
 	struct blob *answer;	  /* counted */
 	struct entry *chain;	  /* next in its bucket */
 	struct ring node;	  /* in its queue */

@@ -1,64 +1,12 @@
-#include "proxy/origin/fresh.h"
+#include "proxy/origin/fresh_private.h"
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
-#include "proxy/net/watch.h"
-#include "proxy/origin/control.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define FRESH_TICK_US 100000u /* looks whether the stream has moved to another server, or is there at last */
-#define FRESH_BACKOFF_MAX_US 5000000u
-#define FRESH_CONNECT_US 5000000u /* connecting takes longer than that: start over */
-#define FRESH_STUCK_US 50000u	  /* a question without answer for so long: no more readers */
-#define FRESH_ROUNDS_MAX 16u	  /* answered questions that wait for their position */
-#define FRESH_LATE_RUN 64u	  /* readers in a row that got no proof in time: rest */
-#define FRESH_REST_US 50000u
-
 static const char probe_name[] = "probe";
-
-/* One question, with all readers that joined before it was sent. */
-struct round {
-	struct ring node;    /* in fresh.rounds, while it waits for its position */
-	struct fresh *fresh; /* NULL = abandoned; its mail frees it */
-	struct ring waits;   /* fresh_wait, oldest first */
-	struct probe probe;  /* once answered */
-	uint64_t epoch;	     /* the cache's, before it was sent */
-	uint64_t sent_us, answered_us;
-	struct position_wait position;
-};
-
-enum fresh_link { LINK_DOWN, LINK_CONNECTING, LINK_IDENTIFYING, LINK_PREPARING, LINK_IDLE, LINK_ASKING };
-
-struct fresh {
-	struct loop *loop;	   /* borrowed */
-	struct origin *origin;	   /* borrowed */
-	struct counters *counters; /* borrowed */
-	uint64_t patience_us;
-	uint64_t rtt_us;
-
-	enum fresh_link link;
-	PGconn *conn; /* owned */
-	struct watch watch;
-	struct timer tick;
-	uint64_t since_us; /* of the present link state */
-	uint64_t connect_at_us;
-	uint64_t backoff_us;
-	uint32_t generation; /* under which the server was looked up */
-	struct link_identity server;
-
-	struct ring joined;   /* fresh_wait: for the next question */
-	struct round *asking; /* owned; the question in flight */
-	struct ring rounds;   /* owned; oldest first */
-	unsigned nrounds;
-	struct ring refused; /* fresh_wait: told in this round of the loop */
-	struct later later;
-	struct timer late;
-	bool late_armed;
-	unsigned late_run;
-	uint64_t rest_until_us;
-};
 
 /* --- telling readers --- */
 
@@ -305,6 +253,10 @@ static void proven(struct fresh *f, struct round *r)
 
 	ring_init(&waits);
 	f->late_run = 0;
+	if (r->sent_us > f->proven_us || r->epoch != f->proven_epoch) {
+		f->proven_us = r->sent_us;
+		f->proven_epoch = r->epoch;
+	}
 	origin_note_lag(f->origin, clock_us() - r->answered_us);
 	while ((node = ring_first(&f->rounds)) != NULL) {
 		struct round *older = ring_item(node, struct round, node);
@@ -407,6 +359,7 @@ static void ask(struct fresh *f)
 	ring_each (node, &f->joined)
 		readers++;
 	move_all(&f->joined, &r->waits);
+	f->refresh = false;
 	f->asking = r;
 	set_link(f, LINK_ASKING);
 	count(f->counters, probes);
@@ -421,7 +374,7 @@ static void on_later(struct later *later)
 	struct fresh *f = ring_item(later, struct fresh, later);
 
 	tell_all(&f->refused, FRESH_OFF);
-	if (ring_empty(&f->joined))
+	if (ring_empty(&f->joined) && !f->refresh)
 		return;
 	if (f->link == LINK_IDLE && f->generation == origin_generation(f->origin) &&
 	    cache_on(origin_cache(f->origin))) {

@@ -36,6 +36,9 @@ bool fresh_ready(const struct fresh *f);
 /* fn is called later from the loop, never from inside fresh_join. */
 void fresh_join(struct fresh *f, struct fresh_wait *w);
 void fresh_leave(struct fresh_wait *w);
+/* Is there a proof, in this epoch of the cache, that was asked for after after_us and less than within_us ago (both clock_us)? Then what is found
+ * now is no older. Asks for the next proof in good time, so that who reads all the time need not wait. */
+bool fresh_within(struct fresh *f, uint64_t after_us, uint64_t within_us);
 /* Round-trip time of the last probes, smoothed, for stats. */
 uint64_t fresh_rtt_us(const struct fresh *f);
 

@@ -64,6 +64,21 @@ static void skip(struct session *s, struct span in, size_t total)
 
 /* --- the messages --- */
 
+static const char misplaced[] = "settings of pgweir cannot be set or shown in the middle of a pipeline";
+
+/* A statement that fails when it runs: a setting of ours cannot be changed between statements that the server has not run yet. */
+static struct stmt *instead_of(struct session *s, struct stmt *stmt)
+{
+	struct buf text;
+
+	stmt_unref(stmt);
+	buf_init(&text, 2048);
+	own_raise_text(&text, "0A000", misplaced, "Send it behind a Sync.");
+	stmt = text.failed ? NULL : memo_get(s->house->memo, span_of(text.p, text.len - 1), span_of(NULL, 0));
+	buf_free(&text);
+	return stmt;
+}
+
 static enum forward forward_parse(struct session *s, struct span body, size_t total)
 {
 	struct front_parse p;
@@ -74,6 +89,13 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 	if (front_parse_decode(body, &p, &why) != 0)
 		return fail(s, "08P01", why);
 	stmt = memo_get(s->house->memo, p.query, p.param_oids);
+	if (stmt == NULL)
+		return fail(s, "53200", "out of memory");
+	switch (own_forwarded(s, stmt->facts)) {
+	case OWN_NOT: break;
+	case OWN_WAIT: stmt_unref(stmt); return FORWARD_WAIT;
+	case OWN_MISPLACED: stmt = instead_of(s, stmt); break;
+	}
 	if (stmt == NULL)
 		return fail(s, "53200", "out of memory");
 	hold = hold_parse(s, p.name, stmt);
@@ -132,6 +154,11 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	}
 	if (listen_must_wait(s, 'B', stmt))
 		return FORWARD_WAIT;
+	switch (stmt != NULL ? own_forwarded(s, stmt->facts) : OWN_NOT) {
+	case OWN_NOT: break;
+	case OWN_WAIT: return FORWARD_WAIT;
+	case OWN_MISPLACED: return fail(s, "0A000", misplaced);
+	}
 	s->unsynced = true;
 	server = hold_server_name(s, name, ours, &e);
 	if (stmt != NULL)
@@ -210,6 +237,14 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 		if (stmt != NULL)
 			stmt_unref(stmt);
 		return FORWARD_WAIT;
+	}
+	if (stmt != NULL) {
+		enum own own = own_forwarded(s, stmt->facts);
+
+		if (own != OWN_NOT) {
+			stmt_unref(stmt);
+			return own == OWN_WAIT ? FORWARD_WAIT : fail(s, "0A000", misplaced);
+		}
 	}
 	e.unsettles = stmt == NULL || hold_unsettles(stmt->facts);
 	s->unsettling += e.unsettles;

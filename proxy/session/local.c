@@ -75,6 +75,7 @@ static const char *answer(struct session *s, struct stmt *stmt)
 
 		if (s->txn != TXN_VIRTUAL || tag == NULL)
 			return NULL;
+		wishes_end(&s->wishes, strcmp(tag, "COMMIT") == 0);
 		txn_end_local(s);
 		return tag;
 	}
@@ -297,6 +298,7 @@ static bool failed_virtual(struct session *s, struct batch *batch)
 bool local_answer(struct session *s, struct batch *batch)
 {
 	bool done = !s->certain || s->replication != NULL ? false
+		    : own_answer(s, batch)		  ? true
 		    : batch->op[0].type == 'Q'
 			    ? answer_query(s, batch)
 			    : answer_close(s, batch) || answer_parse(s, batch) || answer_extended(s, batch);

@@ -293,6 +293,7 @@ static void on_complete(struct session *s, struct span body)
 
 	if (back_complete_decode(body, &tag, &why) != 0)
 		return;
+	wishes_answered(&s->wishes, tag);
 	if (span_eq(tag, span_str("DISCARD ALL")) || span_eq(tag, span_str("DEALLOCATE ALL"))) {
 		forget_prepared(s);
 	} else if (span_eq(tag, span_str("DEALLOCATE"))) {

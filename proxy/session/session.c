@@ -146,6 +146,7 @@ static void free_late(void *arg)
 	free(s->user);
 	free(s->server_user);
 	free(s->replication);
+	free(s->bad_wish);
 	free(s);
 }
 

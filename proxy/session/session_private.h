@@ -13,6 +13,7 @@
 #include "proxy/session/cancel.h"
 #include "proxy/session/session.h"
 #include "proxy/session/stmts.h"
+#include "proxy/session/wishes.h"
 
 enum session_state {
 #define S(id, step, limit, what) SESSION_##id,
@@ -109,6 +110,11 @@ struct session {
 	struct listening
 		*listen; /* owned: channels and notifications (listen.h); NULL until its first LISTEN */
 
+	struct wishes wishes;	       /* pgweir's own settings */
+	bool wished[NWISHES];	       /* by the startup packet .. */
+	struct wish_values wish_start; /* .. and its values */
+	char *bad_wish;		       /* owned: what the startup packet may not ask for */
+
 	/* --- transaction --- */
 	enum txn txn;
 	uint64_t txn_since_us;	    /* when it was opened */
@@ -143,6 +149,8 @@ struct session {
 	uint32_t dep_rels[16];
 	unsigned ndep_keys, ndep_rels;
 	uint64_t dep_epoch;
+	uint64_t
+		floor_us; /* clock_us() of the last answer that came from PostgreSQL: no hit may be older (bounded) */
 	bool fill_wanted; /* the statement in work is to be filled */
 	bool pass_only;	  /* the statement in work was decided to go to PostgreSQL */
 	struct fill fill;
@@ -194,6 +202,20 @@ void local_ready(struct session *s);
 int stmts_add_settled(struct session *s, struct span name, struct stmt *stmt);
 bool touches_our_names(const struct facts *f);
 void local_error(struct session *s, const char *sqlstate, const char *message);
+
+/* own.c: settings of our own */
+/* A startup parameter; what is wrong with it is kept in s->bad_wish. -1: no memory. */
+int own_startup(struct session *s, const char *name, struct span value);
+bool own_text(const struct facts *f); /* sets or shows one */
+bool own_answer(struct session *s, struct batch *batch);
+/* A text for the server that raises the error. */
+void own_raise_text(struct buf *b, const char *sqlstate, const char *message, const char *hint);
+enum own {
+	OWN_NOT,       /* forward it */
+	OWN_WAIT,      /* until nothing is outstanding: it is answered here then */
+	OWN_MISPLACED, /* in the middle of a pipeline */
+};
+enum own own_forwarded(struct session *s, const struct facts *f);
 
 /* forward.c: client -> backend */
 /* Forwards messages of the input as long as there are any and both sides can take them. false = the session was closed. */

@@ -66,6 +66,14 @@ void startup_tls_done(struct session *s)
 	session_run(s);
 }
 
+static char *dup_span(struct span v)
+{
+	char *p = check_alloc(v.n + 1);
+
+	memcpy(p, v.p, v.n);
+	return p;
+}
+
 static int wish(struct session *s, struct span name, struct span value)
 {
 	char n[128];
@@ -73,19 +81,13 @@ static int wish(struct session *s, struct span name, struct span value)
 	snprintf(n, sizeof n, "%.*s", (int)name.n, (const char *)name.p);
 	if (config_list_has(s->config->ignore_startup_parameters, n))
 		return 0;
+	if (wishes_name(n))
+		return own_startup(s, n, value);
 	buf_add_span(&s->welcome_key, name);
 	buf_add_u8(&s->welcome_key, 0);
 	buf_add_span(&s->welcome_key, value);
 	buf_add_u8(&s->welcome_key, 0);
 	return s->welcome_key.failed ? -1 : 0;
-}
-
-static char *dup_span(struct span v)
-{
-	char *p = check_alloc(v.n + 1);
-
-	memcpy(p, v.p, v.n);
-	return p;
 }
 
 static bool is_off(struct span v)
@@ -223,6 +225,10 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 	why = take_params(s, hello->params);
 	if (why != NULL) {
 		refused(s, "08P01", why);
+		return STEP_WAIT;
+	}
+	if (s->bad_wish != NULL) {
+		refused(s, "22023", s->bad_wish);
 		return STEP_WAIT;
 	}
 	why = count_in(s);
@@ -429,9 +435,7 @@ static void welcome_done(struct session *s, const struct settings *params, const
 			    NULL, NULL);
 	write_ready(conn_out(s->client), 'I');
 	conn_flush_later(s->client);
-	s->served = s->policy.coherence == COHERENCE_OFF || s->replication != NULL
-			    ? NULL
-			    : house_served(h, s->database);
+	s->served = s->replication != NULL ? NULL : house_served(h, s->database);
 	session_enter(s, SESSION_READY);
 }
 
@@ -574,6 +578,8 @@ enum step step_welcome(struct session *s)
 			return STEP_WAIT;
 		}
 		s->policy = pool_policy(s->pool);
+		wishes_init(&s->wishes, &s->policy);
+		wishes_start(&s->wishes, s->wished, &s->wish_start);
 		s->server_user = pool_server_user(s->pool);
 	}
 	if (welcome_known(s))

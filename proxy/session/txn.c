@@ -160,8 +160,12 @@ void txn_note(struct session *s, struct stmt *stmt)
 				s->database); /* it may bring code that hooks into other statements */
 	if (f->effects & EFFECT_LOAD)
 		s->load_pin = true;
-	for (int i = 0; i < f->nstmts; i++)
+	for (int i = 0; i < f->nstmts; i++) {
 		image_note(s, &f->stmts[i]);
+		wishes_note(&s->wishes, &f->stmts[i]);
+	}
+	if (f->effects & EFFECT_RESET_ALL)
+		wishes_reset(&s->wishes, s->txn != TXN_NONE);
 	if (f->effects & EFFECT_TXN_SNAPSHOT)
 		s->above_rc = true;
 	if (changes_schema(f))
@@ -180,6 +184,7 @@ void txn_ready(struct session *s, char status)
 	if (status == 'I')
 		s->schema_changed = false;
 	s->status = status;
+	s->floor_us = clock_us();
 	count(c, statements);
 	if (s->statement_us != 0)
 		hist_add(&s->house->host.query_time, clock_us() - s->statement_us);
@@ -205,8 +210,11 @@ void txn_quiet(struct session *s)
 		return;
 	}
 	s->quiet_waits = false;
+	wishes_settled(&s->wishes);
 	/* Only here: in a pipeline the statements behind a ReadyForQuery have been noted already. */
 	if (s->status == 'I') {
+		wishes_end(&s->wishes,
+			   true); /* its COMMIT or ROLLBACK has been seen, or there was no block */
 		s->clean = true;
 		s->above_rc = false;
 	}

@@ -201,7 +201,15 @@ static bool option_on(PgQuery__Node *const *options, size_t n, const char *name)
 	return false;
 }
 
-static void transaction(const PgQuery__TransactionStmt *stmt, struct stmt_facts *out)
+static int name_it(struct arena *mem, struct stmt_facts *out, const char *name)
+{
+	if (name[0] == '\0')
+		return 0; /* NULL means all */
+	out->name = arena_str(mem, span_str(name));
+	return out->name == NULL ? -1 : 0;
+}
+
+static int transaction(const PgQuery__TransactionStmt *stmt, struct arena *mem, struct stmt_facts *out)
 {
 	out->effects |= setting_txn_modes(stmt->options, stmt->n_options);
 	out->command = COMMAND_TXN;
@@ -214,23 +222,26 @@ static void transaction(const PgQuery__TransactionStmt *stmt, struct stmt_facts 
 				   : "START TRANSACTION";
 		break;
 	case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT:
-		if (!stmt->chain) {
-			out->command = COMMAND_COMMIT;
-			out->tag = "COMMIT";
-		}
+		out->command = stmt->chain ? COMMAND_TXN : COMMAND_COMMIT;
+		out->tag = "COMMIT";
 		break;
 	case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK:
-		if (!stmt->chain) {
-			out->command = COMMAND_ROLLBACK;
-			out->tag = "ROLLBACK";
-		}
+		out->command = stmt->chain ? COMMAND_TXN : COMMAND_ROLLBACK;
+		out->tag = "ROLLBACK";
 		break;
 	case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_SAVEPOINT:
+		out->tag = "SAVEPOINT";
+		return name_it(mem, out, stmt->savepoint_name);
 	case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_RELEASE:
-	case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_TO: break;
+		out->tag = "RELEASE";
+		return name_it(mem, out, stmt->savepoint_name);
+	case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_TO:
+		out->tag = "ROLLBACK";
+		return name_it(mem, out, stmt->savepoint_name);
 	case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_PREPARE: out->effects |= EFFECT_WRITES; break;
 	default: out->effects |= EFFECT_WRITES | EFFECT_NO_BLOCK; break;
 	}
+	return 0;
 }
 
 static void copy(const PgQuery__CopyStmt *stmt, struct stmt_facts *out)
@@ -250,14 +261,6 @@ static void discard(const PgQuery__DiscardStmt *stmt, struct stmt_facts *out)
 		out->effects |= EFFECT_RESET_ALL | EFFECT_NO_BLOCK;
 		break;
 	}
-}
-
-static int name_it(struct arena *mem, struct stmt_facts *out, const char *name)
-{
-	if (name[0] == '\0')
-		return 0; /* NULL means all */
-	out->name = arena_str(mem, span_str(name));
-	return out->name == NULL ? -1 : 0;
 }
 
 #define CURSOR_OPTION_HOLD 0x0020 /* parsenodes.h */
@@ -318,7 +321,9 @@ static int by_kind(const PgQuery__Node *stmt, struct arena *mem, struct finder *
 	struct stmt_facts *out = f->out;
 
 	switch (stmt->node_case) {
-	case PG_QUERY__NODE__NODE_TRANSACTION_STMT: transaction(stmt->transaction_stmt, out); return 0;
+	case PG_QUERY__NODE__NODE_TRANSACTION_STMT: return transaction(stmt->transaction_stmt, mem, out);
+	case PG_QUERY__NODE__NODE_VARIABLE_SHOW_STMT:
+		return name_it(mem, out, stmt->variable_show_stmt->name);
 	case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT:
 		setting_stmt(&f->settings, stmt->variable_set_stmt, out);
 		return 0;

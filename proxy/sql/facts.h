@@ -68,7 +68,8 @@ enum setting_action { SETTING_SET, SETTING_SET_LOCAL, SETTING_RESET };
 
 struct setting_change {
 	enum setting_action action;
-	const char *name; /* lower case; "timezone", "role", "session_authorization", "app.tenant", .. */
+	const char *name;  /* lower case; "timezone", "role", "session_authorization", "app.tenant", .. */
+	const char *value; /* of SET, when it is one constant: its text; else NULL (DEFAULT, a list, ..) */
 };
 
 struct stmt_facts {
@@ -77,9 +78,11 @@ struct stmt_facts {
 	uint16_t nsettings;
 	const struct setting_change *settings;
 	const char *name; /* PREPARE/EXECUTE/DEALLOCATE name (NULL = ALL), LISTEN channel, DISCARD what
-			   * ("all", "plans", "temp", "sequences"), cursor name */
-	const char *tag;  /* CommandComplete tag of BEGIN/COMMIT/ROLLBACK: "BEGIN", "START TRANSACTION",
-			   * "COMMIT", "ROLLBACK"; else NULL */
+			   * ("all", "plans", "temp", "sequences"), cursor name, what SHOW shows, the savepoint */
+	const char *
+		tag; /* CommandComplete tag of BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE, chained or not:
+			   * "BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK" (also of ROLLBACK TO, which has a
+			   * name), ..; else NULL */
 };
 
 struct literals;

@@ -1,5 +1,6 @@
 #include "proxy/sql/setting.h"
 
+#include <stdio.h>
 #include <strings.h>
 
 #define SETTINGS_MAX 1024
@@ -9,7 +10,26 @@ void setting_begin(struct settings *s, struct arena *mem)
 	*s = (struct settings){.mem = mem};
 }
 
-static bool push(struct settings *s, enum setting_action action, char *name)
+/* The text of a constant as SET takes it; NULL when it is none, or memory is gone. */
+static const char *value_text(struct settings *s, const PgQuery__Node *value)
+{
+	const char *text = tree_const_text(value);
+	char number[32];
+
+	if (text == NULL && value != NULL && value->node_case == PG_QUERY__NODE__NODE_A_CONST) {
+		const PgQuery__AConst *c = value->a_const;
+
+		if (c->val_case == PG_QUERY__A__CONST__VAL_IVAL) {
+			snprintf(number, sizeof(number), "%d", c->ival->ival);
+			text = number;
+		} else if (c->val_case == PG_QUERY__A__CONST__VAL_FVAL) {
+			text = c->fval->fval;
+		}
+	}
+	return text == NULL ? NULL : arena_str(s->mem, span_str(text));
+}
+
+static bool push(struct settings *s, enum setting_action action, char *name, const char *value)
 {
 	if (s->count == s->room) {
 		uint16_t room = s->room == 0 ? 2 : (uint16_t)(s->room * 2);
@@ -21,7 +41,7 @@ static bool push(struct settings *s, enum setting_action action, char *name)
 		s->list = list;
 		s->room = room;
 	}
-	s->list[s->count++] = (struct setting_change){.action = action, .name = name};
+	s->list[s->count++] = (struct setting_change){.action = action, .name = name, .value = value};
 	return true;
 }
 
@@ -61,7 +81,7 @@ uint32_t setting_add(struct settings *s, enum setting_action action, const char 
 	name = modern(copy);
 	if (name != copy && (copy = arena_str(s->mem, span_str(name))) == NULL)
 		s->failed = true;
-	else if (!push(s, action, copy))
+	else if (!push(s, action, copy, value_text(s, value)))
 		s->failed = true;
 	if (strcmp(name, "role") == 0 || strcmp(name, "session_authorization") == 0)
 		effects |= EFFECT_ROLE;
@@ -158,4 +178,6 @@ void setting_stmt(struct settings *s, const PgQuery__VariableSetStmt *stmt, stru
 		return;
 	}
 	out->effects |= setting_add(s, action, stmt->name, value);
+	if (stmt->n_args > 1 && s->count > 0)
+		s->list[s->count - 1].value = NULL; /* a list */
 }

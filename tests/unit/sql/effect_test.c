@@ -518,6 +518,10 @@ TEST(effect, gives_names_and_tags)
 	check_name("start transaction", NULL, "START TRANSACTION");
 	check_name("end", NULL, "COMMIT");
 	check_name("abort", NULL, "ROLLBACK");
-	check_name("rollback to savepoint x", NULL, NULL);
+	check_name("rollback to savepoint x", "x", "ROLLBACK");
+	check_name("savepoint \"S\"", "S", "SAVEPOINT");
+	check_name("release s", "s", "RELEASE");
+	check_name("commit and chain", NULL, "COMMIT");
+	check_name("show pgweir.coherence", "pgweir.coherence", NULL);
 	check_name("explain analyze execute p", NULL, NULL);
 }

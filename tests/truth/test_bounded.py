@@ -1,0 +1,76 @@
+"""coherence = bounded: own writes, the bound, no way back in time. See bounded.c."""
+import os
+import pathlib
+import re
+
+import pytest
+
+from conftest import CYCLES, ROOT, start_pair, stop_pair
+from pgweir_test.proxy import PGWEIR
+from pgweir_test.tools import base_dir, run
+
+
+LOAD = ["--pause", 4000, "--sessions", 6, "--readers", 6, "--async"]
+
+
+@pytest.fixture(scope="module")
+def bounded():
+    """The program of bounded.c, from the build tree or made here."""
+    built = pathlib.Path(os.environ.get("PGWEIR_BUILD", "/nonexistent")) / "tests" / "truth" / "bounded"
+    if built.exists():
+        return built
+    made = base_dir() / "bounded"
+    include = run(["pg_config", "--includedir"]).stdout.strip()
+    run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", f"-I{include}", ROOT / "tests/truth/bounded.c",
+         ROOT / "tests/truth/link.c", "-o", made, "-lpq", "-lpthread"])
+    return made
+
+
+def check(bounded, cluster, pair, bound_ms, *args):
+    command = [bounded, "--direct", f"postgres={cluster.dsn()}", "--bound", bound_ms * 1000, "--cycles", CYCLES]
+    for name, proxy in zip("AB", pair):
+        command += ["--target", f"{name}={proxy.dsn()}"]
+    before = [proxy.metrics().count("cache_hits") for proxy in pair] if PGWEIR else []
+    got = run([str(part) for part in [*command, *args]], check=False, timeout=600)
+    print(got.stdout, got.stderr)
+    numbers = {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", got.stdout.strip().rsplit("\n", 1)[-1])}
+    numbers["hits"] = sum(proxy.metrics().count("cache_hits") for proxy in pair) - sum(before) if PGWEIR else 0
+    return got.returncode, numbers, got.stderr
+
+
+@pytest.mark.parametrize("bound_ms", [20, 1000])
+def test_bounded(cluster, bounded, bound_ms):
+    pair = start_pair(cluster, {"coherence": "bounded", "max_staleness": f"{bound_ms}ms"})
+    try:
+        code, numbers, text = check(bounded, cluster, pair, bound_ms, *LOAD)
+        assert code == 0, text
+        if PGWEIR:
+            assert numbers["hits"] > 100
+    finally:
+        stop_pair(pair)
+
+
+@pytest.mark.skipif(not PGWEIR, reason="needs the cache")
+def test_the_checker_sees(cluster, bounded):
+    """Told of a bound that nobody has promised, it finds answers that are older."""
+    pair = start_pair(cluster, {"coherence": "bounded", "max_staleness": "1s"})
+    try:
+        code, numbers, _ = check(bounded, cluster, pair, 0, *LOAD)
+        assert code == 1 and numbers["violations"] > 0
+    finally:
+        stop_pair(pair)
+
+
+@pytest.mark.mutant
+@pytest.mark.skipif(os.environ.get("TRUTH_MUTANT") != "floor", reason="needs that mutant; see tests/truth/mutants")
+def test_the_mutant_is_caught(cluster, bounded):
+    pair = start_pair(cluster, {"coherence": "bounded", "max_staleness": "1s"})
+    try:
+        for _ in range(5):
+            code, numbers, text = check(bounded, cluster, pair, 1000, *LOAD)
+            if code == 1:
+                assert "OWN WRITE" in text or "BACK IN TIME" in text
+                return
+        pytest.fail("mutant floor was not caught")
+    finally:
+        stop_pair(pair)
