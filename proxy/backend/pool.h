@@ -70,6 +70,10 @@ void pools_close_idle(struct pools *p, struct host *host);
 void pools_close(struct pools *p);
 /* The backends of a database (NULL = of all) go when they are free, and what logins have taught is learned again. */
 void pools_reconnect(struct pools *p, const char *database);
+/* DDL may have brought code into the database that other statements run unseen (hooks.h). Until there was none for a moment and
+ * backends that log in after it have said what there is, pool_suspect is true. */
+void pools_suspect(struct pools *p, const char *database);
+bool pool_suspect(const struct pool *p, const struct backend *b);
 
 const char *pool_database(const struct pool *p);
 bool pool_listening(const struct pool *p); /* made by pools_get_listening */

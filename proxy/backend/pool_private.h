@@ -32,6 +32,9 @@ struct pool {
 	uint32_t generation;
 	uint64_t looked_us; /* for another server, servers_read_only */
 	bool listening;
+	_Atomic uint64_t suspect_us; /* when DDL was seen last; 0 = its effect is known */
+	_Atomic uint32_t
+		suspect_generation; /* what older backends have said of the database's code is out of date */
 	UT_hash_handle hh;
 };
 

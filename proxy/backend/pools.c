@@ -192,6 +192,42 @@ void pool_defaults_unref(struct pool_defaults *d)
 	free(d);
 }
 
+/* --- code that came with DDL --- */
+
+#define SUSPECT_US 2000000u /* without further DDL the database is looked at anew */
+
+static void reconnect_each(void *arg, struct pool *p);
+
+static void suspect_each(void *arg, struct pool *p)
+{
+	const char *database = arg;
+
+	if (strcmp(database, p->database) == 0)
+		p->suspect_us = clock_us();
+}
+
+void pools_suspect(struct pools *ps, const char *database)
+{
+	pools_each(ps, suspect_each, (void *)(uintptr_t)database);
+}
+
+bool pool_suspect(const struct pool *p, const struct backend *b)
+{
+	return p->suspect_us != 0 || (int32_t)(b->generation - p->suspect_generation) < 0;
+}
+
+/* New backends ask again; what the old ones have said is not believed any more. */
+static void look_anew(struct pool *p, uint64_t now)
+{
+	uint64_t since = p->suspect_us;
+
+	if (since == 0 || now < since + SUSPECT_US)
+		return;
+	reconnect_each(NULL, p);
+	p->suspect_generation = pool_generation(p);
+	atomic_compare_exchange_strong(&p->suspect_us, &since, 0);
+}
+
 /* --- upkeep --- */
 
 static void tick_pool(struct pool *p, struct host *host)
@@ -199,6 +235,8 @@ static void tick_pool(struct pool *p, struct host *host)
 	uint64_t now = clock_us(), idle_limit;
 	struct ring out;
 
+	if (host->index == 0)
+		look_anew(p, now);
 	ring_init(&out);
 	pthread_mutex_lock(&p->lock);
 	idle_limit = p->target->config->server_idle_timeout;

@@ -72,6 +72,7 @@ void txn_note_unknown(struct session *s)
 {
 	s->clean = false;
 	s->schema_changed = true;
+	s->code_changed |= s->served == NULL;
 	if (s->replication == NULL)
 		s->effects |= EFFECT_TAINT;
 }
@@ -105,6 +106,34 @@ static bool changes_schema(const struct facts *f)
 	return false;
 }
 
+/* .. of the kind that other statements may run unseen. What is temporary is run by its own session only, which is probed. */
+static bool brings_code(const struct stmt *stmt)
+{
+	static const char harmless_verb[] = "TRUNCATE";
+	size_t n = sizeof harmless_verb - 1;
+
+	return changes_schema(stmt->facts) && (stmt->facts->effects & EFFECT_TEMP) == 0 &&
+	       (stmt->facts->nstmts != 1 || stmt->text.n < n ||
+		strncasecmp((const char *)stmt->text.p, harmless_verb, n) != 0);
+}
+
+/* ALTER ROLE .. SET and the like: new sessions begin with other settings. */
+static bool alters_defaults(const struct stmt *stmt)
+{
+	const char *text = (const char *)stmt->text.p;
+	size_t n = stmt->text.n;
+
+	while (n > 0 && strchr(" \t\n", *text) != NULL)
+		text++, n--;
+	if ((stmt->facts->effects & EFFECT_DDL) == 0 || n < 10 || strncasecmp(text, "alter", 5) != 0)
+		return stmt->facts->nstmts > 1 && (stmt->facts->effects & EFFECT_DDL) != 0;
+	text += 5, n -= 5;
+	while (n > 0 && strchr(" \t\n", *text) != NULL)
+		text++, n--;
+	return (n > 4 && (strncasecmp(text, "role", 4) == 0 || strncasecmp(text, "user", 4) == 0)) ||
+	       (n > 8 && strncasecmp(text, "database", 8) == 0);
+}
+
 static bool mentions(struct span text, const char *word)
 {
 	return memmem(text.p, text.n, word, strlen(word)) != NULL;
@@ -121,7 +150,7 @@ static bool runs_hidden_code(struct session *s, struct stmt *stmt)
 	if ((f->effects & EFFECT_WRITES) &&
 	    (mentions(stmt->text, "pg_settings") || mentions(stmt->text, "PG_SETTINGS")))
 		return true;
-	if (!s->hooks)
+	if (!s->hooks && !pool_suspect(s->pool, s->backend))
 		return false;
 	for (int i = 0; i < f->nstmts; i++)
 		switch (f->stmts[i].command) {
@@ -155,9 +184,11 @@ void txn_note(struct session *s, struct stmt *stmt)
 	s->effects |= f->effects;
 	if (runs_hidden_code(s, stmt))
 		s->effects |= EFFECT_TAINT;
-	if (changes_schema(f) && s->served == NULL)
-		pools_reconnect(s->house->pools,
-				s->database); /* it may bring code that hooks into other statements */
+	if (s->served == NULL && brings_code(stmt)) {
+		pools_suspect(s->house->pools, s->database);
+		s->code_changed = true;
+		s->defaults_changed |= alters_defaults(stmt);
+	}
 	if (f->effects & EFFECT_LOAD)
 		s->load_pin = true;
 	for (int i = 0; i < f->nstmts; i++) {
@@ -174,6 +205,16 @@ void txn_note(struct session *s, struct stmt *stmt)
 		s->clean = false;
 }
 
+/* Only now do backends that log in see it. */
+static void code_committed(struct session *s)
+{
+	if (s->defaults_changed)
+		pools_reconnect(s->house->pools, s->database);
+	pools_suspect(s->house->pools, s->database);
+	s->code_changed = false;
+	s->defaults_changed = false;
+}
+
 void txn_ready(struct session *s, char status)
 {
 	struct counters *c = &s->house->host.counters;
@@ -181,6 +222,8 @@ void txn_ready(struct session *s, char status)
 	/* The commit is visible and its reply is about to be: until the feed has looked, nothing is served. */
 	if (status == 'I' && s->schema_changed && s->served != NULL)
 		origin_suspect_ddl(s->served->origin);
+	if (status == 'I' && s->code_changed)
+		code_committed(s);
 	if (status == 'I')
 		s->schema_changed = false;
 	s->status = status;

@@ -3,6 +3,7 @@ import psycopg
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
+from pgweir_test.tools import wait_for
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="other poolers leak here")
 
@@ -105,3 +106,34 @@ def test_the_driver_keeps_what_it_asked_for_at_its_start(proxy, db):
         one.execute("RESET ALL")
         assert one.execute("SHOW DateStyle").fetchone() == ("German, DMY",)
         assert one.info.parameter_status("DateStyle") == "German, DMY"
+
+
+def test_without_a_feed_ddl_costs_no_connections_and_its_code_is_seen(cluster, database):
+    """A plain pooler hears of code by the DDL that passes through it."""
+    proxy = Proxy(cluster, {"default_pool_size": "1", "coherence": "off", "workers": "2"})
+    with proxy.connect(database) as one, proxy.connect(database) as two:
+        for i in range(10):
+            one.execute(f"CREATE TABLE t{i} (i int)")
+            one.execute(f"TRUNCATE t{i}")
+            one.execute("DO $$BEGIN NULL; END$$")
+        assert proxy.metrics().count("backends_opened") <= 4
+        one.execute("CREATE FUNCTION turn() RETURNS trigger LANGUAGE plpgsql AS "
+                    "$$ BEGIN PERFORM set_config('work_mem', '7MB', false); RETURN NULL; END $$")
+        one.execute("CREATE TRIGGER turn AFTER INSERT ON t0 FOR EACH ROW EXECUTE FUNCTION turn()")
+        for turn in range(2):  # at once, and when new server connections have told of it
+            one.execute("INSERT INTO t0 VALUES (1)")
+            assert two.execute("SHOW work_mem").fetchone() == ("4MB",)
+            assert one.execute("SHOW work_mem").fetchone() == ("7MB",)
+            one.execute("RESET work_mem")
+            opened = proxy.metrics().count("backends_opened")
+
+            def asked_again():
+                two.execute("SELECT 1")
+                return proxy.metrics().count("backends_opened") > opened
+            if turn == 0:
+                wait_for("the database to be looked at anew", asked_again)
+    with proxy.connect(database) as one, proxy.connect(database) as two:
+        one.execute(f'ALTER DATABASE "{database}" SET work_mem = \'6MB\'')
+        with proxy.connect(database) as three:
+            assert three.execute("SHOW work_mem").fetchone() == ("6MB",)
+    assert proxy.stop() == 0
