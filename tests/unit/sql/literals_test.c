@@ -5,6 +5,7 @@
 #include "tests/unit/sql/sample.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 struct said {
 	enum reason reason;
