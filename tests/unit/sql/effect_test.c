@@ -204,7 +204,7 @@ TEST(effect, knows_what_changes_or_keeps_state)
 		{"insert into pg_temp.t values (1)", COMMAND_DML, W, NULL},
 		{"create table t (a int default 'pg_temp')", COMMAND_DDL, D, NULL},
 		{"alter table t add b int", COMMAND_DDL, D, NULL},
-		{"truncate t cascade", COMMAND_DDL, D, NULL},
+		{"truncate t cascade", COMMAND_DDL, W, NULL},
 		{"grant select on t to x", COMMAND_DDL, D, NULL},
 		{"comment on table t is 'x'", COMMAND_DDL, D, NULL},
 		{"create role x", COMMAND_DDL, D, NULL},
