@@ -1,30 +1,43 @@
 #include "proxy/backend/settings.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <xxhash.h>
+
+struct settings_set {
+	atomic_uint refs;
+	unsigned n, cap;
+	struct setting at[];
+};
 
 void settings_init(struct settings *s)
 {
 	*s = (struct settings){0};
 }
 
+static void set_unref(struct settings_set *set)
+{
+	if (set == NULL || atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (unsigned i = 0; i < set->n; i++) {
+		free(set->at[i].name);
+		free(set->at[i].value);
+	}
+	free(set);
+}
+
 void settings_clear(struct settings *s)
 {
-	for (unsigned i = 0; i < s->n; i++) {
-		free(s->at[i].name);
-		free(s->at[i].value);
-	}
-	s->n = 0;
-	s->bytes = 0;
-	s->hash = 0;
+	struct settings_set *set = s->set;
+
+	settings_init(s);
+	set_unref(set);
 }
 
 void settings_free(struct settings *s)
 {
 	settings_clear(s);
-	free(s->at);
-	settings_init(s);
 }
 
 static char lower(char c)
@@ -79,56 +92,106 @@ static unsigned find(const struct settings *s, const char *name, bool *found_r)
 	return lo;
 }
 
-static void remove_at(struct settings *s, unsigned i)
+static bool set_copy(const struct settings_set *from, struct settings_set *to)
 {
-	struct setting *e = &s->at[i];
+	for (; to->n < from->n; to->n++) {
+		struct setting *e = &to->at[to->n];
 
+		e->name = strdup(from->at[to->n].name);
+		e->value = strdup(from->at[to->n].value);
+		if (e->name != NULL && e->value != NULL)
+			continue;
+		free(e->name);
+		free(e->value);
+		return false;
+	}
+	return true;
+}
+
+/* A set of its own with room for `n`. The old one is returned in *old_r for set_unref once nothing points into it any more. */
+static struct settings_set *own(struct settings *s, unsigned n, struct settings_set **old_r)
+{
+	struct settings_set *old = s->set, *set;
+	unsigned cap = old != NULL && old->cap >= n ? old->cap : n < 4 ? 4 : n + n / 2;
+
+	*old_r = NULL;
+	if (old != NULL && old->cap >= n && atomic_load_explicit(&old->refs, memory_order_acquire) == 1)
+		return old;
+	set = malloc(sizeof *set + cap * sizeof *set->at);
+	if (set == NULL)
+		return NULL;
+	atomic_init(&set->refs, 1);
+	set->n = 0;
+	set->cap = cap;
+	if (old != NULL && !set_copy(old, set)) {
+		set_unref(set);
+		return NULL;
+	}
+	s->set = set;
+	s->at = set->at;
+	*old_r = old;
+	return set;
+}
+
+static int remove_at(struct settings *s, unsigned i)
+{
+	struct settings_set *old, *set = own(s, s->n, &old);
+	struct setting *e;
+
+	if (set == NULL)
+		return -1;
+	e = &set->at[i];
 	s->hash -= one_hash(e->name, e->value);
 	s->bytes -= strlen(e->name) + strlen(e->value);
 	free(e->name);
 	free(e->value);
 	memmove(e, e + 1, (s->n - i - 1) * sizeof *e);
-	s->n--;
+	s->n = --set->n;
+	set_unref(old);
+	return 1;
 }
 
-static int replace_value(struct settings *s, struct setting *e, struct span value)
+static int replace_value(struct settings *s, unsigned i, struct span value)
 {
+	struct settings_set *old, *set;
+	struct setting *e;
 	char *v;
 
-	if (strlen(e->value) == value.n && memcmp(e->value, value.p, value.n) == 0)
+	if (strlen(s->at[i].value) == value.n && memcmp(s->at[i].value, value.p, value.n) == 0)
 		return 0;
 	if (s->bytes + value.n > SETTINGS_BYTES || (v = dup_span(value)) == NULL)
 		return -1;
+	set = own(s, s->n, &old);
+	if (set == NULL) {
+		free(v);
+		return -1;
+	}
+	e = &set->at[i];
 	s->hash -= one_hash(e->name, e->value);
 	s->bytes += value.n - strlen(e->value);
 	free(e->value);
 	e->value = v;
 	s->hash += one_hash(e->name, e->value);
+	set_unref(old);
 	return 1;
 }
 
-static int insert_at(struct settings *s, unsigned i, char *name, struct span value)
+static int insert_at(struct settings *s, unsigned i, struct span name, struct span value)
 {
-	char *v = dup_span(value);
+	char *n = dup_span(name), *v = dup_span(value);
+	struct settings_set *old, *set = n != NULL && v != NULL ? own(s, s->n + 1, &old) : NULL;
 
-	if (v == NULL)
+	if (set == NULL) {
+		free(n);
+		free(v);
 		return -1;
-	if (s->n == s->cap) {
-		unsigned cap = s->cap ? s->cap * 2 : 8;
-		struct setting *at = realloc(s->at, cap * sizeof *at);
-
-		if (at == NULL) {
-			free(v);
-			return -1;
-		}
-		s->at = at;
-		s->cap = cap;
 	}
-	memmove(&s->at[i + 1], &s->at[i], (s->n - i) * sizeof *s->at);
-	s->at[i] = (struct setting){.name = name, .value = v};
-	s->n++;
-	s->bytes += strlen(name) + value.n;
-	s->hash += one_hash(name, v);
+	memmove(&set->at[i + 1], &set->at[i], (s->n - i) * sizeof *set->at);
+	set->at[i] = (struct setting){.name = n, .value = v};
+	s->n = ++set->n;
+	s->bytes += name.n + value.n;
+	s->hash += one_hash(n, v);
+	set_unref(old);
 	return 1;
 }
 
@@ -137,38 +200,27 @@ int settings_set(struct settings *s, struct span name, const struct span *value)
 	char *n = dup_span(name);
 	bool found;
 	unsigned i;
-	int rc;
 
 	if (n == NULL)
 		return -1;
 	i = find(s, n, &found);
-	if (value == NULL) {
-		if (found)
-			remove_at(s, i);
-		free(n);
-		return found ? 1 : 0;
-	}
-	if (found) {
-		rc = replace_value(s, &s->at[i], *value);
-		free(n);
-		return rc;
-	}
-	if (s->n >= SETTINGS_MAX || s->bytes + name.n + value->n > SETTINGS_BYTES) {
-		free(n);
+	free(n);
+	if (value == NULL)
+		return found ? remove_at(s, i) : 0;
+	if (found)
+		return replace_value(s, i, *value);
+	if (s->n >= SETTINGS_MAX || s->bytes + name.n + value->n > SETTINGS_BYTES)
 		return -1;
-	}
-	rc = insert_at(s, i, n, *value);
-	if (rc < 0)
-		free(n);
-	return rc;
+	return insert_at(s, i, name, *value);
 }
 
-void settings_keep_roles(struct settings *s)
+int settings_keep_roles(struct settings *s)
 {
 	for (unsigned i = s->n; i-- > 0;)
 		if (strcasecmp(s->at[i].name, "role") != 0 &&
-		    strcasecmp(s->at[i].name, "session_authorization") != 0)
-			remove_at(s, i);
+		    strcasecmp(s->at[i].name, "session_authorization") != 0 && remove_at(s, i) < 0)
+			return -1;
+	return 0;
 }
 
 const char *settings_get(const struct settings *s, const char *name)
@@ -181,18 +233,19 @@ const char *settings_get(const struct settings *s, const char *name)
 
 int settings_copy(const struct settings *from, struct settings *to)
 {
-	settings_clear(to);
-	for (unsigned i = 0; i < from->n; i++) {
-		struct span v = span_str(from->at[i].value);
+	struct settings copy = *from;
 
-		if (settings_set(to, span_str(from->at[i].name), &v) < 0)
-			return -1;
-	}
+	if (copy.set != NULL)
+		atomic_fetch_add_explicit(&copy.set->refs, 1, memory_order_relaxed);
+	settings_clear(to);
+	*to = copy;
 	return 0;
 }
 
 bool settings_equal(const struct settings *a, const struct settings *b)
 {
+	if (a->set == b->set)
+		return true;
 	/* The hash speaks first; the full comparison makes a collision harmless. */
 	if (a->hash != b->hash || a->n != b->n)
 		return false;
@@ -200,6 +253,16 @@ bool settings_equal(const struct settings *a, const struct settings *b)
 		if (strcasecmp(a->at[i].name, b->at[i].name) != 0 ||
 		    strcmp(a->at[i].value, b->at[i].value) != 0)
 			return false;
+	return true;
+}
+
+bool settings_same(struct settings *mine, const struct settings *other)
+{
+	if (mine->set == other->set)
+		return true;
+	if (!settings_equal(mine, other))
+		return false;
+	settings_copy(other, mine);
 	return true;
 }
 

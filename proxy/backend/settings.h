@@ -1,8 +1,9 @@
 /* settings.h - a set of settings (name = value): a session's image, a backend's image, reported parameters.
  * Source  docs/isolation.md.
- * Shape   sorted by name; names are compared without case, values exactly.
+ * Shape   sorted by name; names are compared without case, values exactly. Equal sets may share their memory: what
+ *         a thousand idle clients were told is there once. Whoever changes a shared one gets a copy first.
  * Owner   the embedding object; settings_free.
- * Thread  one at a time.
+ * Thread  one at a time for each struct settings; the shared part is counted and not changed while it is shared.
  * Errors  -1 when memory is gone or a bound is exceeded (SETTINGS_MAX names, SETTINGS_BYTES in all). */
 #ifndef PROXY_BACKEND_SETTINGS_H
 #define PROXY_BACKEND_SETTINGS_H
@@ -15,14 +16,16 @@
 struct setting {
 	char *name;  /* owned */
 	char *value; /* owned */
-	bool noted;  /* scratch for settings_diff's callers */
 };
 
+struct settings_set;
+
 struct settings {
-	struct setting *at; /* owned */
-	unsigned n, cap;
+	const struct setting *at; /* in `set` */
+	unsigned n;
 	size_t bytes;
-	uint64_t hash; /* of all names and values; equal sets have equal hashes */
+	uint64_t hash;		  /* of all names and values; equal sets have equal hashes */
+	struct settings_set *set; /* counted; NULL = empty */
 };
 
 void settings_init(struct settings *s);
@@ -32,9 +35,11 @@ int settings_copy(const struct settings *from, struct settings *to);
 int settings_set(struct settings *s, struct span name, const struct span *value);
 const char *settings_get(const struct settings *s, const char *name);
 bool settings_equal(const struct settings *a, const struct settings *b);
+/* The same, and when they are equal `mine` shares the memory of `other`: the next comparison is one of pointers. */
+bool settings_same(struct settings *mine, const struct settings *other);
 void settings_clear(struct settings *s);
 /* All but role and session_authorization go. */
-void settings_keep_roles(struct settings *s);
+int settings_keep_roles(struct settings *s); /* -1: no memory */
 
 /* Calls fn for each name whose value in `have` differs from `want`: value NULL = it has to be reset. */
 void settings_diff(const struct settings *have, const struct settings *want,

@@ -51,7 +51,8 @@ void settle_go_on(struct backend *b)
 		b->reset_all = false;
 	} else if (b->reset_all) {
 		backend_query(b, "RESET ALL", WHY_SETTLE);
-		settings_keep_roles(&b->image); /* RESET ALL leaves them */
+		if (settings_keep_roles(&b->image) != 0) /* RESET ALL leaves them */
+			b->broken = true;
 		b->reset_all = false;
 	} else {
 		loop_later(b->host->loop, &b->free_later);

@@ -128,7 +128,7 @@ static void image_tell_params(struct session *s, bool changing)
 {
 	struct backend *b = s->backend;
 
-	if (s->welcome_learning || settings_equal(&s->params, &b->params))
+	if (s->welcome_learning || settings_same(&s->params, &b->params))
 		return;
 	for (unsigned i = 0; i < b->params.n; i++) {
 		const char *told = settings_get(&s->params, b->params.at[i].name);
@@ -184,7 +184,7 @@ static void adopt_defaults(struct session *s)
 	struct pool_defaults *d;
 
 	if (s->welcome_learning || s->defaults == NULL ||
-	    settings_equal(&s->backend->defaults, &s->defaults->defaults))
+	    settings_same(&s->backend->defaults, &s->defaults->defaults))
 		return;
 	d = pool_defaults_new(s->backend);
 	pool_defaults_unref(s->defaults);
@@ -202,7 +202,7 @@ void image_link(struct session *s)
 
 	adopt_defaults(s);
 
-	if (settings_equal(&s->image, &b->image)) {
+	if (settings_same(&s->image, &b->image)) {
 		image_tell_params(s, false);
 		return;
 	}

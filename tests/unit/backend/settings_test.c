@@ -208,3 +208,75 @@ TEST(settings, are_bounded_in_bytes)
 	settings_free(&s);
 	free(big);
 }
+
+TEST(settings, copies_share_until_one_changes)
+{
+	struct settings a, b, c;
+
+	settings_init(&a);
+	settings_init(&b);
+	settings_init(&c);
+	set(&a, "x", "1");
+	set(&a, "y", "2");
+	EXPECT_EQ(settings_copy(&a, &b), 0);
+	EXPECT(a.set == b.set);
+	EXPECT_EQ(set(&b, "x", "1"), 0);
+	EXPECT(a.set == b.set); /* nothing has changed */
+	EXPECT_EQ(set(&b, "x", "3"), 1);
+	EXPECT(a.set != b.set);
+	EXPECT_STR(settings_get(&a, "x"), "1");
+	EXPECT_STR(settings_get(&b, "x"), "3");
+	EXPECT_STR(settings_get(&b, "y"), "2");
+	settings_copy(&b, &c);
+	EXPECT_EQ(set(&c, "y", NULL), 1);
+	EXPECT_EQ(b.n, 2);
+	EXPECT_EQ(c.n, 1);
+	settings_copy(&b, &c);
+	EXPECT_EQ(set(&c, "z", "4"), 1);
+	EXPECT(settings_get(&b, "z") == NULL);
+	settings_copy(&c, &c);
+	EXPECT_EQ(c.n, 3);
+	settings_free(&b);
+	EXPECT_STR(settings_get(&c, "x"), "3");
+	settings_free(&a);
+	settings_free(&c);
+}
+
+TEST(settings, equal_ones_become_shared_when_compared)
+{
+	struct settings a, b;
+
+	settings_init(&a);
+	settings_init(&b);
+	set(&a, "x", "1");
+	set(&b, "X", "1");
+	EXPECT(settings_same(&a, &b));
+	EXPECT(a.set == b.set);
+	EXPECT(settings_same(&a, &b));
+	set(&b, "x", "2");
+	EXPECT(!settings_same(&a, &b));
+	EXPECT_STR(settings_get(&a, "x"), "1");
+	settings_free(&a);
+	settings_free(&b);
+}
+
+/* The new value may be that of the set that is being changed. */
+TEST(settings, take_values_from_themselves)
+{
+	struct settings a, b;
+	struct span v;
+
+	settings_init(&a);
+	settings_init(&b);
+	set(&a, "x", "1");
+	set(&a, "y", "a longer value than the first");
+	settings_copy(&a, &b);
+	v = span_str(settings_get(&a, "y"));
+	EXPECT_EQ(settings_set(&a, span_str("x"), &v), 1);
+	v = span_str(settings_get(&a, "y"));
+	EXPECT_EQ(settings_set(&a, span_str("x"), &v), 0);
+	EXPECT_STR(settings_get(&a, "x"), "a longer value than the first");
+	EXPECT_STR(settings_get(&b, "x"), "1");
+	settings_free(&b);
+	settings_free(&a);
+}
