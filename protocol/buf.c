@@ -52,40 +52,6 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
 	return b->p + b->len;
 }
 
-void buf_add(struct buf *b, const void *p, size_t n)
-{
-	uint8_t *to;
-
-	if (n == 0 || (to = buf_reserve(b, n)) == NULL)
-		return;
-	memcpy(to, p, n);
-	b->len += n;
-}
-
-void buf_add_span(struct buf *b, struct span s)
-{
-	buf_add(b, s.p, s.n);
-}
-
-void buf_add_u8(struct buf *b, uint8_t v)
-{
-	buf_add(b, &v, 1);
-}
-
-void buf_add_u16(struct buf *b, uint16_t v)
-{
-	uint8_t bytes[2] = {(uint8_t)(v >> 8), (uint8_t)v};
-
-	buf_add(b, bytes, sizeof(bytes));
-}
-
-void buf_add_u32(struct buf *b, uint32_t v)
-{
-	uint8_t bytes[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
-
-	buf_add(b, bytes, sizeof(bytes));
-}
-
 void buf_add_cstr(struct buf *b, const char *s)
 {
 	buf_add(b, s, strlen(s) + 1);

@@ -28,11 +28,45 @@ void buf_clear(struct buf *b);
  * the buffer failed. */
 uint8_t *buf_reserve(struct buf *b, size_t n);
 
-void buf_add(struct buf *b, const void *p, size_t n);
-void buf_add_span(struct buf *b, struct span s);
-void buf_add_u8(struct buf *b, uint8_t v);
-void buf_add_u16(struct buf *b, uint16_t v); /* network order, as all of the wire */
-void buf_add_u32(struct buf *b, uint32_t v);
+/* Messages are built of many small pieces: those that fit are inlined. */
+static inline void buf_add(struct buf *b, const void *p, size_t n)
+{
+	uint8_t *to;
+
+	if (n == 0)
+		return;
+	to = !b->failed && n <= b->cap - b->len && b->cap <= b->max ? b->p + b->len : buf_reserve(b, n);
+	if (to == NULL)
+		return;
+	memcpy(to, p, n);
+	b->len += n;
+}
+
+static inline void buf_add_span(struct buf *b, struct span s)
+{
+	buf_add(b, s.p, s.n);
+}
+
+static inline void buf_add_u8(struct buf *b, uint8_t v)
+{
+	buf_add(b, &v, 1);
+}
+
+/* Network order, as all of the wire. */
+static inline void buf_add_u16(struct buf *b, uint16_t v)
+{
+	uint8_t bytes[2] = {(uint8_t)(v >> 8), (uint8_t)v};
+
+	buf_add(b, bytes, sizeof(bytes));
+}
+
+static inline void buf_add_u32(struct buf *b, uint32_t v)
+{
+	uint8_t bytes[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
+
+	buf_add(b, bytes, sizeof(bytes));
+}
+
 void buf_add_cstr(struct buf *b, const char *s); /* with its NUL */
 
 /* Removes the first `n` bytes (n <= len). */

@@ -2,8 +2,6 @@
 
 #include "protocol/read.h"
 
-#include <stdio.h>
-
 #define NAME_MAX_BYTES 63u /* the server cuts longer names, so they are not what they look like */
 
 static bool space(uint8_t c)
@@ -33,6 +31,19 @@ static enum datum_status put(struct buf *out, const void *p, size_t n)
 }
 
 /* --- integers --- */
+
+static enum datum_status put_number(struct buf *out, bool negative, uint64_t magnitude)
+{
+	uint8_t text[24];
+	size_t at = sizeof(text);
+
+	do
+		text[--at] = (uint8_t)('0' + magnitude % 10);
+	while ((magnitude /= 10) != 0);
+	if (negative)
+		text[--at] = '-';
+	return put(out, text + at, sizeof(text) - at);
+}
 
 /* Plain decimal digits only: later servers also read 0x1F and 1_000, which are DATUM_BAD here. */
 static bool digits(struct span s, uint64_t max, uint64_t *v_r)
@@ -66,7 +77,6 @@ static enum datum_status canon_int(uint32_t type_oid, bool binary, struct span i
 	uint64_t limit = UINT64_C(1) << (8 * width - 1); /* magnitude of the smallest value */
 	uint64_t magnitude = 0;
 	bool negative;
-	char text[24];
 
 	if (binary) {
 		if (in.n != width)
@@ -84,16 +94,13 @@ static enum datum_status canon_int(uint32_t type_oid, bool binary, struct span i
 		if (!digits(in, negative ? limit : limit - 1, &magnitude))
 			return DATUM_BAD;
 	}
-	return put(out, text,
-		   (size_t)snprintf(text, sizeof(text), "%s%llu", negative && magnitude != 0 ? "-" : "",
-				    (unsigned long long)magnitude));
+	return put_number(out, negative && magnitude != 0, magnitude);
 }
 
 static enum datum_status canon_oid(bool binary, struct span in, struct buf *out)
 {
 	struct read r = read_from(in);
 	uint64_t v;
-	char text[24];
 
 	if (binary) {
 		if (in.n != 4)
@@ -105,7 +112,7 @@ static enum datum_status canon_oid(bool binary, struct span in, struct buf *out)
 		if ((in.n > 1 && in.p[0] == '0') || !digits(in, UINT32_MAX, &v))
 			return DATUM_BAD;
 	}
-	return put(out, text, (size_t)snprintf(text, sizeof(text), "%llu", (unsigned long long)v));
+	return put_number(out, false, v);
 }
 
 /* --- bool --- */

@@ -17,6 +17,18 @@ static bool in_scratch(const struct conn *c)
 	       c->in <= c->loop->scratch + LOOP_LEFT_MAX + LOOP_READ_MAX;
 }
 
+static void hold_drop(struct conn *c)
+{
+	struct loop *l = c->loop;
+
+	if (c->hold_cap == LOOP_HOLD_SIZE && l != NULL && l->nholds < LOOP_HOLDS)
+		l->holds[l->nholds++] = c->hold;
+	else
+		free(c->hold);
+	c->hold = NULL;
+	c->hold_cap = 0;
+}
+
 /* Unread bytes to the front of `hold`, with room for `cap` in all. */
 static int hold_reserve(struct conn *c, size_t cap)
 {
@@ -28,12 +40,16 @@ static int hold_reserve(struct conn *c, size_t cap)
 		c->in = c->hold;
 		return 0;
 	}
-	p = malloc(cap);
+	if (cap < LOOP_HOLD_SIZE)
+		cap = LOOP_HOLD_SIZE;
+	p = cap == LOOP_HOLD_SIZE && c->loop != NULL && c->loop->nholds > 0
+		    ? c->loop->holds[--c->loop->nholds]
+		    : malloc(cap);
 	if (p == NULL)
 		return -1;
 	if (c->in_n > 0)
 		memcpy(p, c->in, c->in_n);
-	free(c->hold);
+	hold_drop(c);
 	c->hold = p;
 	c->hold_cap = cap;
 	c->in = p;
@@ -54,9 +70,7 @@ void conn_tidy_input(struct conn *c)
 {
 	if (c->in_n > 0)
 		return;
-	free(c->hold);
-	c->hold = NULL;
-	c->hold_cap = 0;
+	hold_drop(c);
 	c->in = NULL;
 }
 

@@ -236,6 +236,8 @@ void loop_free(struct loop **lp)
 		event_base_free(l->base);
 	while (l->nspares > 0)
 		free(l->spares[--l->nspares]);
+	while (l->nholds > 0)
+		free(l->holds[--l->nholds]);
 	free(l->retired);
 	free(l->scratch);
 	free(l->tls_scratch);

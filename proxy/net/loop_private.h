@@ -20,6 +20,9 @@ struct conn;
 /* Output buffers that wait for their next user. */
 #define LOOP_SPARES 64
 #define LOOP_SPARE_SIZE (16u * 1024)
+/* The same for input that waits for something: a short request. */
+#define LOOP_HOLDS 256
+#define LOOP_HOLD_SIZE 512u
 
 struct loop_retired {
 	void (*fn)(void *arg);
@@ -52,6 +55,8 @@ struct loop {
 		*calling; /* whose owner is being called; NULL when that conn was freed or moved meanwhile */
 	uint8_t *spares[LOOP_SPARES]; /* owned, LOOP_SPARE_SIZE each */
 	unsigned nspares;
+	uint8_t *holds[LOOP_HOLDS]; /* owned, LOOP_HOLD_SIZE each */
+	unsigned nholds;
 };
 
 /* Like loop_later, but after all of them: one write per connection and round. */

@@ -15,10 +15,14 @@ struct reads {
 	uint16_t nparams;
 	const bool *clock_param; /* [nparams + 1] */
 	const struct rel_read *relations;
+	struct buf values; /* of the execution in work; its memory stays for the next */
 	struct arena mem;
 };
 
 #define READS_BYTES_MAX (16u << 20)
+#define VALUES_MAX 512
+#define VALUES_BYTES (256u * 1024u)
+#define VALUES_KEPT 1024u
 
 /* ---- resolving ---- */
 
@@ -172,6 +176,7 @@ struct reads *reads_resolve(const struct facts *facts, const struct catalog *cat
 	r->nparams = (uint16_t)(facts->nparams + facts->nslots);
 	r->reason = (enum reason)facts->reason;
 	arena_init(&r->mem, 256, READS_BYTES_MAX);
+	buf_init(&r->values, VALUES_BYTES);
 	if (harmless_facts(facts))
 		r->harmless = true;
 	else if (catalog == NULL)
@@ -191,6 +196,7 @@ void reads_unref(struct reads *r)
 {
 	if (r == NULL || --r->refs > 0)
 		return;
+	buf_free(&r->values);
 	arena_free(&r->mem);
 	free(r);
 }
@@ -213,10 +219,9 @@ size_t reads_bytes(const struct reads *r)
 /* ---- executing ---- */
 
 /* Key values of one execution: bytes in `buf`, places in the arrays. */
-#define VALUES_MAX 512
 
 struct values {
-	struct buf buf;
+	struct buf *buf;
 	uint32_t at[VALUES_MAX];
 	uint32_t length[VALUES_MAX];
 	unsigned count;
@@ -236,10 +241,10 @@ static bool ascii_or_not_text(uint32_t type, struct span value)
 
 static enum found note_value(struct values *v, size_t from)
 {
-	if (v->count == VALUES_MAX || v->buf.failed)
+	if (v->count == VALUES_MAX || v->buf->failed)
 		return FOUND_UNCERTAIN;
 	v->at[v->count] = (uint32_t)from;
-	v->length[v->count] = (uint32_t)(v->buf.len - from);
+	v->length[v->count] = (uint32_t)(v->buf->len - from);
 	v->count++;
 	return FOUND;
 }
@@ -262,15 +267,15 @@ static enum found array_values(struct values *v, uint32_t array_type, const stru
 	if (datum_array_open(array_type, param->binary, param->value, &array) != DATUM_OK)
 		return FOUND_UNCERTAIN;
 	for (;;) {
-		size_t from = v->buf.len;
+		size_t from = v->buf->len;
 
-		next = datum_array_next(&array, &v->buf);
+		next = datum_array_next(&array, v->buf);
 		if (next == DATUM_END)
 			return FOUND;
 		if (next == DATUM_NULL)
 			continue;
 		if (next == DATUM_BROKEN ||
-		    !ascii_or_not_text(array.element_oid, span_of(v->buf.p + from, v->buf.len - from)) ||
+		    !ascii_or_not_text(array.element_oid, span_of(v->buf->p + from, v->buf->len - from)) ||
 		    note_value(v, from) != FOUND)
 			return FOUND_UNCERTAIN;
 	}
@@ -280,10 +285,10 @@ static enum found source_values(struct values *v, const struct key_source *sourc
 				const struct reads_param *params)
 {
 	const struct reads_param *param;
-	size_t from = v->buf.len;
+	size_t from = v->buf->len;
 
 	if (source->kind == SOURCE_CONST) {
-		buf_add_span(&v->buf, source->value);
+		buf_add_span(v->buf, source->value);
 		return note_value(v, from);
 	}
 	param = &params[source->param - 1];
@@ -292,7 +297,7 @@ static enum found source_values(struct values *v, const struct key_source *sourc
 	if (source->kind == SOURCE_ARRAY)
 		return array_values(v, source->type, param);
 	if (!ascii_or_not_text(source->type, param->value) ||
-	    datum_canon(width_type(source->type, param), param->binary, param->value, &v->buf) != DATUM_OK)
+	    datum_canon(width_type(source->type, param), param->binary, param->value, v->buf) != DATUM_OK)
 		return FOUND_UNCERTAIN;
 	return note_value(v, from);
 }
@@ -330,7 +335,7 @@ static bool add_product(struct keys *keys, const struct rel_read *read, const st
 		unsigned i;
 
 		for (i = 0; i < read->nkey; i++)
-			row[i] = span_of(v->buf.p + v->at[pick[i]], v->length[pick[i]]);
+			row[i] = span_of(v->buf->p + v->at[pick[i]], v->length[pick[i]]);
 		if (!add_key(keys, readkey_row(read->relid, read->nkey, read->key, row)))
 			return false;
 		for (i = 0; i < read->nkey && ++pick[i] == starts[i + 1]; i++)
@@ -346,7 +351,7 @@ static bool add_choice_keys(struct keys *keys, const struct rel_read *read, cons
 	unsigned starts[READS_KEY_MAX + 1];
 
 	v->count = 0;
-	buf_clear(&v->buf);
+	buf_clear(v->buf);
 	for (unsigned i = 0; i < read->nkey; i++) {
 		starts[i] = v->count;
 		for (unsigned k = 0; k < choice->columns[i].nsources; k++)
@@ -405,7 +410,9 @@ enum reason reads_keys(const struct reads *r, const struct reads_param *params, 
 	if (reason != REASON_NONE)
 		return reason;
 	values.count = 0;
-	buf_init(&values.buf, 256u * 1024u);
+	values.buf =
+		&((struct reads *)r)->values; /* used by one execution at a time, and by nobody in between */
+	buf_clear(values.buf);
 	for (const struct rel_read *read = r->relations; read != NULL && reason == REASON_NONE;
 	     read = read->next) {
 		unsigned before = keys.count;
@@ -418,7 +425,8 @@ enum reason reads_keys(const struct reads *r, const struct reads_param *params, 
 				reason = REASON_TOO_LARGE;
 		}
 	}
-	buf_free(&values.buf);
+	if (values.buf->cap > VALUES_KEPT)
+		buf_free(values.buf);
 	if (reason == REASON_NONE) {
 		*nkeys_r = keys.count;
 		*nrels_r = nrels;
