@@ -20,9 +20,11 @@ static void run_lend(struct mail *mail, void *ctx)
 {
 	struct lend *l = (struct lend *)(void *)((char *)mail - offsetof(struct lend, mail));
 	struct backend *b = l->backend;
-	struct err err = l->err;
+	struct err err = l->err != NULL ? *l->err : (struct err){0};
 
 	(void)ctx;
+	free(l->err);
+	l->err = NULL;
 	l->state = LEND_NONE;
 	l->backend = NULL;
 	if (b != NULL && b->broken) {
@@ -52,7 +54,8 @@ static void refuse(struct pool *p, struct lend *l, const struct err *err)
 {
 	leave_queue(p, l);
 	l->backend = NULL;
-	l->err = *err;
+	l->err = check_alloc(sizeof *l->err);
+	*l->err = *err;
 	loop_post(l->host->loop, &l->mail);
 }
 
@@ -61,7 +64,6 @@ static void assign(struct pool *p, struct lend *l, struct backend *b)
 {
 	leave_queue(p, l);
 	l->backend = b; /* its worker moves its state on, in run_lend */
-	l->err = (struct err){0};
 	loop_post(l->host->loop, &l->mail);
 }
 

@@ -44,7 +44,7 @@ struct lend {
 	uint64_t since_us;
 	enum { LEND_NONE, LEND_QUEUED, LEND_ASSIGNED } state;
 	struct backend *backend; /* while assigned */
-	struct err err;
+	struct err *err;	 /* owned, while refused */
 	struct mail mail;
 	bool reserve; /* has waited long enough for the reserve pool */
 };
