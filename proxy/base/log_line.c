@@ -87,6 +87,12 @@ static void line_char_text(struct log_line *line, struct span c, bool valid, boo
 			line_put(line, "\\x%02x", c.p[i]);
 }
 
+/* Nearly all of every line: needs no escape in either format, nor quotes around it. */
+static bool unescaped(uint8_t c, bool bare)
+{
+	return c > 0x20 ? c < 0x7f && c != '"' && c != '\\' : c == ' ' && !bare;
+}
+
 static void line_escape(struct log_line *line, struct span s, bool bare)
 {
 	size_t n;
@@ -95,6 +101,11 @@ static void line_escape(struct log_line *line, struct span s, bool bare)
 		if (line_room(line) < LINE_CHAR) {
 			line->cut = true;
 			return;
+		}
+		if (unescaped(s.p[0], bare && !line->json)) {
+			line->p[line->n++] = (char)s.p[0];
+			n = 1;
+			continue;
 		}
 		n = utf8_length(s);
 		if (line->json)
