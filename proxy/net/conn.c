@@ -337,6 +337,16 @@ void conn_free(struct conn **cp)
 		conn_release(c);
 }
 
+void conn_leave(struct conn **cp, uint64_t linger_us)
+{
+	struct conn *c = *cp;
+
+	if (c != NULL && c->loop != NULL && c->state == CONN_OPEN && (conn_pending(c) == 0 || conn_flush(c)))
+		conn_free(cp);
+	else
+		conn_finish(cp, linger_us);
+}
+
 void conn_finish(struct conn **cp, uint64_t linger_us)
 {
 	struct conn *c = *cp;

@@ -39,6 +39,8 @@ void conn_free(struct conn **c); /* closes at once; pending output is lost */
 
 /* Sends what is pending, then closes (with TLS close_notify), for at most `linger_us`. The owner is forgotten. */
 void conn_finish(struct conn **c, uint64_t linger_us);
+/* The same for a peer that has said goodbye and sends nothing more: closes at once when the kernel takes what is pending. */
+void conn_leave(struct conn **c, uint64_t linger_us);
 /* Output pending above this makes conn_full true, below the other on_output is called. */
 #define CONN_HIGH_MARK (256u * 1024)
 #define CONN_LOW_MARK (64u * 1024)

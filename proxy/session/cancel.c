@@ -23,6 +23,9 @@ struct cancels {
 	int peer_id;
 	uint32_t next;
 	uint16_t *under_way; /* owned; by peer, only with a peer_id */
+	unsigned
+		nrandom; /* bytes of `random` that are not used yet: a call for each client costs more than a key */
+	uint8_t random[1024];
 };
 
 struct cancel_mail {
@@ -82,6 +85,18 @@ static uint32_t free_number(struct cancels *c)
 	return number;
 }
 
+/* Secret bytes, each handed out once. Under the lock. */
+static void draw(struct cancels *c, uint8_t *p, unsigned n)
+{
+	if (c->nrandom < n) {
+		check(RAND_bytes(c->random, sizeof c->random) == 1);
+		c->nrandom = sizeof c->random;
+	}
+	c->nrandom -= n;
+	memcpy(p, c->random + c->nrandom, n);
+	OPENSSL_cleanse(c->random + c->nrandom, n);
+}
+
 uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint8_t *secret_r,
 		     unsigned nsecret)
 {
@@ -89,12 +104,12 @@ uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint
 	uint32_t number;
 
 	check(nsecret <= CANCEL_SECRET_LONG);
-	check(RAND_bytes(k->secret, (int)nsecret) == 1);
-	memcpy(secret_r, k->secret, nsecret);
 	k->nsecret = nsecret;
 	k->house = h;
 	k->session = s;
 	pthread_mutex_lock(&c->lock);
+	draw(c, k->secret, nsecret);
+	memcpy(secret_r, k->secret, nsecret);
 	number = free_number(c);
 	if (number != 0) {
 		k->number = number;

@@ -87,7 +87,10 @@ static void broke_protocol(struct session *s, const char *why)
 static bool trivial(struct session *s, const struct batch *batch)
 {
 	switch (batch->op[0].type) {
-	case 'X': session_close(s, "client said goodbye"); return true;
+	case 'X':
+		s->goodbye = true;
+		session_close(s, "client said goodbye");
+		return true;
 	case 'p': broke_protocol(s, "unexpected password message"); return true;
 	case 'H': conn_consume(s->client, batch->op[0].end); return true;
 	case 'S':

@@ -204,7 +204,10 @@ void session_close(struct session *s, const char *why)
 	s->state = SESSION_CLOSED;
 	session_vanish_backend(s);
 	listen_close(s);
-	conn_finish(&s->client, LINGER_US);
+	if (s->goodbye)
+		conn_leave(&s->client, LINGER_US);
+	else
+		conn_finish(&s->client, LINGER_US);
 	ring_remove(&s->node);
 	h->nsessions--;
 	if (s->lending && !pool_lend_cancel(s->pool, &s->lend))
