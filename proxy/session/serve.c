@@ -22,6 +22,7 @@ struct wanted {
 	struct front_bind bind; /* extended only */
 	uint8_t shape[BATCH_OPS];
 	unsigned nshape;
+	struct reads *reads; /* borrowed until the next look at the memo */
 };
 
 static void wanted_free(struct wanted *w)
@@ -229,12 +230,9 @@ static enum reason make_key(struct session *s, const struct wanted *w)
 	return k->failed ? REASON_TOO_LARGE : REASON_NONE;
 }
 
-/* Why the batch is not answered from the cache; REASON_NONE: s->key and s->dep_* are set and w->stmt is counted. */
-static enum reason examine(struct session *s, const struct batch *batch, struct wanted *w)
+/* The statement, by what the session and the text say. REASON_NONE: w->stmt is counted. */
+static enum reason identify(struct session *s, const struct batch *batch, struct wanted *w)
 {
-	struct reads_session rs;
-	const struct catalog *catalog;
-	struct reads *reads;
 	enum reason r = session_reason(s);
 
 	if (r != REASON_NONE)
@@ -244,20 +242,28 @@ static enum reason examine(struct session *s, const struct batch *batch, struct 
 	r = batch->op[0].type == 'Q' ? want_simple(s, batch, w) : want_extended(s, batch, w);
 	if (r != REASON_NONE)
 		return r;
-	if (w->stmt->facts->shape == NULL)
-		return (enum reason)w->stmt->facts->reason;
+	return w->stmt->facts->shape == NULL ? (enum reason)w->stmt->facts->reason : REASON_NONE;
+}
+
+/* Why the batch is not answered from the cache; REASON_NONE: s->key is set. What it depends on is left to a miss (find_keys). */
+static enum reason examine(struct session *s, const struct batch *batch, struct wanted *w)
+{
+	enum reason r = identify(s, batch, w);
+	const struct catalog *catalog;
+	struct reads_session rs;
+
+	if (r != REASON_NONE)
+		return r;
 	catalog = served_catalog(s->served, &s->dep_epoch);
 	if (catalog == NULL)
 		return REASON_FEED;
 	if (s->wishes.now.coherence == COHERENCE_STRICT && !catalog_strict(catalog))
 		return REASON_DDL_UNSEEN;
 	rs = image_reads_session(s);
-	reads = memo_reads(w->stmt, catalog, &rs);
-	if (reads == NULL)
+	w->reads = memo_reads(w->stmt, catalog, &rs);
+	if (w->reads == NULL)
 		return REASON_TOO_LARGE;
-	r = reads_reason(reads);
-	if (r == REASON_NONE)
-		r = find_keys(s, w, reads);
+	r = reads_reason(w->reads);
 	return r != REASON_NONE ? r : make_key(s, w);
 }
 
@@ -325,6 +331,8 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 	if (e != NULL && recent(s, e)) {
 		send_answer(s, e, batch, &w);
 		serve = SERVE_DONE;
+	} else if (e == NULL && r == REASON_NONE) {
+		r = find_keys(s, &w, w.reads);
 	}
 	wanted_free(&w);
 	if (r != REASON_NONE) {
@@ -341,7 +349,14 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 	return SERVE_WAIT;
 }
 
-/* The proof is here: only an entry that is alive now may be served. The input has not been touched since serve_decide. */
+/* What serve_decide found out still holds: the input and the session have not been touched since, and an entry that is alive is one
+ * of the present epoch. Only the statement has to be looked up again. */
+static enum reason examine_again(struct session *s, const struct batch *batch, struct wanted *w)
+{
+	return cache_epoch(s->served->cache) == s->dep_epoch ? identify(s, batch, w) : examine(s, batch, w);
+}
+
+/* The proof is here: only an entry that is alive now may be served. */
 static bool serve_proven(struct session *s)
 {
 	struct wanted w = {0};
@@ -351,7 +366,7 @@ static bool serve_proven(struct session *s)
 
 	if (batch_scan(conn_input(s->client), (uint32_t)s->config->max_packet_size, &batch, &why) ==
 		    BATCH_OK &&
-	    examine(s, &batch, &w) == REASON_NONE)
+	    examine_again(s, &batch, &w) == REASON_NONE)
 		e = cache_find(s->served->cache, buf_span(&s->key));
 	if (e != NULL) {
 		send_answer(s, e, &batch, &w);
