@@ -147,6 +147,7 @@ static void free_late(void *arg)
 	free(s->server_user);
 	free(s->replication);
 	free(s->bad_wish);
+	wishes_free(&s->wishes);
 	free(s);
 }
 

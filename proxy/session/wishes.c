@@ -1,8 +1,10 @@
 #include "proxy/session/wishes.h"
 
 #include "config/units.h"
+#include "proxy/base/check.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
 #define STALENESS_MIN_US 1000u
@@ -25,6 +27,38 @@ void wishes_init(struct wishes *w, const struct policy *policy)
 	*w = (struct wishes){
 		.start = {.coherence = policy->coherence, .max_staleness = policy->max_staleness}};
 	w->before = w->session = w->now = w->start;
+}
+
+static void drop_marks(struct wishes *w)
+{
+	free(w->mark);
+	w->mark = NULL;
+	w->nmarks = 0;
+}
+
+static void drop_notes(struct wishes *w)
+{
+	free(w->note);
+	w->note = NULL;
+	w->nnotes = 0;
+}
+
+void wishes_free(struct wishes *w)
+{
+	drop_marks(w);
+	drop_notes(w);
+}
+
+/* Room for one more behind `n`; when there are `max` the oldest goes. */
+static void *more(void *list, unsigned *n, unsigned max, size_t size)
+{
+	if (*n == max) {
+		memmove(list, (char *)list + size, --*n * size);
+		return list;
+	}
+	list = realloc(list, (*n + 1) * size);
+	check(list != NULL);
+	return list;
 }
 
 bool wishes_name(const char *name)
@@ -147,7 +181,7 @@ void wishes_end(struct wishes *w, bool committed)
 {
 	w->now = committed ? w->session : w->before;
 	w->before = w->session = w->now;
-	w->nmarks = 0;
+	drop_marks(w);
 }
 
 /* --- savepoints --- */
@@ -156,8 +190,7 @@ static void save(struct wishes *w, const char *name)
 {
 	struct wish_mark *mark;
 
-	if (w->nmarks == WISHES_MARKS)
-		memmove(w->mark, w->mark + 1, --w->nmarks * sizeof *w->mark);
+	w->mark = more(w->mark, &w->nmarks, WISHES_MARKS, sizeof *w->mark);
 	mark = &w->mark[w->nmarks++];
 	snprintf(mark->name, sizeof mark->name, "%s", name);
 	mark->session = w->session;
@@ -187,8 +220,7 @@ void wishes_note(struct wishes *w, const struct stmt_facts *f)
 
 	if (f->tag == NULL || f->command == COMMAND_BEGIN)
 		return;
-	if (w->nnotes == WISHES_NOTES)
-		memmove(w->note, w->note + 1, --w->nnotes * sizeof *w->note);
+	w->note = more(w->note, &w->nnotes, WISHES_NOTES, sizeof *w->note);
 	note = &w->note[w->nnotes++];
 	note->tag = f->tag;
 	snprintf(note->name, sizeof note->name, "%s", f->name != NULL ? f->name : "");
@@ -224,5 +256,5 @@ void wishes_answered(struct wishes *w, struct span tag)
 
 void wishes_settled(struct wishes *w)
 {
-	w->nnotes = 0;
+	drop_notes(w);
 }

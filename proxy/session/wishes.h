@@ -2,7 +2,7 @@
  * Source  wishes.def; PostgreSQL manual, "SET": what was set in a transaction goes with it, SET LOCAL ends with it, ROLLBACK TO goes
  *         back to what was at the savepoint.
  * Shape   `now` counts. wishes_note() tells of a statement about transactions that is sent, wishes_answered() of its tag.
- * Owner   the session.
+ * Owner   the session; savepoints and unanswered ends have memory only while there are any.
  * Thread  its worker's.
  * Errors  the SQLSTATE of what was refused. More savepoints than fit are forgotten, oldest first. */
 #ifndef PROXY_SESSION_WISHES_H
@@ -36,16 +36,17 @@ struct wishes {
 	struct wish_mark { /* a savepoint */
 		char name[WISHES_NAME];
 		struct wish_values session, now;
-	} mark[WISHES_MARKS];
+	} * mark; /* owned */
 	unsigned nmarks;
 	struct wish_note { /* sent, not yet answered */
 		const char *tag;
 		char name[WISHES_NAME];
-	} note[WISHES_NOTES];
+	} * note; /* owned */
 	unsigned nnotes;
 };
 
 void wishes_init(struct wishes *w, const struct policy *policy);
+void wishes_free(struct wishes *w);
 /* The startup packet's, in front of anything else. */
 void wishes_start(struct wishes *w, const bool wished[NWISHES], const struct wish_values *values);
 /* WISHES_PREFIX in front? In any case. */

@@ -43,6 +43,7 @@ TEST(wishes, hold_at_once_outside_of_transactions)
 	EXPECT_STR(shown(&w), "strict");
 	EXPECT_STR(wishes_change(&w, SETTING_SET, "pgweir.other", "1", false), "42704");
 	EXPECT(wishes_name("PGWEIR.x") && !wishes_name("pgweir") && !wishes_name("app.x"));
+	wishes_free(&w);
 }
 
 TEST(wishes, go_with_their_transaction)
@@ -62,6 +63,7 @@ TEST(wishes, go_with_their_transaction)
 	EXPECT_STR(shown(&w), "strict");
 	says(&w, "ROLLBACK", NULL);
 	EXPECT_STR(shown(&w), "off");
+	wishes_free(&w);
 }
 
 TEST(wishes, go_back_to_savepoints)
@@ -97,6 +99,7 @@ TEST(wishes, go_back_to_savepoints)
 	EXPECT(w.nmarks == WISHES_MARKS);
 	says(&w, "COMMIT", NULL);
 	EXPECT(w.nmarks == 0);
+	wishes_free(&w);
 }
 
 TEST(wishes, durations)
@@ -114,4 +117,5 @@ TEST(wishes, durations)
 	EXPECT_STR(text, "1500us");
 	EXPECT_STR(wishes_change(&w, SETTING_SET, "pgweir.max_staleness", "0", false), "22023");
 	EXPECT_STR(wishes_change(&w, SETTING_SET, "pgweir.max_staleness", "61min", false), "22023");
+	wishes_free(&w);
 }
