@@ -325,6 +325,29 @@ def test_the_listening_connection_is_lost(cluster, database):
 
 
 @only_pgweir
+def test_each_worker_has_one_listening_connection(cluster, database):
+    """Server connections move between workers; whoever notifies from wherever, everybody hears it once."""
+    proxy = Proxy(cluster, {"workers": "3", "default_pool_size": "2"})
+    clients = [Wire(proxy.port).login(database=database) for _ in range(9)]
+    try:
+        for client in clients:
+            client.simple("LISTEN news")
+        count = f"SELECT count(*) FROM pg_stat_activity WHERE {LISTENER} AND datname = '{database}'"
+        assert cluster.sql(count) == "3"
+        for i, client in enumerate(clients):
+            assert notes(client.simple(f"NOTIFY news, '{i}'"), pid=True)[-1] == (client.pid, "news", str(i))
+        for client in clients:
+            client.send(wire.query("SELECT 1"))
+        for i, client in enumerate(clients):
+            got = notes(client.until(b"Z"))
+            assert got == [("news", str(n)) for n in range(i + 1, 9)]
+    finally:
+        for client in clients:
+            client.sock.close()
+    assert proxy.stop() == 0
+
+
+@only_pgweir
 def test_what_cannot_be_shared_is_pinned(cluster, db):
     """Another encoding than the server's, and a pool of sessions."""
     proxy = Proxy(cluster, {"default_pool_size": "3", "workers": "1"})
