@@ -1,5 +1,6 @@
 /* Client to backend: messages are forwarded one by one; names of prepared statements become ours, and what has to be parsed again is
  * parsed in front. Long messages stream through. */
+#include "proxy/session/custom.h"
 #include "proxy/session/image_ids.h"
 #include "proxy/session/listen.h"
 #include "proxy/session/session_private.h"
@@ -161,10 +162,12 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	}
 	s->unsynced = true;
 	server = hold_server_name(s, name, ours, &e);
-	if (stmt != NULL)
+	if (stmt != NULL) {
 		note_statement(s, stmt);
-	else
+		custom_note_bind(s, stmt, avail);
+	} else {
 		s->clean = false;
+	}
 	buf_add_u8(out, 'B');
 	buf_add_u32(out, (uint32_t)(4 + portal.n + 1 + server.n + 1 + (body_n - used)));
 	buf_add_span(out, portal);

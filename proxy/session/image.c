@@ -249,6 +249,11 @@ static void touch_all(struct session *s)
 		touch(s, s->backend->image.at[i].name, true);
 }
 
+void image_touch(struct session *s, const char *name)
+{
+	touch(s, name, false);
+}
+
 void image_note(struct session *s, const struct stmt_facts *f)
 {
 	for (unsigned i = 0; i < f->nsettings; i++)

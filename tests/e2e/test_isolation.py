@@ -91,6 +91,21 @@ def test_a_custom_setting_survives_a_probe(proxy, db):
         assert two.execute("SELECT current_setting('app.tenant', true)").fetchone()[0] in (None, "")
 
 
+def test_a_custom_setting_whose_name_is_data_is_kept(proxy, db):
+    with proxy.connect(db) as one, proxy.connect(db) as two:
+        one.execute("SELECT set_config(%s, %s, false)", ["app.param", "mine"])
+        one.execute("SELECT set_config(n, v, false) FROM (VALUES ('app.first', '1'), ('app.second', '2')) AS x(n, v)")
+        two.execute("SELECT 1")
+        for name, value in (("app.param", "mine"), ("app.first", "1"), ("app.second", "2")):
+            assert one.execute("SELECT current_setting(%s)", [name]).fetchone() == (value,)
+            assert two.execute("SELECT current_setting(%s, true)", [name]).fetchone()[0] in (None, "")
+        one.execute("BEGIN")
+        one.execute("SELECT set_config(%s, %s, false)", ["app.param", "gone"])
+        one.execute("ROLLBACK")
+        two.execute("SELECT 1")
+        assert one.execute("SELECT current_setting('app.param')").fetchone() == ("mine",)
+
+
 def test_a_loaded_library_goes_with_its_session(proxy, db):
     with proxy.connect(db) as one:
         one.execute("LOAD 'auto_explain'")
