@@ -431,7 +431,8 @@ static int start_stats(struct app *app, struct err *err)
 	app->reporting = (struct reporting){.workers = app->workers,
 					    .nworkers = app->nworkers,
 					    .pools = app->pools,
-					    .origins = app->origins};
+					    .origins = app->origins,
+					    .draining = &app->draining};
 	if (app->cfg->stats_port == 0)
 		return 0;
 	struct report_source source = reporting_source(&app->reporting);

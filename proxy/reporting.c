@@ -164,6 +164,8 @@ static bool ready(void *arg)
 	struct reporting *r = arg;
 	struct can_lend can = {0};
 
+	if (*r->draining)
+		return false;
 	pools_each(r->pools, lendable, &can);
 	return !can.any || can.some;
 }

@@ -17,6 +17,7 @@ struct reporting {
 	unsigned nworkers;
 	struct pools *pools;
 	struct origins *origins;
+	const bool *draining; /* no new clients are taken any more: not ready */
 };
 
 struct report_source reporting_source(struct reporting *r);

@@ -81,7 +81,7 @@ static bool lookup_begin(struct gate *g, const struct policy *policy, const char
 		return false;
 	}
 	snprintf(port, sizeof port, "%d", db->port);
-	set.host = db->host[0] != '\0' ? db->host : g->config->unix_socket_dir;
+	set.host = db->host[0] != '\0' ? db->host_list : g->config->unix_socket_dir;
 	set.port = port;
 	set.dbname = config_dbname(db, name);
 	set.user = policy->auth_user;

@@ -113,6 +113,7 @@ def test_a_drain_ends_every_transaction_and_loses_none(cluster, database):
     start = time.monotonic()
     proxy.signal(signal.SIGTERM)
     wait_for("no new clients", lambda: not _connects(proxy.port))
+    assert proxy.http("/readyz")[0] == 503 and proxy.http("/healthz")[0] == 200
     long.execute("INSERT INTO t VALUES (9, 10)")
     long.commit()
     assert proxy.process.wait(20) == 0

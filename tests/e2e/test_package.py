@@ -119,6 +119,18 @@ def test_manual_and_completion_know_every_option():
         assert options - {"--help"} <= set(re.findall(r"--[a-z][a-z-]+", manual)), command
 
 
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+def test_the_units_are_sound(tmp_path):
+    for unit in ("pgweir.service", "pgweir.socket"):
+        text = (BUILD / "docs" / unit).read_text()
+        assert "@BINDIR@" not in text
+        (tmp_path / unit).write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={BINARY}", text, flags=re.M))
+    verified = run(["systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir())])
+    assert "pgweir" not in verified.stderr, verified.stderr
+    score = run(["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", tmp_path / "pgweir.service"])
+    assert "OK" in score.stdout
+
+
 @pytest.mark.skipif(not shutil.which("groff"), reason="no groff")
 @pytest.mark.parametrize("page", [ROOT / "docs" / "pgweir.1", BUILD / "config" / "pgweir.ini.5"])
 def test_the_man_pages_are_sound(page):

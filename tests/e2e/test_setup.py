@@ -136,6 +136,16 @@ def test_a_managed_services_administrator_gets_as_far_as_it_may(cluster, databas
         cluster.sql("DROP ROLE IF EXISTS pgweir; DROP ROLE boss; DROP ROLE rds_replication")
 
 
+def test_a_publication_that_is_missing_or_leaves_tables_out(cluster, database):
+    proxy = Proxy(cluster, {"feed_plugin": "pgoutput"}, databases={database: f"host=127.0.0.1 port={cluster.port}"}, start=False)
+    cluster.sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE without (v int)", database)
+    status, lines = doctor(proxy.ini)
+    assert status == 2 and any("publication" in line and "does not exist" in line for line in lines), lines
+    assert pgweir("setup", "--apply", "--publication", "--admin", cluster.url(), proxy.ini).returncode == 0
+    status, lines = doctor(proxy.ini)
+    assert status == 0 and len(lines) == 1 and '"without"' in lines[0], lines
+
+
 def test_a_server_without_logical_wal():
     """Also: no walsender and no slot left to be had."""
     made = Cluster({"wal_level": "replica", "max_replication_slots": "0"})
