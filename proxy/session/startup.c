@@ -406,7 +406,9 @@ static void tell_param(struct session *s, const char *name, const char *value)
 	write_param_status(conn_out(s->client), span_str(name), span_str(value));
 }
 
-static void welcome_done(struct session *s, const struct settings *params, const struct settings *image)
+/* Takes over a reference of `defaults`: those that params and image go with, whatever the pool has learned since. */
+static void welcome_done(struct session *s, const struct settings *params, const struct settings *image,
+			 struct pool_defaults *defaults)
 {
 	struct house *h = s->house;
 	uint8_t secret[CANCEL_SECRET_LONG];
@@ -415,6 +417,7 @@ static void welcome_done(struct session *s, const struct settings *params, const
 
 	if (settings_copy(params, &s->params) != 0 || settings_copy(image, &s->image) != 0 ||
 	    settings_copy(image, &s->startup) != 0) {
+		pool_defaults_unref(defaults);
 		session_fatal(s, "53200", "out of memory", NULL);
 		return;
 	}
@@ -423,8 +426,7 @@ static void welcome_done(struct session *s, const struct settings *params, const
 
 		settings_set(&s->params, span_str("application_name"), &v);
 	}
-	pool_defaults_unref(s->defaults);
-	s->defaults = pool_defaults(s->pool);
+	s->defaults = defaults;
 	image_key_refresh(s);
 	for (unsigned i = 0; i < s->params.n; i++)
 		tell_param(s, s->params.at[i].name, s->params.at[i].value);
@@ -477,22 +479,22 @@ static bool welcome_known(struct session *s)
 	settings_init(&image);
 	if (s->replication != NULL) {
 		/* A walsender has no settings to be made equal. */
-		welcome_done(s, &d->params, &image);
-		pool_defaults_unref(d);
+		welcome_done(s, &d->params, &image, d);
 		return true;
 	}
 	w = pool_welcome_find(s->pool, buf_span(&s->welcome_key));
 	if (w != NULL) {
 		known = true;
-		welcome_done(s, &w->params, &w->image);
+		welcome_done(s, &w->params, &w->image, d);
 		pool_welcome_unref(w);
 	} else if (only_name(s)) {
 		known = true;
 		wished_image(s, &image);
-		welcome_done(s, &d->params, &image);
+		welcome_done(s, &d->params, &image, d);
+	} else {
+		pool_defaults_unref(d);
 	}
 	settings_free(&image);
-	pool_defaults_unref(d);
 	return known;
 }
 
@@ -556,7 +558,7 @@ void welcome_learned(struct session *s)
 		pool_welcome_add(s->pool, buf_span(&s->welcome_key), &b->params, &image);
 	settings_copy(&image, &b->image);
 	s->backend = NULL;
-	welcome_done(s, &b->params, &image);
+	welcome_done(s, &b->params, &image, pool_defaults_new(b));
 	settings_free(&image);
 	backend_give_back(b, true);
 	session_run(s);
