@@ -2,7 +2,9 @@
 #include "proxy/backend/pool_private.h"
 #include "proxy/backend/settle.h"
 
-#define LOGINS_AT_ONCE 8       /* logins of one pool under way at the same time */
+#define LOGINS_AT_ONCE 8 /* logins of one pool under way at the same time */
+#define RETRY_SEVERAL_US \
+	1000000u /* longest pause when there are several servers: one may be promoted any moment */
 #define RETRY_FIRST_US 100000u /* pause after the first failed login; doubles up to server_login_retry */
 
 /* Asks a worker to open a backend: mail carries what backend_new needs. */
@@ -306,6 +308,8 @@ void pool_backend_gone(struct pool *p, struct backend *b, bool login_failed, con
 	if (login_failed) {
 		uint64_t most = p->target->config->server_login_retry;
 
+		if (p->target->db->host_count > 1 && most > RETRY_SEVERAL_US)
+			most = RETRY_SEVERAL_US;
 		p->connecting--;
 		p->last_error = *err;
 		p->backoff_us = p->backoff_us == 0 ? RETRY_FIRST_US : p->backoff_us * 2;
