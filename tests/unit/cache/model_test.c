@@ -32,6 +32,10 @@ static void expect_fresh(struct model_settings set)
 
 	set.run_us = run_us();
 	r = run(set);
+	if (r.hits <= 100 || r.fills <= 100 || r.refused == 0) {
+		set.run_us *= 8; /* a machine that has much else to do */
+		r = run(set);
+	}
 	EXPECT_EQ(r.stale_hits, 0);
 	EXPECT(r.hits > 100);
 	EXPECT(r.fills > 100);
