@@ -30,7 +30,37 @@ static const struct parameter {
 	{"connect_timeout", "pgweir", "server_connect_timeout"},
 	{"application_name", "databases", "application_name"},
 	{"client_encoding", "databases", "client_encoding"},
+	{"target_session_attrs", "databases", "target_session_attrs"},
+	{"load_balance_hosts", "databases", "load_balance_hosts"},
 };
+
+/* What else the URLs of drivers and hosting services say: about the client's own connection, so nothing that we could use. */
+static const char *const others[] = {
+	"channel_binding",
+	"gssencmode",
+	"keepalives",
+	"keepalives_idle",
+	"keepalives_interval",
+	"keepalives_count",
+	"tcp_user_timeout",
+	"fallback_application_name",
+	"options",
+	"sslnegotiation",
+	"schema",
+	"pgbouncer",
+	"connection_limit",
+	"pool_timeout",
+	"statement_cache_size",
+	"sslaccept",
+};
+
+static bool is_other(const char *name)
+{
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (strcmp(others[i], name) == 0)
+			return true;
+	return false;
+}
 
 #define PARAMETER_COUNT (sizeof parameters / sizeof *parameters)
 
@@ -141,6 +171,10 @@ static int parse_parameter(struct url *u, const char *s, const char *end)
 		names[i] = parameters[i].name;
 		if (strcmp(names[i], name) == 0)
 			return take(u, i, equals + 1, (size_t)(end - equals - 1));
+	}
+	if (is_other(name)) {
+		build_notice(u->cfg, WHO ": %s is left out: it is the client's", name);
+		return 0;
 	}
 	nearest = text_nearest(name, names);
 	if (nearest == NULL)

@@ -100,6 +100,18 @@ TEST(url, parameters_say_the_same_as_the_parts)
 	config_unref(cfg);
 }
 
+TEST(url, what_is_for_the_client_is_left_out_with_a_notice)
+{
+	struct config *cfg =
+		from("postgres://h1,h2/d?sslmode=require&channel_binding=require&schema=public&pgbouncer=true"
+		     "&target_session_attrs=read-write");
+
+	EXPECT_EQ(cfg->notice_count, 3);
+	EXPECT_EQ(config_database(cfg, "d")->target_session_attrs, SERVER_ROLE_READ_WRITE);
+	EXPECT_EQ(cfg->server_tls_sslmode, SSLMODE_REQUIRE);
+	config_unref(cfg);
+}
+
 TEST(url, says_what_is_wrong)
 {
 	static const struct {
