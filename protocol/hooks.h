@@ -10,12 +10,12 @@
 #define PROTOCOL_HOOKS_H
 
 #define HOOKS_WORDS                                                                                                        \
-	"E'\\\\m(set_config|pg_settings|execute|reset|discard|listen|unlisten|load|prepare|temp|temporary|hold|call)\\\\M" \
+	"E'\\\\m(set_config|currval|lastval|pg_settings|execute|reset|discard|listen|unlisten|load|prepare|temp|temporary|hold|call)\\\\M" \
 	"|advisory|dblink|(^|;|/|\\n|\\\\m(begin|then|else|loop)\\\\M)\\\\s*set\\\\s'"
 #define HOOKS_CALLS                                                              \
 	"(SELECT ':funcid (' || pg_catalog.string_agg(b.oid::text, '|') || ') '" \
 	" FROM pg_catalog.pg_proc b WHERE b.pronamespace = 11"                   \
-	" AND (b.proname = 'set_config' OR b.proname LIKE 'pg%advisory%'))"
+	" AND (b.proname IN ('set_config', 'currval', 'lastval') OR b.proname LIKE 'pg%advisory%'))"
 #define HOOKS_SQL                                                                                                     \
 	"CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace" \
 	" JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384 AND n.nspname <> 'pgweir'"          \

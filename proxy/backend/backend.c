@@ -210,6 +210,7 @@ struct backend *backend_new(struct pool *pool, struct pool_target *target, struc
 	settings_init(&b->defaults);
 	settings_init(&b->image);
 	prepared_init(&b->prepared);
+	b->seq_batch = UINT64_MAX;
 	later_init(&b->free_later, settle_end);
 	timer_init(&b->timer, timed_out, b);
 	servers_begin(b);

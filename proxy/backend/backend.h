@@ -61,7 +61,10 @@ struct backend {
 	struct prepared prepared;
 	uint64_t unnamed;	/* id of the statement in the unnamed slot, 0 = none */
 	uint64_t unnamed_batch; /* when that was sent (expect.h) */
-	uint32_t sys_prepared;	/* bit per enum sys_stmt */
+	uint64_t
+		seq_owner; /* session whose currval() and lastval() it holds; 0 = nobody's, UINT64_MAX = several */
+	uint64_t seq_batch;    /* of the last DISCARD SEQUENCES (expect.h) */
+	uint32_t sys_prepared; /* bit per enum sys_stmt */
 	struct expects expects;
 	bool ignoring;	/* the server skips everything until Sync */
 	bool reset_all; /* may have custom settings that nobody knows of: RESET ALL before the next session */
@@ -90,7 +93,7 @@ struct backend {
 #define BACKEND_INPUT_MAX (256u * 1024u)
 
 /* Statements of our own that a backend may hold. */
-enum sys_stmt { SYS_BEGIN, SYS_COMMIT, SYS_SET, SYS_GET, SYS_SNAPSHOT, NSYS_STMTS };
+enum sys_stmt { SYS_BEGIN, SYS_COMMIT, SYS_SET, SYS_GET, SYS_SNAPSHOT, SYS_DISCARD_SEQUENCES, NSYS_STMTS };
 
 /* Starts to connect; pool_backend_ready or pool_backend_failed follows. */
 struct backend *backend_new(struct pool *pool, struct pool_target *target, struct host *host);

@@ -35,6 +35,7 @@ enum expect_why {
 	WHY_INSPECT,  /* asking for settings after the client changed them */
 	WHY_PROBE,    /* asking what a tainted transaction left behind */
 	WHY_SETTLE,   /* ROLLBACK, DISCARD ALL and the like */
+	WHY_SEQUENCE, /* DISCARD SEQUENCES in front of who must not see another client's */
 	WHY_EVICT,    /* closing a prepared statement to make room */
 	WHY_LISTEN, /* channels put onto the backend, asked for, or taken off it; what the listening connection sends */
 };

@@ -200,6 +200,20 @@ static void run_move(struct mail *mail, void *ctx)
 	free(m);
 }
 
+/* The wanted one if it is idle here, else the one used last. */
+static struct ring *choose(struct pool *p, const struct host *host, const struct lend *l)
+{
+	struct ring *idle = &p->idle[host->index];
+
+	if (l->prefer != 0)
+		ring_each (it, idle)
+			if (ring_item(it, struct backend, node)->id == l->prefer)
+				return it;
+	if (p->target->config->server_round_robin && !ring_empty(idle))
+		return idle->prev;
+	return ring_first(idle);
+}
+
 struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 {
 	struct backend *b = NULL;
@@ -209,10 +223,8 @@ struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 	l->host = host;
 	l->since_us = clock_us();
 	pthread_mutex_lock(&p->lock);
-	idle = ring_first(&p->idle[host->index]);
+	idle = choose(p, host, l);
 	if (idle != NULL && p->nwaiters == 0) {
-		if (p->target->config->server_round_robin)
-			idle = p->idle[host->index].prev;
 		ring_remove(idle);
 		p->nidle--;
 		b = ring_item(idle, struct backend, node);

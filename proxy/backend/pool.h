@@ -46,7 +46,8 @@ struct lend {
 	struct backend *backend; /* while assigned */
 	struct err *err;	 /* owned, while refused */
 	struct mail mail;
-	bool reserve; /* has waited long enough for the reserve pool */
+	uint64_t prefer; /* id of the backend that it would like best, 0 = any; kept by the caller */
+	bool reserve;	 /* has waited long enough for the reserve pool */
 };
 
 struct pools; /* all pools of the process */
@@ -96,6 +97,9 @@ bool pool_lend_cancel(struct pool *p, struct lend *lend);
 /* A session keeps its backend beyond a transaction. false = `max` sessions do already (0 = no bound). */
 bool pool_pin(struct pool *p, unsigned max);
 void pool_unpin(struct pool *p);
+/* Some session of it has read currval() or lastval(). */
+void pool_ask_sequences(struct pool *p);
+bool pool_asks_sequences(struct pool *p);
 /* Raised by what makes older backends unfit: new settings, another server. */
 uint32_t pool_generation(struct pool *p);
 

@@ -392,6 +392,17 @@ uint32_t pool_generation(struct pool *p)
 	return generation;
 }
 
+void pool_ask_sequences(struct pool *p)
+{
+	if (!pool_asks_sequences(p))
+		atomic_store_explicit(&p->asks_sequences, true, memory_order_relaxed);
+}
+
+bool pool_asks_sequences(struct pool *p)
+{
+	return atomic_load_explicit(&p->asks_sequences, memory_order_relaxed);
+}
+
 bool pool_pin(struct pool *p, unsigned max)
 {
 	bool ok;

@@ -65,6 +65,8 @@ static void undo_skipped(struct backend *b, const struct expect *e)
 	if (e->kind == EXPECT_CLOSE && e->why == WHY_EVICT)
 		prepared_confirmed(&b->prepared,
 				   e->stmt); /* the Close was skipped: the server still has it */
+	if (e->why == WHY_SEQUENCE)
+		b->seq_owner = UINT64_MAX; /* not discarded after all */
 	if (e->kind == EXPECT_QUERY || (e->kind == EXPECT_CLOSE && e->why == WHY_PARSE))
 		b->unnamed = UNNAMED_UNKNOWN; /* it was not dropped after all */
 	if (e->kind != EXPECT_PARSE)

@@ -47,6 +47,7 @@ void settle_go_on(struct backend *b)
 		prepared_clear(&b->prepared);
 		b->sys_prepared = 0;
 		settings_clear(&b->image);
+		b->seq_owner = 0;
 		b->dirty = false;
 		b->reset_all = false;
 	} else if (b->reset_all) {

@@ -149,7 +149,8 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	default: return fail(s, "08P01", why);
 	}
 	stmt = stmts_find(&s->stmts, name);
-	if (!hold_certain(s, name) || (stmt != NULL && !hold_sql_certain(s, stmt->facts))) {
+	if (!hold_certain(s, name) ||
+	    (stmt != NULL && !(hold_sql_certain(s, stmt->facts) && sequence_certain(s, stmt->facts)))) {
 		hold_wait(s);
 		return FORWARD_WAIT;
 	}
@@ -231,7 +232,7 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 		stmt_unref(stmt);
 		return fail(s, "26000", "prepared statements named pgweir_* are the proxy's own");
 	}
-	if (stmt != NULL && !hold_sql_certain(s, stmt->facts)) {
+	if (stmt != NULL && !(hold_sql_certain(s, stmt->facts) && sequence_certain(s, stmt->facts))) {
 		stmt_unref(stmt);
 		hold_wait(s);
 		return FORWARD_WAIT;

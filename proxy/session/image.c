@@ -303,7 +303,7 @@ bool image_inspect(struct session *s)
 	if (probe) {
 		count(&s->house->host.counters, probes_after_taint);
 		settings_clear(&s->probed);
-		s->probed_pins = s->load_pin ? 1u << PIN_LOAD : 0;
+		s->probed_pins = (s->load_pin ? 1u << PIN_LOAD : 0) | (s->pins & (1u << PIN_SEQUENCE));
 		s->probing = true;
 		s->asked++;
 		/* Custom settings made by code that nobody saw do not show in pg_settings. */
@@ -389,7 +389,7 @@ static void take_probe(struct session *s)
 }
 
 /* max_pinned: how many sessions of a pool may keep their backend. */
-static void count_pin(struct session *s)
+void image_count_pin(struct session *s)
 {
 	int max = s->policy.max_pinned;
 
@@ -407,7 +407,7 @@ void image_inspect_done(struct session *s, bool probe)
 {
 	if (probe) {
 		take_probe(s);
-		count_pin(s);
+		image_count_pin(s);
 	}
 	settings_clear(&s->inspecting);
 	s->probing = false;

@@ -144,6 +144,8 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 	s->server_gone |= is_fatal(f->body);
 	if (has_state(f->body, "25006"))
 		servers_read_only(b);
+	if (has_state(f->body, "55000"))
+		s->seq_asks = false; /* "not yet defined in this session": nothing to keep */
 	if (has_state(f->body, "0A000"))
 		b->dirty = true; /* a cached plan may be out of date: DISCARD ALL before the next session */
 	backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
@@ -296,6 +298,10 @@ static void on_complete(struct session *s, struct span body)
 	wishes_answered(&s->wishes, tag);
 	if (span_eq(tag, span_str("DISCARD ALL")) || span_eq(tag, span_str("DEALLOCATE ALL"))) {
 		forget_prepared(s);
+		if (tag.n == strlen("DISCARD ALL"))
+			s->backend->seq_owner = 0;
+	} else if (span_eq(tag, span_str("DISCARD SEQUENCES"))) {
+		s->backend->seq_owner = 0;
 	} else if (span_eq(tag, span_str("DEALLOCATE"))) {
 		hold_deallocated(s);
 	}

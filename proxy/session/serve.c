@@ -157,7 +157,7 @@ static enum reason session_reason(struct session *s)
 	if (s->txn != TXN_NONE && !s->clean)
 		return REASON_TXN_WROTE;
 	/* The feed and the catalog speak the server's encoding: text keys of another one would not be recognised. */
-	if (s->pins != 0 || s->asked > 0 || !s->same_encoding || !s->certain)
+	if ((s->pins & ~(1u << PIN_SEQUENCE)) != 0 || s->asked > 0 || !s->same_encoding || !s->certain)
 		return REASON_SESSION_STATE;
 	if (!s->read_committed)
 		return REASON_TXN_ISOLATION;

@@ -116,6 +116,9 @@ struct session {
 	bool wished[NWISHES];	       /* by the startup packet .. */
 	struct wish_values wish_start; /* .. and its values */
 	char *bad_wish;		       /* owned: what the startup packet may not ask for */
+	bool seq_asks;	   /* it has read currval() or lastval() */
+	bool seq_used_now; /* this transaction may have advanced a sequence */
+	unsigned seq_uses; /* transactions that may have, up to a few */
 
 	/* --- transaction --- */
 	enum txn txn;
@@ -247,6 +250,14 @@ bool hold_sql_names(const struct session *s);
 /* rename.c: an error that has one of our names in it goes to the client with its own. true = done. */
 bool rename_error(struct session *s, const struct expect *head, struct span body);
 
+/* sequence.c: currval() and lastval() */
+/* Before a statement of these effects is sent. */
+void sequence_note(struct session *s, uint32_t effects);
+/* Is it known whether the backend holds other clients' values? If not: hold_wait. */
+bool sequence_certain(const struct session *s, const struct facts *f);
+/* After a transaction: pins the session if it may ask again, or no longer. */
+void sequence_keep(struct session *s);
+
 /* relay.c: backend -> client */
 extern const struct backend_user_ops relay_ops;
 void relay_input(struct session *s);
@@ -268,6 +279,8 @@ bool image_inspect(struct session *s);
 void image_inspected(struct session *s, uint32_t index, struct span row, bool null);
 void image_probed(struct session *s, char kind, struct span name, struct span value);
 void image_inspect_done(struct session *s, bool probe);
+/* s->pins have changed: max_pinned. */
+void image_count_pin(struct session *s);
 /* Is that parameter being RESET by this transaction, and not to the backend's default? */
 bool image_resets_to_startup(const struct session *s, struct span name);
 void image_reported(struct session *s); /* a ReadyForQuery comes next */

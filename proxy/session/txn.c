@@ -74,8 +74,10 @@ void txn_note_unknown(struct session *s)
 	s->clean = false;
 	s->schema_changed = true;
 	s->code_changed |= s->served == NULL;
-	if (s->replication == NULL)
-		s->effects |= EFFECT_TAINT;
+	if (s->replication != NULL)
+		return;
+	s->effects |= EFFECT_TAINT;
+	sequence_note(s, EFFECT_TAINT | EFFECT_WRITES);
 }
 
 /* Proven free of writes, locks and side effects? Only the catalog can tell; without one nothing is served anyway. */
@@ -175,6 +177,7 @@ static bool runs_hidden_code(struct session *s, struct stmt *stmt)
 void txn_note(struct session *s, struct stmt *stmt)
 {
 	const struct facts *f = stmt->facts;
+	uint32_t effects = f->effects;
 
 	if (s->replication != NULL)
 		return;
@@ -182,9 +185,9 @@ void txn_note(struct session *s, struct stmt *stmt)
 		txn_note_unknown(s);
 		return;
 	}
-	s->effects |= f->effects;
-	if (runs_hidden_code(s, stmt))
-		s->effects |= EFFECT_TAINT;
+	effects |= runs_hidden_code(s, stmt) ? EFFECT_TAINT : 0;
+	s->effects |= effects;
+	sequence_note(s, effects);
 	if (s->served == NULL && brings_code(stmt)) {
 		pools_suspect(s->house->pools, s->database);
 		s->code_changed = true;
@@ -274,6 +277,8 @@ void txn_quiet(struct session *s)
 			return; /* still BUSY: the answers are ours */
 	}
 	session_enter(s, SESSION_READY);
+	if (s->status == 'I')
+		sequence_keep(s);
 	if (s->over_pinned) {
 		session_fatal(
 			s, "53300",

@@ -37,6 +37,12 @@ static uint32_t class_effects(enum builtin_class class)
 	return EFFECT_FUNCTIONS | EFFECT_TAINT | EFFECT_WRITES;
 }
 
+static uint32_t sequence_effects(struct span name)
+{
+	return span_eq(name, span_str("nextval")) || span_eq(name, span_str("setval")) ? EFFECT_WRITES
+										       : EFFECT_SEQUENCE_READ;
+}
+
 static void see_function(struct finder *f, const PgQuery__FuncCall *call)
 {
 	struct span name = tree_catalog_name(call->funcname, call->n_funcname);
@@ -48,9 +54,8 @@ static void see_function(struct finder *f, const PgQuery__FuncCall *call)
 					       call->n_args > 1 ? call->args[1] : NULL);
 	else
 		f->out->effects |= class_effects(class);
-	if (class == BUILTIN_SEQUENCE &&
-	    (span_eq(name, span_str("nextval")) || span_eq(name, span_str("setval"))))
-		f->out->effects |= EFFECT_WRITES;
+	if (class == BUILTIN_SEQUENCE)
+		f->out->effects |= sequence_effects(name);
 }
 
 /* `x.f` calls the function f when x has no field of that name. Fields named like harmless functions and like
@@ -61,6 +66,8 @@ static void see_field(struct finder *f, struct span name, bool certain)
 
 	if (class != BUILTIN_NONE || certain)
 		f->out->effects |= class_effects(class);
+	if (class == BUILTIN_SEQUENCE)
+		f->out->effects |= sequence_effects(name);
 }
 
 static void see_indirection(struct finder *f, const PgQuery__AIndirection *ind)

@@ -13,7 +13,7 @@
 /* All that a text which was not analysed may do. */
 #define EFFECTS_UNKNOWN                                                                                  \
 	(EFFECT_TAINT | EFFECT_WRITES | EFFECT_LOCKS | EFFECT_FUNCTIONS | EFFECT_DDL | EFFECT_SEQUENCE | \
-	 EFFECT_ADVISORY)
+	 EFFECT_SEQUENCE_READ | EFFECT_ADVISORY)
 
 int effect_of(const PgQuery__Node *stmt, struct arena *mem, struct stmt_facts *facts_r);
 

@@ -51,17 +51,18 @@ enum effect {
 	EFFECT_LISTEN = 1 << 7,	  /* LISTEN or UNLISTEN */
 	EFFECT_PREPARED = 1 << 8, /* PREPARE, EXECUTE or DEALLOCATE of SQL */
 	EFFECT_DISCARD = 1 << 9,
-	EFFECT_SEQUENCE = 1 << 10,     /* nextval, setval, currval, lastval */
-	EFFECT_WRITES = 1 << 11,       /* DML, DDL, COPY FROM, a data-modifying WITH, nextval, lo_*, .. */
-	EFFECT_LOCKS = 1 << 12,	       /* FOR UPDATE/SHARE.., LOCK, advisory locks of both kinds */
-	EFFECT_FUNCTIONS = 1 << 13,    /* calls a function or uses an operator outside the built-in list */
-	EFFECT_NO_BLOCK = 1 << 14,     /* refuses to run inside a transaction block or a pipeline */
-	EFFECT_DDL = 1 << 15,	       /* changes a catalog */
-	EFFECT_ROLE = 1 << 16,	       /* SET ROLE / SESSION AUTHORIZATION (also listed in settings) */
-	EFFECT_PORTAL = 1 << 17,       /* DECLARE, FETCH, MOVE, CLOSE: needs its transaction's backend */
-	EFFECT_TXN_SNAPSHOT = 1 << 18, /* BEGIN/SET TRANSACTION with isolation above READ COMMITTED,
+	EFFECT_SEQUENCE = 1 << 10,	/* nextval, setval, currval, lastval */
+	EFFECT_WRITES = 1 << 11,	/* DML, DDL, COPY FROM, a data-modifying WITH, nextval, lo_*, .. */
+	EFFECT_LOCKS = 1 << 12,		/* FOR UPDATE/SHARE.., LOCK, advisory locks of both kinds */
+	EFFECT_FUNCTIONS = 1 << 13,	/* calls a function or uses an operator outside the built-in list */
+	EFFECT_NO_BLOCK = 1 << 14,	/* refuses to run inside a transaction block or a pipeline */
+	EFFECT_DDL = 1 << 15,		/* changes a catalog */
+	EFFECT_ROLE = 1 << 16,		/* SET ROLE / SESSION AUTHORIZATION (also listed in settings) */
+	EFFECT_PORTAL = 1 << 17,	/* DECLARE, FETCH, MOVE, CLOSE: needs its transaction's backend */
+	EFFECT_TXN_SNAPSHOT = 1 << 18,	/* BEGIN/SET TRANSACTION with isolation above READ COMMITTED,
 					 * DEFERRABLE or SNAPSHOT: the transaction is never served */
-	EFFECT_TXN_MODE = 1 << 19,     /* BEGIN/SET TRANSACTION with any mode at all */
+	EFFECT_TXN_MODE = 1 << 19,	/* BEGIN/SET TRANSACTION with any mode at all */
+	EFFECT_SEQUENCE_READ = 1 << 20, /* currval, lastval: shows what this session has taken */
 };
 
 enum setting_action { SETTING_SET, SETTING_SET_LOCAL, SETTING_RESET };

@@ -1,0 +1,86 @@
+/* currval() and lastval() show the session's own values or PostgreSQL's error 55000, never another client's.
+ *
+ * A backend knows whose values it holds (seq_owner). Statements that may read them, or may do so unseen, find only their own: otherwise
+ * DISCARD SEQUENCES goes in front. Statements that may advance a sequence are too many for that: only the first few of a session are
+ * kept apart in this way, and all of those in a pool where somebody has asked. A client that asks keeps its backend from then on. */
+#include "proxy/session/session_private.h"
+
+#include "protocol/write.h"
+
+#define MIXED UINT64_MAX
+#define PORTAL "pgweir" /* the unnamed one may be the client's */
+#define KEPT_APART \
+	3 /* transactions that may advance a sequence, until a session counts as one that does not ask */
+
+static bool own(const struct session *s)
+{
+	uint64_t owner = s->backend->seq_owner;
+
+	return owner == 0 || owner == s->id;
+}
+
+/* In the extended protocol and without a Sync; its answers are hidden. Skipped together with what it stands in front of. */
+static void discard(struct session *s)
+{
+	struct backend *b = s->backend;
+	struct buf *out = conn_out(b->conn);
+	struct span portal = span_str(PORTAL), name = span_str(backend_sys_name(SYS_DISCARD_SEQUENCES));
+	struct expect e = {.kind = EXPECT_BIND, .why = WHY_SEQUENCE};
+	bool full = backend_sys_hold(b, SYS_DISCARD_SEQUENCES, WHY_SEQUENCE) != 0;
+
+	write_bind_text(out, portal, name, NULL, 0);
+	full |= expect_push(&b->expects, &e) != 0;
+	write_execute(out, portal, 0);
+	e.kind = EXPECT_EXECUTE;
+	full |= expect_push(&b->expects, &e) != 0;
+	write_close(out, 'P', portal);
+	e.kind = EXPECT_CLOSE;
+	full |= expect_push(&b->expects, &e) != 0;
+	conn_flush_later(b->conn);
+	b->broken |= full;
+	b->seq_owner = 0;
+	b->seq_batch = b->expects.batches_sent;
+	count(&s->house->host.counters, sequence_discards);
+}
+
+bool sequence_certain(const struct session *s, const struct facts *f)
+{
+	const uint32_t asks = EFFECT_SEQUENCE_READ | EFFECT_TAINT;
+
+	return (f->effects & asks) == 0 || !expect_in_flight(&s->backend->expects, s->backend->seq_batch);
+}
+
+void sequence_note(struct session *s, uint32_t effects)
+{
+	struct backend *b = s->backend;
+	bool asks = (effects & EFFECT_SEQUENCE_READ) != 0, taints = (effects & EFFECT_TAINT) != 0;
+	bool advances = (effects & (EFFECT_WRITES | EFFECT_SEQUENCE | EFFECT_TAINT)) != 0;
+
+	if (effects & EFFECT_NO_BLOCK)
+		return; /* nothing may stand in front of it; it calls nothing of this kind */
+	if (asks) {
+		s->seq_asks = true;
+		pool_ask_sequences(s->pool);
+	}
+	if (!own(s) && s->status != 'E' && b->status != 'E' &&
+	    (asks || taints ||
+	     (advances && (s->seq_asks || s->seq_uses < KEPT_APART || pool_asks_sequences(s->pool)))))
+		discard(s);
+	if (!advances)
+		return;
+	b->seq_owner = own(s) ? s->id : MIXED;
+	s->lend.prefer = b->id;
+	s->seq_uses += !s->seq_used_now && s->seq_uses < KEPT_APART;
+	s->seq_used_now = true;
+}
+
+void sequence_keep(struct session *s)
+{
+	bool keep = s->seq_asks && s->backend->seq_owner == s->id;
+
+	s->seq_used_now = false;
+	if (keep == ((s->pins & (1u << PIN_SEQUENCE)) != 0))
+		return;
+	s->pins ^= 1u << PIN_SEQUENCE;
+	image_count_pin(s);
+}

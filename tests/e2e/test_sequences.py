@@ -1,0 +1,118 @@
+"""currval() and lastval(): a client's own values or PostgreSQL's own error, never another client's."""
+import psycopg
+import pytest
+
+from pgweir_test.proxy import Proxy, PGBOUNCER
+
+pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer shows other clients' values")
+NOT_YET = "55000"
+
+
+@pytest.fixture(scope="module")
+def setup(cluster):
+    cluster.sql("CREATE SEQUENCE other_seq; CREATE TABLE numbered (id serial PRIMARY KEY, v int); CREATE TABLE plain (v int);"
+                "CREATE TABLE identity (id int GENERATED ALWAYS AS IDENTITY, v int);"
+                "CREATE FUNCTION add_one() RETURNS void LANGUAGE sql AS 'INSERT INTO numbered (v) VALUES (1)'")
+
+
+@pytest.fixture
+def proxy(cluster, setup):
+    """One backend for all, fresh for each test."""
+    made = Proxy(cluster, {"default_pool_size": 1, "query_wait_timeout": 5})
+    yield made
+    assert made.stop() == 0, made.log_text()[-2000:]
+
+
+def value(conn, text):
+    """What a question for a number says: the number, or the SQLSTATE."""
+    try:
+        return conn.execute(text).fetchone()[0]
+    except psycopg.Error as error:
+        return error.sqlstate
+
+
+def insert(conn):
+    return conn.execute("INSERT INTO numbered (v) VALUES (1) RETURNING id").fetchone()[0]
+
+
+def test_own_values_in_two_statements(proxy):
+    with proxy.connect() as one:
+        mine = insert(one)
+        assert value(one, "SELECT lastval()") == mine
+        assert value(one, "SELECT currval('numbered_id_seq')") == mine
+        assert value(one, "SELECT currval(pg_get_serial_sequence('numbered', 'id'))") == mine
+
+
+@pytest.mark.parametrize("use", ["INSERT INTO numbered (v) VALUES (1)", "INSERT INTO identity (v) VALUES (1)", "SELECT nextval('other_seq')",
+                                 "SELECT setval('other_seq', 500)", "SELECT add_one()", "DO $$ BEGIN PERFORM nextval('other_seq'); END $$"])
+def test_never_another_clients(proxy, use):
+    with proxy.connect() as one, proxy.connect() as two:
+        one.execute(use)
+        for question in ("lastval()", "currval('numbered_id_seq')", "currval('other_seq')", "currval('identity_id_seq')"):
+            assert value(two, f"SELECT {question}") == NOT_YET, question
+
+
+def test_never_another_clients_behind_an_own_write(proxy):
+    """A write that advances no sequence does not make another client's values one's own."""
+    with proxy.connect() as one, proxy.connect() as two:
+        insert(one)
+        two.execute("INSERT INTO plain VALUES (1)")
+        assert value(two, "SELECT lastval()") == NOT_YET
+        insert(one)
+        with two.transaction():
+            two.execute("INSERT INTO plain VALUES (1)")
+            assert value(two, "SELECT currval('numbered_id_seq')") == NOT_YET
+
+
+def test_own_values_in_a_transaction(proxy):
+    with proxy.connect() as one, proxy.connect() as two:
+        two.execute("SELECT nextval('other_seq')")
+        with one.transaction():
+            mine = insert(one)
+            assert value(one, "SELECT lastval()") == mine
+    with proxy.connect() as one:
+        with one.transaction():
+            mine = value(one, "SELECT nextval('other_seq')")
+            assert value(one, "SELECT currval('other_seq')") == mine
+
+
+def test_who_asks_keeps_its_values_from_then_on(cluster, setup):
+    proxy = Proxy(cluster, {"default_pool_size": 2})
+    with proxy.connect() as one, proxy.connect() as two:
+        insert(one)
+        value(one, "SELECT lastval()")
+        for _ in range(3):
+            mine = insert(one)
+            insert(two), insert(two)
+            assert value(one, "SELECT lastval()") == mine
+            assert value(one, "SELECT 1") == 1
+        one.execute("DISCARD SEQUENCES")
+        assert value(one, "SELECT lastval()") == NOT_YET
+        assert proxy.metrics()["pgweir_sequence_discards_total"] <= 8
+    assert proxy.stop() == 0
+
+
+def test_who_never_asks_costs_and_pins_nothing(proxy):
+    conns = [proxy.connect() for _ in range(3)]
+    for _ in range(4):
+        for conn in conns:
+            insert(conn)  # a session's first few are kept apart
+    before = proxy.metrics()["pgweir_sequence_discards_total"]
+    for _ in range(20):
+        for conn in conns:
+            insert(conn)
+    assert proxy.metrics()["pgweir_sequence_discards_total"] == before
+    for conn in conns:
+        conn.close()
+
+
+def test_a_pipeline_that_skips_the_discard(proxy):
+    """The DISCARD SEQUENCES in front is skipped by an error: what comes behind must not believe in it."""
+    from pgweir_test.wire import SYNC, Wire, bind, errors, execute, parse, rows
+
+    with proxy.connect() as one, Wire(proxy.port).login() as two:
+        insert(one)
+        run = parse("", "SELECT lastval()") + bind("", "") + execute()
+        two.send(parse("", "SELECT 1/0") + bind("", "") + execute() + run + SYNC + run + SYNC)
+        got = two.until(b"Z") + two.until(b"Z")
+        assert errors(got) == ["22012", NOT_YET] and rows(got) == []
