@@ -61,6 +61,14 @@ struct expect *expect_head(struct expects *q)
 	return q->n == 0 ? NULL : expect_at(q, 0);
 }
 
+void expect_hide(struct expects *q, uint32_t i, enum expect_why why)
+{
+	struct expect *e = expect_at(q, i);
+
+	q->visible -= e->why == WHY_CLIENT;
+	e->why = (uint8_t)why;
+}
+
 void expect_pop(struct expects *q)
 {
 	check(q->n > 0);

@@ -27,16 +27,20 @@ enum expect_kind {
 
 /* What a hidden item is for. */
 enum expect_why {
-	WHY_CLIENT,   /* not hidden */
-	WHY_IMAGE,    /* making the settings equal; a failure must not let the client's statement run */
-	WHY_BEGIN,    /* a deferred BEGIN; the same */
-	WHY_PARSE,    /* parsing again what the client parsed elsewhere */
-	WHY_SNAPSHOT, /* the snapshot in front of a fill */
-	WHY_INSPECT,  /* asking for settings after the client changed them */
-	WHY_PROBE,    /* asking what a tainted transaction left behind */
-	WHY_SETTLE,   /* ROLLBACK, DISCARD ALL and the like */
-	WHY_SEQUENCE, /* DISCARD SEQUENCES in front of who must not see another client's */
-	WHY_EVICT,    /* closing a prepared statement to make room */
+	WHY_CLIENT,    /* not hidden */
+	WHY_IMAGE,     /* making the settings equal; a failure must not let the client's statement run */
+	WHY_BEGIN,     /* a deferred BEGIN; the same */
+	WHY_PARSE,     /* parsing again what the client parsed elsewhere */
+	WHY_SNAPSHOT,  /* the snapshot in front of a fill */
+	WHY_INSPECT,   /* asking for settings after the client changed them */
+	WHY_PROBE,     /* asking what a tainted transaction left behind */
+	WHY_SETTLE,    /* ROLLBACK, DISCARD ALL and the like */
+	WHY_SEQUENCE,  /* DISCARD SEQUENCES in front of who must not see another client's */
+	WHY_REPLAY,    /* what is left of a batch that is run again */
+	WHY_REPLAY_ON, /* what prepares that */
+	WHY_RESET,     /* puts the startup packet's value behind a RESET */
+	WHY_ABORT,     /* fails, so that the transaction has */
+	WHY_EVICT,     /* closing a prepared statement to make room */
 	WHY_LISTEN, /* channels put onto the backend, asked for, or taken off it; what the listening connection sends */
 };
 
@@ -67,6 +71,8 @@ void expects_free(struct expects *q);
 int expect_push(struct expects *q, const struct expect *item);
 struct expect *expect_head(struct expects *q); /* NULL when empty */
 struct expect *expect_at(struct expects *q, uint32_t i);
+/* From now on it is hidden. */
+void expect_hide(struct expects *q, uint32_t i, enum expect_why why);
 void expect_pop(struct expects *q);
 /* Removes the SYNCs behind the head that went out before the CopyDone: a server in COPY FROM ignores them. Returns how many. */
 uint32_t expect_drop_syncs(struct expects *q);

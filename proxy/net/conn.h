@@ -47,6 +47,8 @@ void conn_leave(struct conn **c, uint64_t linger_us);
 
 struct span conn_input(const struct conn *c);
 void conn_consume(struct conn *c, size_t n);
+/* Puts bytes back in front of the unread ones; the spans of conn_input are void then. 0, or -1: no memory. */
+int conn_unread(struct conn *c, struct span bytes);
 /* Largest number of unread bytes that is held; reading stops there until some are consumed. Default 64 KiB. */
 void conn_input_max(struct conn *c, size_t n);
 void conn_pause(struct conn *c); /* stop reading (backpressure) */

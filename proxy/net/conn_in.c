@@ -105,6 +105,25 @@ void conn_consume(struct conn *c, size_t n)
 	in_restart(c);
 }
 
+int conn_unread(struct conn *c, struct span bytes)
+{
+	size_t n = bytes.n + c->in_n;
+	uint8_t *p = malloc(n > 0 ? n : 1);
+
+	if (p == NULL)
+		return -1;
+	memcpy(p, bytes.p, bytes.n);
+	if (c->in_n > 0)
+		memcpy(p + bytes.n, c->in, c->in_n);
+	free(c->hold);
+	c->hold = p;
+	c->hold_cap = n;
+	c->in = p;
+	c->in_n = n;
+	conn_todo(c, CONN_TODO_INPUT);
+	return 0;
+}
+
 void conn_input_max(struct conn *c, size_t n)
 {
 	check(n > 0);

@@ -112,10 +112,36 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 	return FORWARD_NEXT;
 }
 
+static bool resets(const struct facts *f)
+{
+	if (f->effects & EFFECT_RESET_ALL)
+		return true;
+	for (int i = 0; i < f->nstmts; i++)
+		for (unsigned k = 0; k < f->stmts[i].nsettings; k++)
+			if (f->stmts[i].settings[k].action == SETTING_RESET)
+				return true;
+	return false;
+}
+
+/* What has just been sent may be a RESET. */
+static void reset_sent(struct session *s, bool sync)
+{
+	if (s->resetting == NULL)
+		return;
+	image_reset_follows(s, s->resetting->facts, sync);
+	stmt_unref(s->resetting);
+	s->resetting = NULL;
+}
+
 /* A statement is about to be run. */
 static void note_statement(struct session *s, struct stmt *stmt)
 {
 	txn_note(s, stmt);
+	if (resets(stmt->facts)) {
+		if (s->resetting != NULL)
+			stmt_unref(s->resetting);
+		s->resetting = stmt_ref(stmt);
+	}
 	if (!hold_unsettles(stmt->facts))
 		return;
 	hold_for_sql(s, stmt->facts);
@@ -169,6 +195,7 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	} else {
 		s->clean = false;
 	}
+	s->bound = true;
 	buf_add_u8(out, 'B');
 	buf_add_u32(out, (uint32_t)(4 + portal.n + 1 + server.n + 1 + (body_n - used)));
 	buf_add_span(out, portal);
@@ -182,6 +209,19 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	return expect_push(&s->backend->expects, &e) != 0
 		       ? fail(s, "54000", "too many messages in a pipeline")
 		       : FORWARD_NEXT;
+}
+
+/* The client has not made the unnamed portal, so it must not find that of the BEGIN which was sent for it. */
+static void close_begin_portal(struct session *s)
+{
+	struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_BEGIN};
+
+	if (!s->begin_portal || s->bound)
+		return;
+	s->begin_portal = false;
+	write_close(conn_out(s->backend->conn), 'P', span_str(""));
+	if (expect_push(&s->backend->expects, &e) != 0)
+		s->backend->broken = true;
 }
 
 static enum forward forward_target(struct session *s, char type, struct span body, size_t total,
@@ -209,6 +249,7 @@ static enum forward forward_target(struct session *s, char type, struct span bod
 		conn_flush_later(s->backend->conn);
 		rc = expect_push(&s->backend->expects, &e);
 	} else {
+		close_begin_portal(s);
 		conn_send(s->backend->conn, in.p, total);
 		rc = expecting(s, type == 'D' ? EXPECT_DESCRIBE : EXPECT_CLOSE);
 	}
@@ -260,11 +301,12 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	}
 	e.change = stmts_change(&s->stmts, span_str(""), NULL, 0, s->backend->expects.batches_sent);
 	backend_unnamed(s->backend, 0);
-	s->binds_unsettle = false;
+	s->binds_unsettle = s->bound = s->begin_portal = false;
 	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
 	if (expect_push(&s->backend->expects, &e) != 0)
 		return fail(s, "54000", "too many messages in a pipeline");
 	pass_on(s, in, FRAME_HEADER + (size_t)body_n);
+	reset_sent(s, true);
 	return FORWARD_NEXT;
 }
 
@@ -278,12 +320,13 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 	switch (type) {
 	case 'E':
 		s->unsynced = true;
+		close_begin_portal(s);
 		s->unsettling += e.unsettles;
 		rc = expect_push(&s->backend->expects, &e);
 		break;
 	case 'S':
 		s->unsynced = false;
-		s->binds_unsettle = false;
+		s->binds_unsettle = s->bound = false;
 		s->backend->ignoring = false;
 		rc = expecting(s, EXPECT_SYNC);
 		break;
@@ -302,6 +345,8 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 	if (rc != 0)
 		return fail(s, "54000", "too many messages in a pipeline");
 	pass_on(s, in, total);
+	if (type == 'E' && s->client_left == 0)
+		reset_sent(s, false);
 	return FORWARD_NEXT;
 }
 

@@ -99,7 +99,7 @@ static void reset_first(struct session *s)
 }
 
 /* PostgreSQL 14 and later report changed parameters only in front of ReadyForQuery. */
-static bool reports_at_once(const struct backend *b)
+bool image_reports_at_once(const struct backend *b)
 {
 	const char *version = settings_get(&b->params, "server_version");
 
@@ -124,11 +124,11 @@ static bool image_changes(const struct session *s, const char *name)
 
 /* Tells the client what its new backend reports differently. `changing`: what the image commands, still to be sent, change is
  * left out: now it is another client's value, and its report will come. */
-static void image_tell_params(struct session *s, bool changing)
+void image_tell_params(struct session *s, bool changing)
 {
 	struct backend *b = s->backend;
 
-	if (s->welcome_learning || settings_same(&s->params, &b->params))
+	if (s->welcome_learning || s->replication != NULL || settings_same(&s->params, &b->params))
 		return;
 	for (unsigned i = 0; i < b->params.n; i++) {
 		const char *told = settings_get(&s->params, b->params.at[i].name);
@@ -136,8 +136,9 @@ static void image_tell_params(struct session *s, bool changing)
 
 		if (told != NULL && strcmp(told, b->params.at[i].value) == 0)
 			continue;
-		if (changing && image_changes(s, b->params.at[i].name))
-			continue;
+		if (changing ? image_changes(s, b->params.at[i].name)
+			     : image_reset_value(s, span_str(b->params.at[i].name)) != NULL)
+			continue; /* a RESET was told already as what it means for this client */
 		write_param_status(conn_out(s->client), span_str(b->params.at[i].name), v);
 		conn_flush_later(s->client);
 		settings_set(&s->params, span_str(b->params.at[i].name), &v);
@@ -145,35 +146,9 @@ static void image_tell_params(struct session *s, bool changing)
 	image_note_params(s);
 }
 
-/* In front of ReadyForQuery the server has reported what is different from its last report; the client may know another value:
- * the image commands have changed it away, and the client's own SET back. */
-void image_reported(struct session *s)
-{
-	struct backend *b = s->backend;
-	bool told_any = false;
-
-	if (s->replication != NULL || settings_equal(&s->params, &b->params))
-		return;
-	for (unsigned i = 0; i < b->params.n; i++) {
-		struct span name = span_str(b->params.at[i].name), v = span_str(b->params.at[i].value);
-		const char *told = settings_get(&s->params, b->params.at[i].name);
-
-		if ((told != NULL && strcmp(told, b->params.at[i].value) == 0) ||
-		    image_resets_to_startup(s, name))
-			continue;
-		write_param_status(conn_out(s->client), name, v);
-		settings_set(&s->params, name, &v);
-		told_any = true;
-	}
-	if (told_any) {
-		conn_flush_later(s->client);
-		image_note_params(s);
-	}
-}
-
 void image_synced(struct session *s)
 {
-	if (reports_at_once(s->backend))
+	if (image_reports_at_once(s->backend))
 		image_tell_params(s, false);
 }
 
@@ -231,14 +206,54 @@ static void touch(struct session *s, const char *name, bool reset)
 		s->effects |= EFFECT_TAINT; /* too many to remember: the probe sees them all */
 }
 
-bool image_resets_to_startup(const struct session *s, struct span name)
+const char *image_reset_value(const struct session *s, struct span name)
 {
 	char n[64];
 	const char *how;
 
 	snprintf(n, sizeof(n), "%.*s", (int)name.n, (const char *)name.p);
 	how = settings_get(&s->touched, n);
-	return how != NULL && strcmp(how, "reset") == 0 && settings_get(&s->startup, n) != NULL;
+	return how != NULL && (strcmp(how, "reset") == 0 || (s->reset_done > 1 && strcmp(how, "maybe") == 0))
+		       ? settings_get(&s->startup, n)
+		       : NULL;
+}
+
+void image_note_unknown(struct session *s)
+{
+	struct span maybe = span_str("maybe");
+
+	for (unsigned i = 0; i < s->startup.n; i++)
+		if (settings_get(&s->touched, s->startup.at[i].name) == NULL)
+			settings_set(&s->touched, span_str(s->startup.at[i].name), &maybe);
+}
+
+/* Does that mark in `touched` mean that a value which is not there any more has been reset? */
+static bool may_be_reset(const char *how)
+{
+	return strcmp(how, "set") != 0;
+}
+
+/* RESET on the shared backend goes back to its default, so what the startup packet asked for is set behind it: it is what the rest
+ * of the transaction sees, and is undone with the RESET. */
+void image_reset_follows(struct session *s, const struct facts *f, bool sync)
+{
+	bool sent = false;
+
+	/* DISCARD ALL stands alone, and the next transaction brings the settings; of several statements a later one may undo the
+	 * RESET. */
+	if (s->startup.n == 0 || f->nstmts != 1 || (f->effects & EFFECT_DISCARD) || s->backend->status == 'E')
+		return;
+	for (unsigned i = 0; i < s->startup.n; i++) {
+		const struct setting *back = &s->startup.at[i];
+		struct span v[2] = {span_str(back->name), span_str(back->value)};
+
+		if (image_reset_value(s, v[0]) == NULL)
+			continue;
+		backend_sys(s->backend, SYS_SET, v, 2, WHY_RESET, sync);
+		sent = true;
+	}
+	if (sent && sync)
+		backend_sync(s->backend, WHY_RESET);
 }
 
 static void touch_all(struct session *s)
@@ -334,7 +349,7 @@ static void learned(struct session *s, const char *name, bool reset, const struc
 		value = NULL;
 	settings_set(&s->backend->image, span_str(name), value);
 	/* RESET goes back to what the startup packet asked for, which the shared backend does not know. */
-	settings_set(&s->image, span_str(name), back != NULL ? &startup : value);
+	settings_set(&s->image, span_str(name), value == NULL && back != NULL ? &startup : value);
 }
 
 /* The row of one inspected setting. While a login is being learned the names are those of the image itself. */
@@ -347,7 +362,7 @@ void image_inspected(struct session *s, uint32_t index, struct span value, bool 
 		return;
 	}
 	check(index < s->inspecting.n);
-	learned(s, s->inspecting.at[index].name, strcmp(s->inspecting.at[index].value, "reset") == 0,
+	learned(s, s->inspecting.at[index].name, may_be_reset(s->inspecting.at[index].value),
 		null ? NULL : &value);
 }
 
@@ -379,7 +394,8 @@ static void take_probe(struct session *s)
 	for (unsigned i = 0; i < s->inspecting.n; i++) {
 		const char *name = s->inspecting.at[i].name, *back = settings_get(&s->startup, name);
 
-		if (strcmp(s->inspecting.at[i].value, "reset") == 0 && back != NULL) {
+		if (may_be_reset(s->inspecting.at[i].value) && back != NULL &&
+		    settings_get(&s->probed, name) == NULL) {
 			struct span v = span_str(back);
 
 			settings_set(&s->image, span_str(name), &v);

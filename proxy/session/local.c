@@ -250,7 +250,10 @@ static bool answer_extended(struct session *s, struct batch *batch)
 
 	if (stmt == NULL)
 		return false;
-	tag = stmt->facts->nstmts == 0 ? "" : answer(s, stmt);
+	if (stmt->facts->nstmts == 0)
+		tag = s->status == 'E' ? NULL : "";
+	else
+		tag = answer(s, stmt);
 	if (tag == NULL) {
 		stmt_unref(stmt);
 		return false;
@@ -284,24 +287,13 @@ static bool answer_extended(struct session *s, struct batch *batch)
 	return true; /* what follows, at least a Sync, is the next batch */
 }
 
-/* A transaction that failed before any backend knew of it: nothing runs until its end. */
-static bool failed_virtual(struct session *s, struct batch *batch)
-{
-	if (s->txn != TXN_VIRTUAL || s->status != 'E')
-		return false;
-	(void)batch;
-	local_error(s, "25P02",
-		    "current transaction is aborted, commands ignored until end of transaction block");
-	return true;
-}
-
 bool local_answer(struct session *s, struct batch *batch)
 {
-	bool done = !s->certain || s->replication != NULL ? false
-		    : own_answer(s, batch)		  ? true
-		    : batch->op[0].type == 'Q'
-			    ? answer_query(s, batch)
-			    : answer_close(s, batch) || answer_parse(s, batch) || answer_extended(s, batch);
-
-	return done || failed_virtual(s, batch);
+	if (!s->certain || s->replication != NULL)
+		return false;
+	if (own_answer(s, batch))
+		return true;
+	if (batch->op[0].type == 'Q')
+		return answer_query(s, batch);
+	return answer_close(s, batch) || answer_parse(s, batch) || answer_extended(s, batch);
 }

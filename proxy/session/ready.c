@@ -71,10 +71,14 @@ void ready_lent(struct session *s)
 		image_link(s);
 		listen_link(s);
 	}
-	if (s->txn == TXN_VIRTUAL)
+	if (s->txn == TXN_VIRTUAL) {
 		txn_materialise(s);
+		if (s->status == 'E')
+			txn_fail(s);
+	}
 	if (s->fill_wanted)
 		fill_begin(s);
+	replay_sent(s);
 }
 
 static void broke_protocol(struct session *s, const char *why)
@@ -120,6 +124,7 @@ static enum step dispatch(struct session *s, struct batch *batch)
 		}
 	}
 	s->pass_only = false;
+	replay_keep(s, batch);
 	return want_backend(s);
 }
 
@@ -165,6 +170,7 @@ enum step step_ready(struct session *s)
 		house_pass(s->house, REASON_TOO_LARGE);
 		s->pass_only = false;
 		s->fill_wanted = false;
+		s->replay.on = false;
 		if (s->statement_us == 0)
 			s->statement_us = loop_now_us(s->house->host.loop);
 		return want_backend(s);

@@ -135,6 +135,18 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 			   s->welcome_learning ? "" : "session settings cannot be kept: ");
 		return false;
 	}
+	if (has_state(f->body, "0A000") && replay_possible(s, head)) {
+		run_skip(r, used);
+		replay_prepare(s);
+		backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
+		return true;
+	}
+	if (why == WHY_ABORT || (why == WHY_RESET && head->index == 1)) {
+		run_skip(r, used);
+		backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
+		return true;
+	}
+	s->replay.on = false;
 	if (head != NULL && rename_error(s, head, f->body)) {
 		run_skip(r, used);
 	} else {
@@ -146,7 +158,8 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 		servers_read_only(b);
 	if (has_state(f->body, "55000"))
 		s->seq_asks = false; /* "not yet defined in this session": nothing to keep */
-	if (has_state(f->body, "0A000"))
+	if (has_state(f->body, "0A000") && head != NULL &&
+	    (head->kind == EXPECT_BIND || head->kind == EXPECT_DESCRIBE))
 		b->dirty = true; /* a cached plan may be out of date: DISCARD ALL before the next session */
 	backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
 	if (d.queries == 1 && b->ignoring) {
@@ -165,19 +178,36 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 
 /* --- messages that belong to no request --- */
 
+static void tell_instead(struct session *s, struct run *r, struct span name, struct span value)
+{
+	if (settings_set(&s->params, name, &value) == 0)
+		return;
+	run_send(s, r);
+	write_param_status(conn_out(s->client), name, value);
+	conn_flush_later(s->client);
+	image_note_params(s);
+	s->fill.spoiled = true;
+}
+
 static void on_async(struct session *s, struct run *r, const struct frame *f, size_t used)
 {
 	struct expect *head = expect_head(&s->backend->expects);
 	bool hidden = head != NULL && head->why != WHY_CLIENT;
 	struct back_param p;
-	const char *why;
+	const char *why, *reset;
 
 	if (f->type == 'S') {
 		backend_note_param(s->backend, f->body);
 		if (back_param_decode(f->body, &p, &why) != 0)
 			p = (struct back_param){0};
 		/* RESET goes to what the client's startup packet asked for; the shared backend reports its own default. */
-		hidden = hidden || image_resets_to_startup(s, p.name);
+		reset = s->reset_done > 0 || image_reports_at_once(s->backend) ? image_reset_value(s, p.name)
+									       : NULL;
+		if (hidden && head->why == WHY_RESET)
+			tell_instead(s, r, p.name, p.value);
+		else if (!hidden && reset != NULL)
+			tell_instead(s, r, p.name, span_str(reset));
+		hidden = hidden || reset != NULL;
 		/* A value that the client knows already is the echo of our own image commands, whose report PostgreSQL gives
 		 * only with the next ReadyForQuery: it says nothing new, and must not spoil the answer for the cache. */
 		if (!hidden && settings_set(&s->params, p.name, &p.value) == 0)
@@ -262,6 +292,8 @@ static void on_hidden(struct session *s, const struct frame *f, enum reply_step 
 		listen_settled(s);
 	if (head.why == WHY_PROBE)
 		image_inspect_done(s, true);
+	if (head.why == WHY_REPLAY)
+		replay_go(s);
 }
 
 /* --- replies to the client's requests --- */
@@ -296,6 +328,10 @@ static void on_complete(struct session *s, struct span body)
 	if (back_complete_decode(body, &tag, &why) != 0)
 		return;
 	wishes_answered(&s->wishes, tag);
+	if (span_eq(tag, span_str("RESET")) || span_eq(tag, span_str("DISCARD ALL")))
+		s->reset_done = 2;
+	else if (span_eq(tag, span_str("SET")) && s->reset_done == 0)
+		s->reset_done = 1; /* SET x = DEFAULT is a RESET too */
 	if (span_eq(tag, span_str("DISCARD ALL")) || span_eq(tag, span_str("DEALLOCATE ALL"))) {
 		forget_prepared(s);
 		if (tag.n == strlen("DISCARD ALL"))
@@ -307,6 +343,22 @@ static void on_complete(struct session *s, struct span body)
 	}
 }
 
+/* A parameter that was at the backend's default all the time is not reported by its RESET, but the client's default is another. */
+static void tell_resets(struct session *s, struct run *r)
+{
+	uint8_t done = s->reset_done;
+
+	s->reset_done = 1; /* only those that are certain */
+	for (unsigned i = 0; i < s->startup.n; i++) {
+		struct span name = span_str(s->startup.at[i].name);
+		const char *value = image_reset_value(s, name);
+
+		if (value != NULL && settings_get(&s->params, s->startup.at[i].name) != NULL)
+			tell_instead(s, r, name, span_str(value));
+	}
+	s->reset_done = done;
+}
+
 static void on_ready(struct session *s, struct run *r, const struct frame *f, size_t used)
 {
 	struct backend *b = s->backend;
@@ -314,11 +366,15 @@ static void on_ready(struct session *s, struct run *r, const struct frame *f, si
 	char status = 'I';
 
 	run_send(s, r);
+	if (s->reset_done > 0)
+		tell_resets(s, r);
+	/* PostgreSQL reports what has changed since its last report, which another client has had. */
+	image_tell_params(s, false);
+	s->reset_done = 0;
 	back_ready_decode(f->body, &status, &why);
 	b->status = status;
 	b->copying_in = false;
 	fill_end(s); /* before ReadyForQuery, which is not part of the answer */
-	image_reported(s);
 	if (status == 'I')
 		listen_flush(s);
 	r->to += used;
@@ -347,10 +403,15 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 		on_hidden(s, f, step);
 		run_skip(r, used);
 		relay_locals(s);
-		return true;
+		return s->state != SESSION_CLOSED;
 	}
+	s->replay.on = false;
 	switch (f->type) {
 	case 'Z': on_ready(s, r, f, used); break;
+	case '2':
+		s->begin_portal = false;
+		r->to += used;
+		break;
 	case '1':
 		if (s->parsing != NULL && s->txn_image_id == 0 && s->parsing_number == head->stmt)
 			s->parsing->valid_for = parse_circumstances(s);

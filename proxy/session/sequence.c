@@ -19,14 +19,26 @@ static bool own(const struct session *s)
 	return owner == 0 || owner == s->id;
 }
 
-/* In the extended protocol and without a Sync; its answers are hidden. Skipped together with what it stands in front of. */
+/* Nothing of the client is in the transaction that the server would be in now. */
+static bool alone(const struct session *s)
+{
+	const struct expects *q = &s->backend->expects;
+
+	return s->txn == TXN_NONE && s->backend->status == 'I' && !s->bound &&
+	       q->batches_sent == q->batches_done;
+}
+
+/* In the extended protocol and without a Sync; its answers are hidden. Skipped together with what it stands in front of. In a
+ * transaction of its own, if that is possible: BEGIN ISOLATION LEVEL and DISCARD ALL stand nothing in front of them. */
 static void discard(struct session *s)
 {
 	struct backend *b = s->backend;
+	bool apart = alone(s);
 	struct buf *out = conn_out(b->conn);
 	struct span portal = span_str(PORTAL), name = span_str(backend_sys_name(SYS_DISCARD_SEQUENCES));
 	struct expect e = {.kind = EXPECT_BIND, .why = WHY_SEQUENCE};
-	bool full = backend_sys_hold(b, SYS_DISCARD_SEQUENCES, WHY_SEQUENCE) != 0;
+	bool full = (apart && backend_sys(b, SYS_BEGIN, NULL, 0, WHY_SEQUENCE, 0) != 0) ||
+		    backend_sys_hold(b, SYS_DISCARD_SEQUENCES, WHY_SEQUENCE) != 0;
 
 	write_bind_text(out, portal, name, NULL, 0);
 	full |= expect_push(&b->expects, &e) != 0;
@@ -36,6 +48,7 @@ static void discard(struct session *s)
 	write_close(out, 'P', portal);
 	e.kind = EXPECT_CLOSE;
 	full |= expect_push(&b->expects, &e) != 0;
+	full |= apart && backend_sys(b, SYS_COMMIT, NULL, 0, WHY_SEQUENCE, 0) != 0;
 	conn_flush_later(b->conn);
 	b->broken |= full;
 	b->seq_owner = 0;

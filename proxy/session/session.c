@@ -109,6 +109,7 @@ void session_new(struct house *h, int fd, bool is_unix)
 	buf_init(&s->image_key, SETTINGS_BYTES * 2);
 	buf_init(&s->key, 1024 * 1024);
 	buf_init(&s->fill.answer, 0);
+	buf_init(&s->replay.bytes, BATCH_BYTES + 64 * 1024);
 	ring_add(&h->sessions, &s->node);
 	h->nsessions++;
 	count(&h->host.counters, clients_accepted);
@@ -134,6 +135,9 @@ static void free_late(void *arg)
 	buf_free(&s->image_key);
 	buf_free(&s->key);
 	buf_free(&s->fill.answer);
+	replay_free(s);
+	if (s->resetting != NULL)
+		stmt_unref(s->resetting);
 	snapshot_free(&s->fill.s0);
 	if (s->begin != NULL)
 		stmt_unref(s->begin);

@@ -101,8 +101,11 @@ struct session {
 	struct stmt *parsing;	   /* counted: of the last named Parse that was forwarded */
 	uint64_t parsing_number;   /* its number on the backend */
 	unsigned unsettling;	   /* statements on their way that may make or take names by SQL */
+	bool begin_portal;	   /* the unnamed portal is still that of the deferred BEGIN */
+	bool bound;		   /* a Bind was sent since the last Sync */
 	bool binds_unsettle;	   /* one of them was bound since the last Sync */
 	bool flushed;		   /* a Flush was sent for what is held back */
+	struct stmt *resetting;	   /* counted: a RESET was bound since the last Sync */
 	struct stmt *deallocating; /* counted: the newest of them */
 	int deallocating_at;	   /* the next of its statements that may be a DEALLOCATE */
 	unsigned pins;
@@ -116,9 +119,10 @@ struct session {
 	bool wished[NWISHES];	       /* by the startup packet .. */
 	struct wish_values wish_start; /* .. and its values */
 	char *bad_wish;		       /* owned: what the startup packet may not ask for */
-	bool seq_asks;	   /* it has read currval() or lastval() */
-	bool seq_used_now; /* this transaction may have advanced a sequence */
-	unsigned seq_uses; /* transactions that may have, up to a few */
+	bool seq_asks;		       /* it has read currval() or lastval() */
+	bool seq_used_now;	       /* this transaction may have advanced a sequence */
+	unsigned seq_uses;	       /* transactions that may have, up to a few */
+	uint8_t reset_done; /* since the last ReadyForQuery 2: a RESET, 1: a SET, perhaps to DEFAULT, has succeeded */
 
 	/* --- transaction --- */
 	enum txn txn;
@@ -159,6 +163,15 @@ struct session {
 	bool fill_wanted; /* the statement in work is to be filled */
 	bool pass_only;	  /* the statement in work was decided to go to PostgreSQL */
 	struct fill fill;
+
+	/* --- a batch that may have to run again (replay.c) --- */
+	struct {
+		bool on;	    /* nothing of its answer has been delivered */
+		struct buf bytes;   /* of the client */
+		uint64_t batch;	    /* expect.h */
+		uint64_t number;    /* of the statement that is out of date, 0 = the unnamed one */
+		struct stmt *begin; /* counted: the deferred BEGIN that went in front */
+	} replay;
 
 	bool quiet_waits; /* for a cancel request that is still on its way to the server */
 	bool server_gone; /* the server's own FATAL has been passed on */
@@ -258,6 +271,15 @@ bool sequence_certain(const struct session *s, const struct facts *f);
 /* After a transaction: pins the session if it may ask again, or no longer. */
 void sequence_keep(struct session *s);
 
+/* replay.c: a cached plan that is out of date */
+void replay_keep(struct session *s, const struct batch *batch); /* before the batch is forwarded */
+void replay_sent(struct session *s);				/* the next message is the batch's first */
+void replay_begin_sent(struct session *s, struct stmt *begin);
+bool replay_possible(const struct session *s, const struct expect *head);
+void replay_prepare(struct session *s); /* instead of delivering the error of the head */
+void replay_go(struct session *s);	/* the failed batch's ReadyForQuery has come */
+void replay_free(struct session *s);
+
 /* relay.c: backend -> client */
 extern const struct backend_user_ops relay_ops;
 void relay_input(struct session *s);
@@ -268,12 +290,16 @@ bool relay_quiet(struct session *s);
 
 /* image.c */
 void image_link(struct session *s); /* pipelines what makes the backend's settings equal */
+/* Tells the client what its backend reports differently. `changing`: what image commands still to be sent change is left out: now it
+ * is another client's value. */
+void image_tell_params(struct session *s, bool changing);
 void image_key_refresh(struct session *s);
 struct reads_session image_reads_session(struct session *s);
 /* Refreshes certain, same_encoding and read_committed after params or image have changed. */
 void image_note_params(struct session *s);
 void image_note(struct session *s, const struct stmt_facts *f);
 void image_touch(struct session *s, const char *name); /* that setting may have been changed */
+void image_note_unknown(struct session *s);	       /* a text that is not understood */
 /* After a transaction: asks for what has changed; true = answers are outstanding. */
 bool image_inspect(struct session *s);
 void image_inspected(struct session *s, uint32_t index, struct span row, bool null);
@@ -281,10 +307,13 @@ void image_probed(struct session *s, char kind, struct span name, struct span va
 void image_inspect_done(struct session *s, bool probe);
 /* s->pins have changed: max_pinned. */
 void image_count_pin(struct session *s);
-/* Is that parameter being RESET by this transaction, and not to the backend's default? */
-bool image_resets_to_startup(const struct session *s, struct span name);
-void image_reported(struct session *s); /* a ReadyForQuery comes next */
-void image_synced(struct session *s);	/* the backend's image is equal now */
+/* Parameters are reported in front of CommandComplete already (before PostgreSQL 14). */
+bool image_reports_at_once(const struct backend *b);
+/* The value that a parameter goes back to by a RESET of this transaction, if that is not the backend's default; NULL = not so. */
+const char *image_reset_value(const struct session *s, struct span name);
+/* A statement with these facts has just been sent: behind a RESET the startup packet's values follow. */
+void image_reset_follows(struct session *s, const struct facts *f, bool sync);
+void image_synced(struct session *s); /* the backend's image is equal now */
 
 /* local.c */
 /* Under which circumstances (pool, settings, catalog) a Parse that succeeded would succeed again. Never 0. */
@@ -296,6 +325,10 @@ void txn_note_unknown(struct session *s);
 void txn_begin_virtual(struct session *s, struct stmt *begin);
 void txn_materialise(struct session *s);
 void txn_ready(struct session *s, char status); /* ReadyForQuery delivered to the client */
+/* BEGIN is to be sent once more: the backend's transaction is gone. */
+void txn_virtual_again(struct session *s, struct stmt *begin);
+/* The transaction on the backend fails at once, as the client's has. */
+void txn_fail(struct session *s);
 void txn_end_local(struct session *s);
 /* What the session did leaves traces on the backend that have not been looked at yet. */
 bool txn_left_traces(const struct session *s);

@@ -65,8 +65,22 @@ void txn_materialise(struct session *s)
 	} else {
 		backend_sys(b, SYS_BEGIN, NULL, 0, WHY_BEGIN, 0);
 	}
+	s->begin_portal = true;
+	replay_begin_sent(s, s->begin);
 	forget_begin(s);
 	s->txn = TXN_REAL;
+}
+
+void txn_virtual_again(struct session *s, struct stmt *begin)
+{
+	forget_begin(s);
+	s->begin = begin != NULL ? stmt_ref(begin) : NULL;
+	s->txn = begin != NULL ? TXN_VIRTUAL : TXN_NONE;
+}
+
+void txn_fail(struct session *s)
+{
+	backend_query(s->backend, "pgweir has refused a statement of this transaction", WHY_ABORT);
 }
 
 void txn_note_unknown(struct session *s)
@@ -77,6 +91,7 @@ void txn_note_unknown(struct session *s)
 	if (s->replication != NULL)
 		return;
 	s->effects |= EFFECT_TAINT;
+	image_note_unknown(s);
 	sequence_note(s, EFFECT_TAINT | EFFECT_WRITES);
 }
 

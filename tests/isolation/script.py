@@ -118,7 +118,9 @@ class Generator:
             f"SET {name} = {value}", f"SET {name} TO {value}", f"SET SESSION {name} = {value}", f"SET LOCAL {name} = {value}",
             f"SHOW {name}", f"SHOW {name}", f"RESET {name}", f"SELECT current_setting('{name}')",
             f"SELECT set_config('{name}', {quoted}, false)", f"SELECT set_config('{name}', {quoted}, true)",
-            f"SELECT change('{name}', {quoted})", f"SELECT 1; SET {name} = {value}; SHOW {name}",
+            f"SELECT change('{name}', {quoted})",
+            # Inside one text a DEFAULT is the server's, not that of the startup packet.
+            f"SELECT 1; SET {name} = {'1' if value == 'DEFAULT' else value}; SHOW {name}",
             f"DO $$ BEGIN PERFORM set_config('{name}', {quoted}, false); END $$",
             f"SET {name} = {value}; SELECT 1/0"))
 

@@ -1,0 +1,128 @@
+"""RESET, failed transactions and outdated plans: what a client sees, through pgweir as on PostgreSQL itself."""
+import pytest
+
+from pgweir_test.proxy import Proxy, PGBOUNCER
+from pgweir_test.wire import SYNC, Wire, bind, describe, error_fields, execute, parse, query, rows
+
+pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer keeps few settings")
+
+
+def extended(text):
+    return parse("", text) + bind("", "") + describe("P") + execute() + SYNC
+
+
+STARTUP = {"client_encoding": "LATIN1", "DateStyle": "German", "options": "-c work_mem=6MB -c app.tenant=9"}
+SCRIPTS = {
+    "RESET in a transaction": ["BEGIN", "SET work_mem = '9MB'", "RESET work_mem", "SHOW work_mem", "COMMIT", "SHOW work_mem"],
+    "RESET rolled back": ["SET work_mem = '9MB'", "BEGIN", "RESET work_mem", "SHOW work_mem", "ROLLBACK", "SHOW work_mem"],
+    "RESET to a savepoint": ["BEGIN", "SET work_mem = '9MB'", "SAVEPOINT a", "RESET work_mem", "ROLLBACK TO a", "SHOW work_mem", "COMMIT", "SHOW work_mem"],
+    "RESET ALL in a transaction": ["BEGIN", "SET DateStyle = 'SQL'", "RESET ALL", "SHOW DateStyle", "SHOW work_mem", "SHOW app.tenant", "COMMIT", "SHOW DateStyle"],
+    "what RESET reports": ["SET client_encoding = UTF8", "RESET client_encoding", "SHOW client_encoding", "SET client_encoding = UTF8", "DISCARD ALL",
+                           "SHOW client_encoding", "SET client_encoding = UTF8", "SET NAMES", "SHOW client_encoding"],
+    "SET x = DEFAULT": ["SET DateStyle = 'SQL'", "SET DateStyle = DEFAULT", "SELECT '2024-02-03'::date"],
+    "a virtual transaction that failed": ["BEGIN", "EXECUTE pgweir_1", "SELEC 1", "SELECT 1", "", "COMMIT", "SELECT 1"],
+}
+
+
+@pytest.fixture(scope="module")
+def proxy(cluster):
+    made = Proxy(cluster, {"default_pool_size": 1, "ignore_startup_parameters": None})
+    yield made
+    assert made.stop() == 0, made.log_text()[-2000:]
+
+
+def answers(port, texts, way):
+    got = []
+    with Wire(port).login(**STARTUP) as wire:
+        for text in texts:
+            wire.send(way(text))
+            for kind, body in wire.until(b"Z"):
+                if kind == b"E":
+                    got.append(error_fields(body)["C"])
+                elif kind == b"D":
+                    got.append(rows([(kind, body)])[0])
+                elif kind in b"SCIZ":
+                    got.append((kind, body))
+    return got
+
+
+@pytest.mark.parametrize("way", [query, extended], ids=["simple", "extended"])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script(proxy, cluster, name, way):
+    right = answers(cluster.port, SCRIPTS[name], way)
+    other = answers(proxy.port, ["SET TimeZone = 'Asia/Tokyo'", "SET client_encoding = 'UTF8'", "SET work_mem = '7MB'"], query)
+    assert other and answers(proxy.port, SCRIPTS[name], way) == right
+
+
+def test_a_parameter_that_another_client_was_told_of(proxy):
+    """PostgreSQL reports what differs from its last report, and that one went to another client."""
+    with Wire(proxy.port).login() as one, Wire(proxy.port).login() as two:
+        one.simple("SET TimeZone = 'Asia/Tokyo'")
+        two.simple("SET TimeZone = 'Asia/Tokyo'")
+        one.simple("SET TimeZone = 'UTC'")
+        two.send(query("SET TimeZone = 'UTC'"))
+        assert (b"S", b"TimeZone\0UTC\0") in two.until(b"Z")
+
+
+def change_type(cluster, to):
+    cluster.sql(f"ALTER TABLE retyped ALTER v TYPE {to} USING v::{to}")
+
+
+@pytest.fixture(scope="module")
+def retyped(cluster):
+    cluster.sql("CREATE TABLE retyped (v int); INSERT INTO retyped VALUES (7)")
+
+
+def test_an_outdated_plan_is_made_again_unseen(proxy, cluster, retyped):
+    with Wire(proxy.port).login() as wire:
+        run = bind("", "p") + describe("P") + execute() + SYNC
+        wire.send(parse("p", "SELECT v FROM retyped") + SYNC + run)
+        wire.until(b"Z"), wire.until(b"Z")
+        for begin in (b"", query("BEGIN"), query("BEGIN ISOLATION LEVEL REPEATABLE READ")):
+            for kind in ("text", "int"):
+                change_type(cluster, kind)
+                if begin:
+                    wire.send(begin)
+                    wire.until(b"Z")
+                wire.send(run)
+                got = wire.until(b"Z")
+                assert [kind for kind, _ in got if kind != b"S"] == [b"2", b"T", b"D", b"C", b"Z"] and rows(got) == [[b"7"]]
+                assert got[-1][1] == (b"T" if begin else b"I")
+                if begin:
+                    wire.send(query("COMMIT"))
+                    wire.until(b"Z")
+        assert proxy.metrics()["pgweir_replays_total"] >= 6
+
+
+def test_an_outdated_plan_that_the_client_goes_by_is_an_error(proxy, cluster, retyped):
+    """Without a Describe the client would take the new columns for the old ones. Making the statement anew is up to it."""
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("p", "SELECT v FROM retyped WHERE true") + describe("S", "p") + bind("", "p") + execute() + SYNC)
+        wire.until(b"Z")
+        change_type(cluster, "text")
+        wire.send(bind("", "p") + execute() + SYNC)
+        got = wire.until(b"Z")
+        assert [error_fields(body)["C"] for kind, body in got if kind == b"E"] == ["0A000"]
+        wire.send(parse("p2", "SELECT v FROM retyped WHERE true") + bind("", "p2") + execute() + SYNC)
+        assert rows(wire.until(b"Z")) == [[b"7"]]
+    change_type(cluster, "int")
+
+
+def test_an_outdated_plan_within_a_transaction_is_an_error(proxy, cluster, retyped):
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("p", "SELECT v, 1 FROM retyped") + bind("", "p") + execute() + SYNC)
+        wire.until(b"Z")
+        wire.simple("BEGIN"), wire.simple("SELECT 1")
+        change_type(cluster, "text")
+        wire.send(bind("", "p") + describe("P") + execute() + SYNC)
+        got = wire.until(b"Z")
+        assert [error_fields(body)["C"] for kind, body in got if kind == b"E"] == ["0A000"] and got[-1][1] == b"E"
+    change_type(cluster, "int")
+
+
+def test_drivers_do_not_notice_a_new_column(proxy, cluster):
+    cluster.sql("CREATE TABLE widened (a int); INSERT INTO widened VALUES (1)")
+    with proxy.connect(prepare_threshold=0) as conn:
+        assert conn.execute("SELECT * FROM widened", prepare=True).fetchone() == (1,)
+        cluster.sql("ALTER TABLE widened ADD b int DEFAULT 2")
+        assert conn.execute("SELECT * FROM widened", prepare=True).fetchone() == (1, 2)
