@@ -9,7 +9,7 @@
 #ifndef PROTOCOL_HOOKS_H
 #define PROTOCOL_HOOKS_H
 
-#define HOOKS_WORDS                                                                                                        \
+#define HOOKS_WORDS                                                                                                                        \
 	"E'\\\\m(set_config|currval|lastval|pg_settings|execute|reset|discard|listen|unlisten|load|prepare|temp|temporary|hold|call)\\\\M" \
 	"|advisory|dblink|(^|;|/|\\n|\\\\m(begin|then|else|loop)\\\\M)\\\\s*set\\\\s'"
 #define HOOKS_CALLS                                                              \
