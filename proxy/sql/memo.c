@@ -33,6 +33,7 @@ struct memo_node {
 	struct stmt stmt; /* stmt.memo is NULL once it has left the table */
 	size_t bytes;
 	struct ring by_use;
+	uint64_t placed;   /* memo.added when it was put where it is in by_use */
 	UT_hash_handle hh; /* key: stmt.hash */
 	uint8_t content[]; /* literals, oids, then the text */
 };
@@ -47,6 +48,7 @@ struct memo {
 	size_t shapes_bytes;
 	size_t max_bytes;
 	uint64_t parsed;
+	uint64_t added;	  /* texts so far */
 	struct buf shape; /* of the text in work */
 };
 
@@ -340,9 +342,11 @@ struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be)
 		hash = XXH3_64bits_withSeed(oids_be.p, oids_be.n, hash);
 	HASH_FIND_BYHASHVALUE(hh, m->table, &hash, sizeof(hash), (unsigned)hash, node);
 	if (node != NULL && same_statement(&node->stmt, text, oids_be)) {
-		if (m->by_use.prev != &node->by_use) {
+		/* As long as few have come since, it is young enough where it is: moving it touches four others. */
+		if (m->added - node->placed > HASH_COUNT(m->table) / 8) {
 			ring_remove(&node->by_use);
 			ring_add(&m->by_use, &node->by_use);
+			node->placed = m->added;
 		}
 		return stmt_ref(&node->stmt);
 	}
@@ -355,6 +359,7 @@ struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be)
 		return NULL;
 	HASH_ADD_BYHASHVALUE(hh, m->table, stmt.hash, sizeof(hash), (unsigned)hash, node);
 	ring_add(&m->by_use, &node->by_use);
+	node->placed = ++m->added;
 	m->bytes += node->bytes;
 	node->stmt.memo = m;
 	shrink(m, node);
