@@ -120,6 +120,8 @@ int backend_sys_hold(struct backend *b, enum sys_stmt id, enum expect_why why);
 const char *backend_sys_name(enum sys_stmt id);
 /* What was just sent leaves that statement in the unnamed slot. */
 void backend_unnamed(struct backend *b, uint64_t id);
+/* Closes, hidden, all of our statements that it holds. */
+void backend_sys_close(struct backend *b);
 int backend_sync(struct backend *b, enum expect_why why);
 /* Appends a simple query, hidden. */
 int backend_query(struct backend *b, const char *text, enum expect_why why);

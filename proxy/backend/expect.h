@@ -50,7 +50,7 @@ struct expect {
 	char local;
 	bool again;	/* PARSE: of a name in use, tried under another name of ours in order to fail */
 	bool unsettles; /* may take prepared statements away, or make some by SQL (session.unsettling) */
-	uint32_t index; /* INSPECT: which setting; PARSE: 1 + enum sys_stmt of our own statements */
+	uint32_t index; /* INSPECT: which setting; PARSE, CLOSE: 1 + enum sys_stmt of our own statements */
 	uint64_t
 		stmt; /* PARSE, CLOSE, BIND, DESCRIBE: id of the named statement, 0 = the unnamed one, or not ours */
 	uint64_t change;  /* key of the session's change that this answers (stmts.h), 0 = none */

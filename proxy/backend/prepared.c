@@ -132,3 +132,14 @@ struct span prepared_name(uint64_t id, char out[PREPARED_NAME_MAX])
 
 	return span_of(out, (size_t)n);
 }
+
+uint64_t prepared_held_but(const struct prepared *p, bool (*keep)(void *arg, uint64_t id), void *arg)
+{
+	ring_each (it, &p->lru) {
+		const struct prepared_entry *e = ring_item(it, struct prepared_entry, node);
+
+		if (e->state == PREPARED_HELD && !keep(arg, e->id))
+			return e->id;
+	}
+	return 0;
+}

@@ -43,6 +43,8 @@ void prepared_closing(struct prepared *p, uint64_t id);	  /* Close sent */
 void prepared_forget(struct prepared *p, uint64_t id);	  /* Parse failed or skipped; Close answered */
 /* The oldest held one, 0 when there is none. */
 uint64_t prepared_oldest(const struct prepared *p);
+/* A held one that keep(arg, id) does not want kept, 0 when there is none. */
+uint64_t prepared_held_but(const struct prepared *p, bool (*keep)(void *arg, uint64_t id), void *arg);
 /* "pgweir_<id>" into out, as a span of it. */
 struct span prepared_name(uint64_t id, char out[PREPARED_NAME_MAX]);
 

@@ -62,7 +62,9 @@ enum reply_step backend_reply(struct backend *b, char type)
 
 static void undo_skipped(struct backend *b, const struct expect *e)
 {
-	if (e->kind == EXPECT_CLOSE && e->why == WHY_EVICT)
+	if (e->kind == EXPECT_CLOSE && e->why == WHY_EVICT && e->index > 0)
+		b->sys_prepared |= 1u << (e->index - 1);
+	else if (e->kind == EXPECT_CLOSE && e->why == WHY_EVICT)
 		prepared_confirmed(&b->prepared,
 				   e->stmt); /* the Close was skipped: the server still has it */
 	if (e->why == WHY_SEQUENCE)

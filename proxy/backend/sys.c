@@ -61,6 +61,20 @@ int backend_sys(struct backend *b, enum sys_stmt id, const struct span *values, 
 	return push(b, EXPECT_BIND, why, index) != 0 || push(b, EXPECT_EXECUTE, why, index) != 0 ? -1 : 0;
 }
 
+void backend_sys_close(struct backend *b)
+{
+	for (uint32_t id = 0; id < NSYS_STMTS; id++) {
+		if (!(b->sys_prepared & (1u << id)))
+			continue;
+		write_close(conn_out(b->conn), 'S', span_str(sys_rows[id].name));
+		b->sys_prepared &= ~(1u << id);
+		/* index carries the bit: when the Close is skipped the server still has it. */
+		if (push(b, EXPECT_CLOSE, WHY_EVICT, 1 + id) != 0)
+			b->broken = true;
+	}
+	conn_flush_later(b->conn);
+}
+
 int backend_sync(struct backend *b, enum expect_why why)
 {
 	write_sync(conn_out(b->conn));

@@ -182,6 +182,8 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	}
 	if (listen_must_wait(s, 'B', stmt))
 		return FORWARD_WAIT;
+	if (stmt != NULL)
+		view_hide_others(s, stmt);
 	switch (stmt != NULL ? own_forwarded(s, stmt->facts) : OWN_NOT) {
 	case OWN_NOT: break;
 	case OWN_WAIT: return FORWARD_WAIT;
@@ -294,6 +296,7 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	e.unsettles = stmt == NULL || hold_unsettles(stmt->facts);
 	s->unsettling += e.unsettles;
 	if (stmt != NULL) {
+		view_hide_others(s, stmt);
 		note_statement(s, stmt);
 		stmt_unref(stmt);
 	} else {

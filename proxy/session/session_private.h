@@ -258,6 +258,8 @@ bool hold_unsettles(const struct facts *f);
 void hold_for_sql(struct session *s, const struct facts *f);
 void hold_deallocated(struct session *s);
 bool hold_sql_names(const struct session *s);
+/* A statement that looks at pg_prepared_statements goes to the backend: other clients' statements and ours go from it. */
+void view_hide_others(struct session *s, const struct stmt *stmt);
 #define HOLD_NO_SUCH "pgweir_sys_none" /* a name that no backend has */
 
 /* rename.c: an error that has one of our names in it goes to the client with its own. true = done. */

@@ -356,3 +356,11 @@ void stmts_no_literals(struct stmts *t)
 	HASH_ITER (hh, t->table, c, next)
 		set_literal(t, c, false);
 }
+
+bool stmts_has_number(const struct stmts *t, uint64_t number)
+{
+	for (const struct client_stmt *c = t->table; c != NULL; c = c->hh.next)
+		if (c->stmt != NULL && c->number == number)
+			return true;
+	return false;
+}

@@ -26,6 +26,8 @@ struct stmts {
 };
 
 struct stmt *stmts_find(const struct stmts *t, struct span name); /* borrowed; "" = the unnamed one */
+/* Does any of its names stand for the statement of that number? */
+bool stmts_has_number(const struct stmts *t, uint64_t number);
 /* The number under which backends hold the statement of that name as the client parsed it (stmt_number), 0 = not known yet; NULL =
  * no such name. */
 uint64_t *stmts_number(struct stmts *t, struct span name);

@@ -106,6 +106,25 @@ def test_a_custom_setting_whose_name_is_data_is_kept(proxy, db):
         assert one.execute("SELECT current_setting('app.param')").fetchone() == ("mine",)
 
 
+def test_nobody_reads_the_statements_of_others(proxy, db):
+    look = "SELECT statement FROM pg_prepared_statements"
+    with proxy.connect(db, prepare_threshold=0) as one, proxy.connect(db, prepare_threshold=None) as two:
+        one.execute("SET DateStyle = 'German'")
+        assert one.execute("SELECT 'a secret' || %s", [1]).fetchone() == ("a secret1",)
+        two.execute("SELECT 1")
+        assert two.execute(look).fetchall() == []
+        two.execute("BEGIN")
+        assert two.execute(look.upper()).fetchall() == []
+        two.execute("COMMIT")
+        two.execute("PREPARE mine AS SELECT 2")
+        assert two.execute(look).fetchall() == [("PREPARE mine AS SELECT 2",)]
+        two.execute("DEALLOCATE mine")
+        assert one.execute("SELECT 'a secret' || %s", [1]).fetchone() == ("a secret1",)
+        assert one.execute(look, prepare=False).fetchall() == [("SELECT 'a secret' || $1",)]
+        assert one.execute("SHOW DateStyle", prepare=False).fetchone() == ("German, DMY",)
+        one.execute("RESET DateStyle")
+
+
 def test_a_loaded_library_goes_with_its_session(proxy, db):
     with proxy.connect(db) as one:
         one.execute("LOAD 'auto_explain'")
