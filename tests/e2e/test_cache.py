@@ -202,6 +202,7 @@ def test_transaction_reads_hit_and_use_no_backend(cluster, db):
     proxy = Proxy(cluster, {"default_pool_size": 1, **PATIENT})
     warm(proxy, db)
     with proxy.connect(db) as reader, proxy.connect(db, autocommit=False) as holder:
+        reader.prepare_threshold = None  # else a busy machine has it prepare, which asks the backend
         sql = "SELECT name FROM item WHERE id = 20"
         reads_twice(proxy, lambda: reader.execute(sql).fetchall())
         holder.execute("SELECT pg_backend_pid()")  # the only backend is taken now
