@@ -142,6 +142,35 @@ static void hist(void *arg, enum report_hist_id id, struct report_hist *out)
 	}
 }
 
+struct top_rows {
+	struct toplist_row *rows;
+	unsigned n, max;
+};
+
+static void changed_relations(void *arg, const char *database, struct origin *origin)
+{
+	struct top_rows *rows = arg;
+
+	(void)database;
+	rows->n = toplist_add(origin_changes(origin), rows->rows, rows->n, rows->max);
+}
+
+static unsigned tops(void *arg, enum report_top which, struct toplist_row *rows, unsigned max)
+{
+	struct top_rows all = {.rows = rows, .max = max};
+	struct reporting *r = arg;
+
+	for (unsigned i = 0; i < r->nworkers; i++) {
+		const struct house *h = worker_house(r->workers[i]);
+
+		all.n = toplist_add(which == REPORT_STATEMENTS ? h->statements : h->relations, rows, all.n,
+				    max);
+	}
+	if (which == REPORT_RELATIONS)
+		origins_each(r->origins, changed_relations, &all);
+	return all.n;
+}
+
 struct can_lend {
 	bool any, some;
 };
@@ -178,6 +207,7 @@ struct report_source reporting_source(struct reporting *r)
 				      .caches = caches,
 				      .reasons = reasons,
 				      .clients = clients,
+				      .tops = tops,
 				      .ready = ready,
 				      .hist = hist};
 }

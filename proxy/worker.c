@@ -1,4 +1,5 @@
 #include "proxy/worker.h"
+#include "proxy/session/tops.h"
 
 #include "proxy/backend/server_cancel.h"
 #include "proxy/base/check.h"
@@ -70,6 +71,8 @@ struct worker *worker_new(const struct house *model, unsigned index, struct err 
 	pthread_mutex_init(&w->counts_lock, NULL);
 	w->house.host.loop = loop_new(w, err);
 	w->house.memo = memo_new(MEMO_BYTES);
+	w->house.statements = toplist_new(TOPS_ROWS);
+	w->house.relations = toplist_new(TOPS_ROWS);
 	buf_init(&w->house.scratch, FACTS_TEXT_MAX);
 	if (w->house.host.loop == NULL || w->house.memo == NULL) {
 		worker_free(&w);
@@ -162,6 +165,8 @@ void worker_free(struct worker **wp)
 	timer_free(&w->sweep);
 	loop_free(&w->house.host.loop);
 	memo_free(&w->house.memo);
+	toplist_free(&w->house.statements);
+	toplist_free(&w->house.relations);
 	buf_free(&w->house.scratch);
 	config_unref(w->house.config);
 	tls_unref(w->house.client_tls);

@@ -71,6 +71,16 @@ static void take_caches(const struct report_source *source, struct reading *r)
 	r->ncaches = kept;
 }
 
+static void take_tops(const struct report_source *source, struct reading *r)
+{
+	for (unsigned which = 0; which < 2; which++) {
+		r->tops[which] = check_alloc(REPORT_TOPS * sizeof *r->tops[which]);
+		r->ntops[which] =
+			source->tops(source->arg, (enum report_top)which, r->tops[which], REPORT_TOPS);
+		toplist_sort(r->tops[which], r->ntops[which]);
+	}
+}
+
 void reading_take(const struct report_source *source, uint64_t started_us, struct reading *r)
 {
 	memset(r, 0, sizeof *r);
@@ -89,11 +99,15 @@ void reading_take(const struct report_source *source, uint64_t started_us, struc
 		take_pools(source, r);
 	if (source->caches != NULL)
 		take_caches(source, r);
+	if (source->tops != NULL)
+		take_tops(source, r);
 }
 
 void reading_free(struct reading *r)
 {
 	free(r->pools);
 	free(r->caches);
+	free(r->tops[REPORT_STATEMENTS]);
+	free(r->tops[REPORT_RELATIONS]);
 	memset(r, 0, sizeof *r);
 }

@@ -21,6 +21,8 @@ struct reading {
 	unsigned hidden_pools;	     /* more than REPORT_POOLS */
 	struct report_cache *caches; /* owned */
 	unsigned ncaches;
+	struct toplist_row *tops[2]; /* owned; by enum report_top, by falling weight */
+	unsigned ntops[2];
 	uint64_t uptime_us;
 };
 

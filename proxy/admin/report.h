@@ -9,6 +9,7 @@
 
 #include "proxy/base/counters.h"
 #include "proxy/base/hist.h"
+#include "proxy/base/toplist.h"
 #include "proxy/sql/verdict.h"
 
 #include <stdbool.h>
@@ -73,6 +74,10 @@ struct report_hist {
 	uint64_t sum_us;
 };
 
+#define REPORT_TOPS 1000u /* rows that are read of a top list */
+
+enum report_top { REPORT_STATEMENTS, REPORT_RELATIONS };
+
 struct report_source {
 	void *arg;
 	void (*counters)(void *arg, int64_t sum[NCOUNTERS]); /* adds to zeroed `sum` */
@@ -81,6 +86,8 @@ struct report_source {
 	unsigned (*caches)(void *arg, struct report_cache *out, unsigned max);
 	void (*reasons)(void *arg, uint64_t pass[NREASONS]); /* adds to zeroed `pass` */
 	void (*clients)(void *arg, struct report_clients *out);
+	/* Adds to `rows` (n used of max), the same thing in one row; returns how many there are then. Not sorted. */
+	unsigned (*tops)(void *arg, enum report_top which, struct toplist_row *rows, unsigned max);
 	bool (*ready)(void *arg);						  /* can lend a backend */
 	void (*hist)(void *arg, enum report_hist_id id, struct report_hist *out); /* adds to zeroed `out` */
 };

@@ -148,6 +148,26 @@ static void write_lists(struct json *j, const struct reading *r)
 	close_as(j, ']');
 }
 
+#define TOPS_SHOWN 50u
+
+static void write_tops(struct json *j, const char *name, const struct toplist_row *rows, unsigned n)
+{
+	static const char *const kinds[TOPLIST_KINDS] = {"hits", "misses", "fills", "changes"};
+
+	key(j, name);
+	open_as(j, '[');
+	for (unsigned i = 0; i < n && i < TOPS_SHOWN; i++) {
+		element(j);
+		open_as(j, '{');
+		member_text(j, "database", rows[i].group);
+		member_text(j, "name", rows[i].name);
+		for (unsigned kind = 0; kind < TOPLIST_KINDS; kind++)
+			member_u64(j, kinds[kind], rows[i].count[kind]);
+		close_as(j, '}');
+	}
+	close_as(j, ']');
+}
+
 static void write_reasons(struct json *j, const struct reading *r)
 {
 	key(j, "pass");
@@ -179,6 +199,8 @@ void stats_write(struct buf *out, const struct reading *r)
 	write_reasons(j, r);
 	write_clients(j, &r->clients);
 	write_lists(j, r);
+	write_tops(j, "statements", r->tops[REPORT_STATEMENTS], r->ntops[REPORT_STATEMENTS]);
+	write_tops(j, "relations", r->tops[REPORT_RELATIONS], r->ntops[REPORT_RELATIONS]);
 	if (r->has_hist) {
 		key(j, "durations");
 		open_as(j, '{');

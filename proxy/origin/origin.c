@@ -126,6 +126,11 @@ void origin_counters(struct origin *o, int64_t sum[NCOUNTERS])
 	counters_sum(sum, &o->counters);
 }
 
+const struct toplist *origin_changes(const struct origin *o)
+{
+	return o->stream.changes;
+}
+
 struct cache *origin_cache(struct origin *o)
 {
 	return o->cache;
@@ -509,8 +514,8 @@ struct origin *origin_start(const struct origin_settings *set, struct cache *cac
 	o->state.phase = phases[PHASE_CONNECT].name;
 	o->state.since_us = clock_us();
 	pthread_mutex_init(&o->lock, NULL);
-	stream_init(&o->stream, cache, &o->counters, set->pgoutput ? o->set.publication : NULL,
-		    set->max_change_keys, set->catalog_poll_us);
+	stream_init(&o->stream, cache, &o->counters, o->set.database != NULL ? o->set.database : "",
+		    set->pgoutput ? o->set.publication : NULL, set->max_change_keys, set->catalog_poll_us);
 	o->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = o->wake_fd < 0 ? -1 : start_thread(o);
 	if (rc == 0)

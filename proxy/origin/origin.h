@@ -9,6 +9,7 @@
 
 #include "proxy/base/counters.h"
 #include "proxy/base/err.h"
+#include "proxy/base/toplist.h"
 #include "proxy/cache/cache.h"
 
 struct origin;
@@ -55,6 +56,8 @@ void origin_note_probe(struct origin *o, uint64_t took_us);
 void origin_note_lag(struct origin *o, uint64_t behind_us);
 void origin_counters(struct origin *o, int64_t sum[NCOUNTERS]);
 struct cache *origin_cache(struct origin *o); /* borrowed */
+/* Relations by the transactions that changed them, whatever was cached; ids are toplist_id(database, OID). */
+const struct toplist *origin_changes(const struct origin *o);
 /* Changes whenever the server at the other end may have become another one, or the same one in another life. What was verified
  * or asked under one generation is worthless under the next. */
 uint32_t origin_generation(const struct origin *o);

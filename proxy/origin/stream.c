@@ -5,14 +5,17 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-void stream_init(struct stream *s, struct cache *cache, struct counters *counters, const char *publication,
-		 size_t max_change_keys, uint64_t catalog_poll_us)
+void stream_init(struct stream *s, struct cache *cache, struct counters *counters, const char *database,
+		 const char *publication, size_t max_change_keys, uint64_t catalog_poll_us)
 {
 	*s = (struct stream){.cache = cache, .counters = counters, .catalog_poll_us = catalog_poll_us};
+	s->database = database;
+	s->changes = toplist_new(STREAM_CHANGED_ROWS);
 	feed_init(&s->feed, publication != NULL ? &feed_pgoutput : &feed_test_decoding, publication);
 	published_init(&s->published, publication);
 	apply_init(&s->apply, max_change_keys);
@@ -22,6 +25,7 @@ void stream_done(struct stream *s)
 {
 	stream_close(s);
 	apply_free(&s->apply);
+	toplist_free(&s->changes);
 	buf_free(&s->feed.status);
 	free(s->xids);
 	s->xids = NULL;
@@ -130,6 +134,25 @@ static void forget_completed(struct stream *s, const struct snapshot *snapshot)
 	s->nxids = kept;
 }
 
+static void note_changes(struct stream *s, const struct change *change)
+{
+	struct span group = span_str(s->database);
+
+	for (size_t i = 0; i < change->nrels; i++) {
+		uint64_t id = toplist_id(group, change->rels[i].relid);
+		const struct catalog_relation *rel;
+		char name[256];
+
+		if (toplist_count(s->changes, id, TOPLIST_CHANGES))
+			continue;
+		rel = s->catalog != NULL ? catalog_find_oid(s->catalog, change->rels[i].relid) : NULL;
+		if (rel == NULL)
+			continue;
+		snprintf(name, sizeof(name), "%s.%s", rel->schema, rel->name);
+		toplist_name(s->changes, id, group, span_str(name));
+	}
+}
+
 /* The stream is ahead of visibility: what it brings may not be in the catalog that can be read now. So a suspicious transaction
  * is let through only when a snapshot that shows it has found the catalog unchanged, or a new one was loaded under such a
  * snapshot. All received ones have to be in it: fills under a new catalog must not miss changes that were resolved by the old. */
@@ -140,6 +163,7 @@ static int committed(struct stream *s, uint64_t lsn, struct err *err)
 
 	count(s->counters, feed_transactions);
 	count_add(s->counters, COUNTER_feed_changes, (int64_t)change->nchanges);
+	note_changes(s, change);
 	if (!covered && remember(s, change->xid, err) != 0)
 		return -1;
 	/* The fingerprint may come back to what it was (GRANT, REVOKE; CREATE, DROP), and what was filled in between would stay. */

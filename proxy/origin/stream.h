@@ -11,6 +11,7 @@
 #define PROXY_ORIGIN_STREAM_H
 
 #include "proxy/base/counters.h"
+#include "proxy/base/toplist.h"
 #include "proxy/cache/cache.h"
 #include "proxy/origin/control.h"
 #include "proxy/origin/feed.h"
@@ -23,7 +24,8 @@
 #define STREAM_RIPE_MIN_US 5000u /* looking whether tables that were added to the publication count now */
 #define STREAM_RIPE_MAX_US 500000u
 #define STREAM_XIDS_MAX 65536u /* received and not yet seen in a snapshot; more than that: hold */
-#define STREAM_BATCH 4096u     /* messages before the other descriptors get their turn */
+#define STREAM_CHANGED_ROWS 200u
+#define STREAM_BATCH 4096u /* messages before the other descriptors get their turn */
 
 enum stream_stage {
 	STREAM_LOADING,
@@ -37,6 +39,8 @@ enum stream_stage {
 struct stream {
 	struct cache *cache;	   /* borrowed */
 	struct counters *counters; /* borrowed */
+	struct toplist *changes;   /* owned: relations by the transactions that changed them */
+	const char *database;	   /* borrowed: their group */
 	uint64_t catalog_poll_us;  /* 0 = never */
 	struct link_identity server;
 
@@ -78,8 +82,8 @@ struct stream {
 };
 
 /* `publication` is borrowed; NULL = test_decoding, else pgoutput. */
-void stream_init(struct stream *s, struct cache *cache, struct counters *counters, const char *publication,
-		 size_t max_change_keys, uint64_t catalog_poll_us);
+void stream_init(struct stream *s, struct cache *cache, struct counters *counters, const char *database,
+		 const char *publication, size_t max_change_keys, uint64_t catalog_poll_us);
 void stream_done(struct stream *s);
 /* Both connections are there and the feed runs: begin with the stages. */
 void stream_begin(struct stream *s, uint64_t now_us);

@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "proxy/backend/pool.h"
+#include "proxy/base/toplist.h"
 #include "proxy/origin/fresh.h"
 #include "proxy/sql/memo.h"
 #include "proxy/sql/verdict.h"
@@ -48,6 +49,8 @@ struct house {
 	struct census *census;	     /* borrowed */
 	struct image_ids *image_ids; /* borrowed */
 	struct memo *memo;	     /* owned */
+	struct toplist *statements;  /* owned: by shape of the text */
+	struct toplist *relations;   /* owned */
 	struct buf scratch;	     /* owned; literals of the statement in work */
 	struct ring sessions;	     /* all of this worker */
 	struct ring peer_cancels;    /* all that are under way */

@@ -1,6 +1,7 @@
 /* The cache's part of a request: is it cacheable, is it there, is it proven current, and how an answer gets in. The rules are
  * those of docs/coherence.md; their names are used here. */
 #include "proxy/session/session_private.h"
+#include "proxy/session/tops.h"
 
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
@@ -284,6 +285,8 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 	conn_consume(s->client, batch->op[batch->n - 1].end);
 	count(&h->host.counters, cache_hits);
 	count(&h->host.counters, statements);
+	tops_statement(h, s->database, w->stmt, TOPLIST_HITS);
+	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_HITS);
 	if (s->txn == TXN_NONE)
 		count(&h->host.counters, transactions);
 	hist_add(&h->host.query_time, clock_us() - s->statement_us);
@@ -296,6 +299,7 @@ static enum serve miss(struct session *s)
 	struct house *h = s->house;
 
 	count(&h->host.counters, cache_misses);
+	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_MISSES);
 	if (!flight_join(s->served->cache, buf_span(&s->key), &s->flight_wait)) {
 		count(&h->host.counters, flights_followed);
 		s->flight_waiting = true;
@@ -334,6 +338,8 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 	} else if (e == NULL && r == REASON_NONE) {
 		r = find_keys(s, &w, w.reads);
 	}
+	if (r == REASON_NONE && e == NULL)
+		s->fill.statement = tops_statement(s->house, s->database, w.stmt, TOPLIST_MISSES);
 	wanted_free(&w);
 	if (r != REASON_NONE) {
 		house_pass(s->house, r);
@@ -493,6 +499,13 @@ void fill_drop(struct session *s)
 	buf_free(&f->answer);
 }
 
+static void note_stored(struct session *s)
+{
+	count(&s->house->host.counters, cache_fills);
+	tops_again(s->house, s->fill.statement, TOPLIST_FILLS);
+	tops_relations(s->house, s->served, s->dep_rels, s->ndep_rels, TOPLIST_FILLS);
+}
+
 void fill_end(struct session *s)
 {
 	struct fill *f = &s->fill;
@@ -505,7 +518,7 @@ void fill_end(struct session *s)
 		blob = blob_new(buf_span(&f->answer));
 		if (blob != NULL && cache_store(s->served->cache, buf_span(&s->key), blob, &f->lease,
 						f->have_s0 ? &f->s0 : NULL) == 1)
-			count(c, cache_fills);
+			note_stored(s);
 		else
 			count(c, cache_fills_refused);
 		blob_unref(blob);

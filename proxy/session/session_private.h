@@ -45,6 +45,7 @@ struct fill {
 	bool spoiled; /* something came that must not be stored */
 	bool leading; /* flight_done has to be called */
 	bool have_s0;
+	uint64_t statement; /* its number in the top list */
 	struct lease lease;
 	struct snapshot s0;
 	struct buf answer;

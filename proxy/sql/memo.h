@@ -35,6 +35,7 @@ struct stmt {
 		uint64_t under, number;
 	} variant[STMT_VARIANTS];
 	unsigned next_variant;
+	uint64_t shape_id; /* for statistics (the session's business); 0 = not known yet */
 	struct memo *memo;
 };
 

@@ -211,6 +211,23 @@ bool reads_harmless(const struct reads *r)
 	return r->harmless;
 }
 
+bool reads_part(const struct reads *r, unsigned i, struct reads_part *part_r)
+{
+	const struct rel_read *read = r->relations;
+
+	while (read != NULL && i-- > 0)
+		read = read->next;
+	if (read == NULL)
+		return false;
+	*part_r = (struct reads_part){.relid = read->relid};
+	if (read->choices == NULL)
+		return true;
+	part_r->ncolumns = read->nkey;
+	for (unsigned k = 0; k < read->nkey; k++)
+		part_r->column[k] = read->key[k];
+	return true;
+}
+
 size_t reads_bytes(const struct reads *r)
 {
 	return sizeof(*r) + r->mem.bytes;

@@ -31,6 +31,14 @@ enum reason reads_reason(const struct reads *r);
  * for SHOW, BEGIN, COMMIT ..); what is not proven is a write. */
 bool reads_harmless(const struct reads *r);
 
+/* The i-th relation of it, as people are told. */
+struct reads_part {
+	uint32_t relid;
+	uint16_t ncolumns; /* rows are told by the values of these; 0 = all rows */
+	int16_t column[8]; /* attnums */
+};
+bool reads_part(const struct reads *r, unsigned i, struct reads_part *part_r);
+
 /* Memory that the object owns. */
 size_t reads_bytes(const struct reads *r);
 

@@ -176,7 +176,8 @@ TEST(metrics, a_source_may_leave_parts_out)
 	buf_init(&out, 1u << 20);
 	stats_write(&out, &r);
 	text = text_of(&out);
-	EXPECT(has(text, "\"pools\":[],\"pools_hidden\":0,\"caches\":[]}\n"));
+	EXPECT(has(text,
+		   "\"pools\":[],\"pools_hidden\":0,\"caches\":[],\"statements\":[],\"relations\":[]}\n"));
 	free(text);
 	reading_free(&r);
 }
