@@ -215,7 +215,7 @@ void txn_note(struct session *s, struct stmt *stmt)
 		wishes_note(&s->wishes, &f->stmts[i]);
 	}
 	custom_note_text(s, stmt);
-	if (f->effects & EFFECT_RESET_ALL)
+	if ((f->effects & EFFECT_RESET_ALL) && s->status != 'E')
 		wishes_reset(&s->wishes, s->txn != TXN_NONE);
 	if (f->effects & EFFECT_TXN_SNAPSHOT)
 		s->above_rc = true;

@@ -63,6 +63,7 @@ TEST(stmts, the_unnamed_one_is_replaced)
 	EXPECT_EQ(one->refs, refs);
 	EXPECT(stmts_remove(&t, span_str("")));
 	EXPECT(stmts_find(&t, span_str("")) == NULL);
+	stmts_clear(&t);
 	stmt_unref(one);
 	stmt_unref(two);
 	memo_free(&m);
