@@ -1,5 +1,6 @@
 #include "proxy/app.h"
 
+#include "proxy/admin/console.h"
 #include "proxy/admin/http.h"
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
@@ -52,6 +53,8 @@ struct app {
 	unsigned nlisteners;
 	unsigned next_worker;
 	struct http *http;
+	struct console *console;
+	struct house *houses[HOSTS_MAX];
 	struct reporting reporting;
 	struct event *signals[4];
 	struct timer drain;
@@ -59,6 +62,7 @@ struct app {
 	uint64_t leave_until_us;
 	struct timer watchdog;
 	bool draining;
+	bool patient; /* it is the clients who decide when the drain ends */
 };
 
 /* --- TLS settings --- */
@@ -227,24 +231,17 @@ static void log_notices(const struct config *cfg)
 		log_info(NULL, "configuration", F_STR("notice", cfg->notices[i]));
 }
 
-static void reload(evutil_socket_t sig, short what, void *arg)
+/* Takes over cfg, all or nothing: everything that can fail comes first. */
+static int use_config(struct app *app, struct config *cfg, struct err *err_r)
 {
-	struct app *app = arg;
-	struct config *cfg = NULL;
 	struct tls *client_tls = NULL, *server_tls = NULL;
 	struct err err;
 
-	(void)sig;
-	(void)what;
-	manager_reloading();
-	/* All or nothing: everything that can fail comes first. */
-	if (config_reload(app->cfg, &cfg, &err) != 0 || make_client_tls(cfg, &client_tls, &err) != 0 ||
-	    reload_server_tls(app, cfg, &server_tls, &err) != 0) {
-		log_error(NULL, "reload refused, nothing changed", F_STR("reason", err.text));
-		manager_ready("The last reload was refused: nothing changed");
+	if (make_client_tls(cfg, &client_tls, err_r) != 0 ||
+	    reload_server_tls(app, cfg, &server_tls, err_r) != 0) {
 		tls_unref(client_tls);
 		config_unref(cfg);
-		return;
+		return -1;
 	}
 	if (log_open(cfg->logfile, cfg->verbose > 0 ? LOG_LEVEL_DEBUG : (enum log_level)cfg->log_level,
 		     cfg->log_format == LOG_FORMAT_JSON, &err) != 0)
@@ -261,8 +258,31 @@ static void reload(evutil_socket_t sig, short what, void *arg)
 	app->cfg = cfg;
 	app->client_tls = client_tls;
 	app->server_tls = server_tls;
+	return 0;
+}
+
+static int load_again(struct app *app, struct err *err)
+{
+	struct config *cfg = NULL;
+
+	manager_reloading();
+	if (config_reload(app->cfg, &cfg, err) != 0 || use_config(app, cfg, err) != 0) {
+		log_error(NULL, "reload refused, nothing changed", F_STR("reason", err->text));
+		manager_ready("The last reload was refused: nothing changed");
+		return -1;
+	}
 	log_info(NULL, "configuration reloaded");
 	manager_ready("Serving");
+	return 0;
+}
+
+static void reload(evutil_socket_t sig, short what, void *arg)
+{
+	struct err err;
+
+	(void)sig;
+	(void)what;
+	load_again(arg, &err);
 }
 
 static void watch_drain(void *arg)
@@ -293,25 +313,101 @@ static void leave(struct app *app)
 		http_free(&app->http);
 }
 
-/* SIGTERM and SIGINT: no new clients, the old ones end with their transactions. A second one: at once. */
+/* No new clients; the old ones end with their transactions, or when they like (`patient`). */
+static void drain(struct app *app, bool patient)
+{
+	uint64_t limit = app->cfg->drain_timeout;
+
+	log_info(NULL, "shutting down", F_INT("clients", atomic_load(&app->nclients)));
+	if (!app->draining)
+		leave(app);
+	app->draining = true;
+	app->patient = patient;
+	if (!patient)
+		manager_stopping(limit);
+	for (unsigned i = 0; i < app->nworkers && !patient; i++)
+		worker_drain(app->workers[i], limit / 2);
+	app->drain_until_us = patient ? UINT64_MAX : loop_now_us(app->loop) + limit;
+	timer_set(app->loop, &app->drain, WATCH_DRAIN_US);
+}
+
+static void stop_now(struct app *app)
+{
+	log_info(NULL, "shutting down at once");
+	loop_stop(app->loop);
+}
+
+/* SIGTERM and SIGINT: a second one ends all at once. */
 static void terminate(evutil_socket_t sig, short what, void *arg)
 {
 	struct app *app = arg;
 
 	(void)what;
-	if (app->draining || sig == SIGQUIT) {
-		log_info(NULL, "shutting down at once");
-		loop_stop(app->loop);
-		return;
-	}
-	log_info(NULL, "shutting down", F_INT("clients", atomic_load(&app->nclients)));
-	app->draining = true;
-	manager_stopping(app->cfg->drain_timeout);
-	leave(app);
+	if ((app->draining && !app->patient) || sig == SIGQUIT)
+		stop_now(app);
+	else
+		drain(app, false);
+}
+
+/* --- what the console may do --- */
+
+static struct config *console_config(void *arg)
+{
+	return ((struct app *)arg)->cfg;
+}
+
+static int console_reload(void *arg, struct err *err)
+{
+	return load_again(arg, err);
+}
+
+static int console_set(void *arg, const char *key, const char *value, struct err *err)
+{
+	struct app *app = arg;
+	struct config *cfg = NULL;
+
+	if (config_with(app->cfg, key, value, &cfg, err) != 0)
+		return -1;
+	return use_config(app, cfg, err);
+}
+
+static void console_shutdown(void *arg, enum control_shutdown how)
+{
+	if (how == SHUTDOWN_NOW)
+		stop_now(arg);
+	else
+		drain(arg, how == SHUTDOWN_CLIENTS);
+}
+
+static bool console_stopping(void *arg)
+{
+	return ((struct app *)arg)->draining;
+}
+
+static void start_console(struct app *app)
+{
+	struct console_parts parts = {.loop = app->loop,
+				      .houses = app->houses,
+				      .nhouses = app->nworkers,
+				      .pools = app->pools,
+				      .cancels = app->cancels,
+				      .report = reporting_source(&app->reporting),
+				      .control = {.arg = app,
+						  .config = console_config,
+						  .reload = console_reload,
+						  .set = console_set,
+						  .shutdown = console_shutdown,
+						  .stopping = console_stopping}};
+
 	for (unsigned i = 0; i < app->nworkers; i++)
-		worker_drain(app->workers[i], app->cfg->drain_timeout / 2);
-	app->drain_until_us = loop_now_us(app->loop) + app->cfg->drain_timeout;
-	timer_set(app->loop, &app->drain, WATCH_DRAIN_US);
+		app->houses[i] = worker_house(app->workers[i]);
+	app->console = console_new(&parts);
+}
+
+/* In a worker. */
+static void to_console(void *arg, struct console_guest *guest)
+{
+	console_take(((struct app *)arg)->console, guest);
 }
 
 static int catch_signals(struct app *app, struct err *err)
@@ -354,6 +450,7 @@ static int make_workers(struct app *app, struct err *err)
 			      .nclients = &app->nclients,
 			      .origin_of = origin_of,
 			      .origin_current = origin_current,
+			      .console = to_console,
 			      .app = app,
 			      .host = {.offload = app->offload, .secrets = app->secrets}};
 
@@ -468,6 +565,7 @@ struct app *app_new(struct config *cfg, struct err *err)
 	if (make_workers(app, err) != 0 || listen_all(app, err) != 0 || start_stats(app, err) != 0 ||
 	    catch_signals(app, err) != 0)
 		goto fail;
+	start_console(app);
 	return app;
 fail:
 	app_free(&app);
@@ -508,6 +606,8 @@ void app_free(struct app **app_p)
 	if (app->pools != NULL)
 		pools_close(app->pools);
 	http_free(&app->http);
+	if (app->console != NULL)
+		console_close(app->console);
 	for (unsigned i = 0; i < app->nworkers; i++)
 		if (app->workers[i] != NULL)
 			worker_stop(app->workers[i]);
@@ -529,6 +629,7 @@ void app_free(struct app **app_p)
 	timer_free(&app->stats);
 	timer_free(&app->upkeep);
 	loop_free(&app->loop);
+	console_free(&app->console);
 	tls_unref(app->client_tls);
 	tls_unref(app->server_tls);
 	config_unref(app->cfg);

@@ -95,6 +95,7 @@ static void cache_row(void *arg, const char *database, struct origin *origin)
 	struct cache *cache = origin_cache(origin);
 	struct origin_state st;
 	struct report_cache *c;
+	int64_t sum[NCOUNTERS] = {0};
 
 	if (rows->n++ >= rows->max)
 		return;
@@ -108,7 +109,17 @@ static void cache_row(void *arg, const char *database, struct origin *origin)
 				   .entries = cache_entries(cache),
 				   .epoch = cache_epoch(cache),
 				   .lag_us = st.lag_us,
-				   .rtt_us = st.rtt_us};
+				   .rtt_us = st.rtt_us,
+				   .since_us = clock_us() - st.since_us,
+				   .restarts = st.restarts};
+	origin_counters(origin, sum);
+	cache_counters(cache, sum);
+	c->transactions = (uint64_t)sum[COUNTER_feed_transactions];
+	c->changes = (uint64_t)sum[COUNTER_feed_changes];
+	c->evictions = (uint64_t)sum[COUNTER_cache_evictions];
+	c->invalidations = (uint64_t)sum[COUNTER_invalidations];
+	c->resets = (uint64_t)sum[COUNTER_cache_resets];
+	snprintf(c->last_error, sizeof c->last_error, "%s", st.last_error);
 	snprintf(c->database, sizeof c->database, "%s", database);
 }
 
@@ -121,25 +132,24 @@ static unsigned caches(void *arg, struct report_cache *out, unsigned max)
 	return rows.n;
 }
 
-static void add_hist(struct report_hist *out, const struct hist *h)
+static void hist_row(void *arg, struct pool *pool)
 {
-	for (unsigned i = 0; i < HIST_BUCKETS; i++)
-		out->bucket[i] += atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
-	out->sum_us += atomic_load_explicit(&h->sum_us, memory_order_relaxed);
+	pool_tally_sum(pool, arg);
 }
 
 static void hist(void *arg, enum report_hist_id id, struct report_hist *out)
 {
 	struct reporting *r = arg;
+	struct tally_sum sum = {0};
+	const struct tally_hist *h = id == REPORT_QUERY	  ? &sum.query
+				     : id == REPORT_WAIT  ? &sum.wait
+				     : id == REPORT_FRESH ? &sum.fresh
+							  : &sum.connect;
 
-	for (unsigned i = 0; i < r->nworkers; i++) {
-		const struct host *h = worker_host(r->workers[i]);
-
-		add_hist(out, id == REPORT_QUERY   ? &h->query_time
-			      : id == REPORT_WAIT  ? &h->wait_time
-			      : id == REPORT_FRESH ? &h->fresh_time
-						   : &h->connect_time);
-	}
+	pools_each(r->pools, hist_row, &sum);
+	for (unsigned i = 0; i < HIST_BUCKETS; i++)
+		out->bucket[i] += h->bucket[i];
+	out->sum_us += h->sum_us;
 }
 
 struct top_rows {

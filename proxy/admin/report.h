@@ -42,8 +42,13 @@ struct report_cache {
 	uint64_t bytes;
 	uint64_t entries;
 	uint64_t epoch;
-	uint64_t lag_us; /* how long the feed was behind the last probe */
-	uint64_t rtt_us; /* of the probe, smoothed */
+	uint64_t lag_us;		/* how long the feed was behind the last probe */
+	uint64_t rtt_us;		/* of the probe, smoothed */
+	uint64_t since_us;		/* so long in `state` */
+	uint64_t restarts;		/* of the feed */
+	uint64_t transactions, changes; /* received from the feed */
+	uint64_t evictions, invalidations, resets;
+	char last_error[256];
 };
 
 struct report_clients {

@@ -359,7 +359,7 @@ static void setup_done(struct backend *b)
 		return;
 	}
 	timer_cancel(&b->timer);
-	hist_add(&b->host->connect_time, clock_us() - b->born_us);
+	hist_add(&pool_tally(b->pool, b->host)->connect, clock_us() - b->born_us);
 	b->state = BACKEND_SETTLING;
 	pool_backend_ready(b->pool, b);
 	settle_go_on(b);
@@ -551,6 +551,7 @@ void backend_lent(struct backend *b, const struct backend_user_ops *ops, void *u
 	check(expect_head(&b->expects) == NULL);
 	b->state = BACKEND_LENT;
 	b->loans++;
+	b->lent_us = loop_now_us(b->host->loop);
 	b->ops = ops;
 	b->user = user;
 }

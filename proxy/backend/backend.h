@@ -50,6 +50,7 @@ struct backend {
 
 	uint64_t id;
 	uint64_t born_us, idle_us; /* since when */
+	uint64_t lent_us;	   /* the latest loan; 0 = none yet */
 	uint32_t pid;
 	uint8_t secret[256];
 	unsigned nsecret;

@@ -9,7 +9,6 @@
 
 #include "proxy/auth/secrets.h"
 #include "proxy/base/counters.h"
-#include "proxy/base/hist.h"
 #include "proxy/base/offload.h"
 #include "proxy/net/loop.h"
 
@@ -19,10 +18,6 @@ struct host {
 	unsigned index;
 	struct loop *loop;
 	struct counters counters;
-	struct hist query_time;	  /* statement arrived -> answered */
-	struct hist wait_time;	  /* wait for a backend */
-	struct hist fresh_time;	  /* wait for the proof of freshness */
-	struct hist connect_time; /* backend connect and login */
 	struct offload *offload;
 	struct secrets *secrets;
 	struct ring backends;	    /* all that live in this worker */

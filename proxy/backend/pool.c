@@ -145,6 +145,8 @@ void pool_match(struct pool *p)
 {
 	struct ring *first;
 
+	if (p->paused)
+		return;
 	while ((first = ring_first(&p->waiters)) != NULL) {
 		struct lend *l = ring_item(first, struct lend, node);
 		struct ring *idle = ring_first(&p->idle[l->host->index]);
@@ -224,7 +226,7 @@ struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 	l->since_us = clock_us();
 	pthread_mutex_lock(&p->lock);
 	idle = choose(p, host, l);
-	if (idle != NULL && p->nwaiters == 0) {
+	if (idle != NULL && p->nwaiters == 0 && !p->paused) {
 		ring_remove(idle);
 		p->nidle--;
 		b = ring_item(idle, struct backend, node);
@@ -281,7 +283,8 @@ bool pool_worn_out(struct pool *p, const struct backend *b)
 {
 	uint64_t lifetime = p->target->policy.server_lifetime;
 
-	return b->generation != p->generation || (b->loans > 0 && clock_us() - b->born_us >= lifetime) ||
+	return p->paused || b->generation != p->generation ||
+	       (b->loans > 0 && clock_us() - b->born_us >= lifetime) ||
 	       p->total > size_now(p) + (unsigned)p->target->policy.reserve_pool_size;
 }
 

@@ -10,6 +10,7 @@
 
 #include "config/config.h"
 #include "proxy/backend/backend.h"
+#include "proxy/backend/tally.h"
 
 #include <pthread.h>
 
@@ -100,6 +101,8 @@ void pool_unpin(struct pool *p);
 /* Some session of it has read currval() or lastval(). */
 void pool_ask_sequences(struct pool *p);
 bool pool_asks_sequences(struct pool *p);
+/* Paused by an operator: nothing is lent until it is resumed. */
+bool pool_paused(const struct pool *p);
 /* Raised by what makes older backends unfit: new settings, another server. */
 uint32_t pool_generation(struct pool *p);
 
@@ -108,6 +111,10 @@ struct pool_counts {
 	uint64_t oldest_wait_us; /* age of the first in the queue */
 };
 void pool_count(struct pool *p, struct pool_counts *c);
+/* The block that this worker counts into; lives as long as the pool. */
+struct tally *pool_tally(struct pool *p, const struct host *host);
+/* Adds those of all workers to `sum`. */
+void pool_tally_sum(struct pool *p, struct tally_sum *sum);
 /* Calls fn for every pool. */
 void pools_each(struct pools *p, void (*fn)(void *arg, struct pool *pool), void *arg);
 

@@ -30,12 +30,14 @@ struct pool {
 	struct err last_error;
 	unsigned npinned;
 	atomic_bool asks_sequences;
+	_Atomic bool paused; /* see gates.h */
 	uint32_t generation;
 	uint64_t looked_us; /* for another server, servers_read_only */
 	bool listening;
 	_Atomic uint64_t suspect_us; /* when DDL was seen last; 0 = its effect is known */
 	_Atomic uint32_t
 		suspect_generation; /* what older backends have said of the database's code is out of date */
+	struct tally *tallies;	    /* owned: one per worker */
 	UT_hash_handle hh;
 };
 
@@ -44,6 +46,9 @@ struct pools {
 	struct pool *table;
 	struct host **hosts; /* borrowed */
 	unsigned nhosts;
+	struct gate_row *gates; /* databases that are paused or disabled */
+	bool all_paused;
+	_Atomic bool suspended;
 	_Atomic bool closing; /* shutdown: nothing is opened any more */
 };
 
@@ -54,6 +59,11 @@ void pool_match(struct pool *p);
 /* Starts one more backend in that worker; the budget has been taken. */
 void pool_open_one(struct pool *p, struct host *host);
 bool pool_worn_out(struct pool *p, const struct backend *b);
+/* --- in gates.c; with the lock of struct pools held --- */
+bool gates_paused(struct pools *ps, const char *database);
+void gates_free(struct pools *ps);
+
+/* --- in pool.c --- */
 /* Without the lock: closes a backend that is in no list. */
 void pool_retire(struct pool *p, struct backend *b, const char *why);
 

@@ -25,6 +25,7 @@ static void pool_free(struct pool *p)
 	pool_defaults_unref(p->defaults);
 	target_unref(p->target);
 	pthread_mutex_destroy(&p->lock);
+	free(p->tallies);
 	free(p->key);
 	free(p);
 }
@@ -40,6 +41,7 @@ void pools_free(struct pools **pp)
 		HASH_DEL(ps->table, p);
 		pool_free(p);
 	}
+	gates_free(ps);
 	pthread_mutex_destroy(&ps->lock);
 	free(ps);
 	*pp = NULL;
@@ -57,6 +59,7 @@ static struct pool *pool_new(struct pools *ps, struct pool_target *target, const
 	p->database = p->key;
 	p->user = p->key + strlen(p->key) + 1;
 	p->target = target;
+	p->tallies = check_alloc(ps->nhosts * sizeof *p->tallies);
 	for (unsigned i = 0; i < HOSTS_MAX; i++)
 		ring_init(&p->idle[i]);
 	ring_init(&p->waiters);
@@ -93,6 +96,7 @@ static struct pool *get(struct pools *ps, struct config *cfg, struct tls *tls, c
 			p->listening = listening;
 			if (listening)
 				size_for_listening(ps, target);
+			p->paused = !listening && gates_paused(ps, p->database);
 			HASH_ADD_KEYPTR(hh, ps->table, p->key, p->nkey, p);
 		}
 	}
@@ -253,7 +257,7 @@ static void tick_pool(struct pool *p, struct host *host)
 	}
 	if (p->nwaiters > 0)
 		pool_match(p);
-	if (host->index == 0 && now >= p->retry_at_us && p->defaults != NULL &&
+	if (host->index == 0 && !p->paused && now >= p->retry_at_us && p->defaults != NULL &&
 	    p->total < (unsigned)p->target->policy.min_pool_size && p->connecting == 0 &&
 	    target_budget_take(p->target))
 		pool_open_one(p, host);
@@ -380,6 +384,23 @@ void pools_configure(struct pools *ps, struct config *cfg, struct tls *tls)
 	struct configure c = {cfg, tls};
 
 	pools_each(ps, configure_each, &c);
+}
+
+struct tally *pool_tally(struct pool *p, const struct host *host)
+{
+	check(host->index < p->pools->nhosts);
+	return &p->tallies[host->index];
+}
+
+void pool_tally_sum(struct pool *p, struct tally_sum *sum)
+{
+	for (unsigned i = 0; i < p->pools->nhosts; i++)
+		tally_add_up(sum, &p->tallies[i]);
+}
+
+bool pool_paused(const struct pool *p)
+{
+	return p->paused;
 }
 
 uint32_t pool_generation(struct pool *p)

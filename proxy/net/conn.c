@@ -400,6 +400,12 @@ void conn_peer(const struct conn *c, char *out, size_t outsz)
 	}
 }
 
+void conn_traffic(const struct conn *c, uint64_t *received_r, uint64_t *sent_r)
+{
+	*received_r = c->received;
+	*sent_r = c->sent;
+}
+
 void conn_detach(struct conn *c)
 {
 	check(c->state == CONN_OPEN || (c->todo & CONN_TODO_CLOSE) != 0);

@@ -70,6 +70,8 @@ int conn_tls_connect(struct conn *c, struct tls *t, const char *host, struct err
 SSL *conn_ssl(const struct conn *c); /* NULL = plain */
 
 int conn_fd(const struct conn *c);
+/* Bytes so far, inside of TLS. */
+void conn_traffic(const struct conn *c, uint64_t *received_r, uint64_t *sent_r);
 /* "1.2.3.4:5678" or "unix" into out. */
 void conn_peer(const struct conn *c, char *out, size_t outsz);
 

@@ -200,8 +200,10 @@ static ssize_t read_once(struct conn *c, size_t *room_r)
 	if (p == NULL)
 		return CONN_IO_FAILED;
 	n = conn_recv(c, p, *room_r);
-	if (n > 0)
+	if (n > 0) {
 		c->in_n += (size_t)n;
+		c->received += (uint64_t)n;
+	}
 	return n;
 }
 

@@ -173,6 +173,7 @@ void conn_sent(struct conn *c, size_t n)
 {
 	size_t part;
 
+	c->sent += n;
 	while (n > 0) {
 		struct conn_seg *seg = c->seg_first < c->seg_n ? &c->segs[c->seg_first] : NULL;
 
@@ -264,6 +265,7 @@ static size_t out_send_direct(struct conn *c, const void *p, size_t n)
 	if (r <= 0)
 		return 0;
 	conn_sent(c, (size_t)r < before ? (size_t)r : before);
+	c->sent += (size_t)r < before ? 0 : (size_t)r - before;
 	return (size_t)r < before ? 0 : (size_t)r - before;
 }
 

@@ -65,6 +65,8 @@ struct conn {
 	bool paused;
 	bool stalled; /* reading stopped for a pause or for in_max */
 
+	uint64_t received, sent; /* bytes so far, without TLS's own */
+
 	struct buf out; /* copied bytes; [out_done, len) are unsent */
 	size_t out_done;
 	struct conn_seg *segs; /* owned; [seg_first, seg_n) are unsent */

@@ -11,8 +11,10 @@ struct cancel_key {
 	uint32_t number;
 	unsigned nsecret;
 	uint8_t secret[CANCEL_SECRET_LONG];
-	struct house *house;
-	struct session *session;
+	struct loop *loop;
+	struct session *session; /* or NULL: then */
+	void *owner;
+	void (*deliver)(void *owner);
 	UT_hash_handle hh;
 };
 
@@ -97,16 +99,14 @@ static void draw(struct cancels *c, uint8_t *p, unsigned n)
 	OPENSSL_cleanse(c->random + c->nrandom, n);
 }
 
-uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint8_t *secret_r,
-		     unsigned nsecret)
+static uint32_t add(struct cancels *c, const struct cancel_key *model, uint8_t *secret_r, unsigned nsecret)
 {
 	struct cancel_key *k = check_alloc(sizeof *k);
 	uint32_t number;
 
 	check(nsecret <= CANCEL_SECRET_LONG);
+	*k = *model;
 	k->nsecret = nsecret;
-	k->house = h;
-	k->session = s;
 	pthread_mutex_lock(&c->lock);
 	draw(c, k->secret, nsecret);
 	memcpy(secret_r, k->secret, nsecret);
@@ -120,6 +120,19 @@ uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint
 	pthread_mutex_unlock(&c->lock);
 	free(k);
 	return number;
+}
+
+uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint8_t *secret_r,
+		     unsigned nsecret)
+{
+	return add(c, &(struct cancel_key){.loop = h->host.loop, .session = s}, secret_r, nsecret);
+}
+
+uint32_t cancels_add_other(struct cancels *c, struct loop *loop, void *owner, void (*deliver)(void *owner),
+			   uint8_t *secret_r, unsigned nsecret)
+{
+	return add(c, &(struct cancel_key){.loop = loop, .owner = owner, .deliver = deliver}, secret_r,
+		   nsecret);
 }
 
 void cancels_remove(struct cancels *c, uint32_t number)
@@ -141,16 +154,18 @@ static void run(struct mail *mail, void *ctx)
 {
 	struct cancel_mail *m = (struct cancel_mail *)(void *)mail;
 	struct cancel_key *k;
-	struct session *s = NULL;
+	struct cancel_key found = {0};
 
 	(void)ctx;
 	pthread_mutex_lock(&m->cancels->lock);
 	k = find(m->cancels, m->number);
 	if (k != NULL)
-		s = k->session;
+		found = *k;
 	pthread_mutex_unlock(&m->cancels->lock);
-	if (s != NULL)
-		m->deliver(s);
+	if (found.session != NULL)
+		m->deliver(found.session);
+	else if (found.deliver != NULL)
+		found.deliver(found.owner);
 	free(m);
 }
 
@@ -169,7 +184,7 @@ bool cancels_request(struct cancels *c, uint32_t number, struct span secret,
 		m->cancels = c;
 		m->number = number;
 		m->deliver = deliver;
-		loop = k->house->host.loop;
+		loop = k->loop;
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (m == NULL)

@@ -21,6 +21,9 @@ void cancels_free(struct cancels **c);
 /* A new key; nsecret 4 (protocol 3.0) or CANCEL_SECRET_LONG. Returns the number; 0 = none is free: it cannot be cancelled. */
 uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint8_t *secret_r,
 		     unsigned nsecret);
+/* For what is not a session: `deliver` runs in that loop. */
+uint32_t cancels_add_other(struct cancels *c, struct loop *loop, void *owner, void (*deliver)(void *owner),
+			   uint8_t *secret_r, unsigned nsecret);
 void cancels_remove(struct cancels *c, uint32_t number);
 /* Finds the session and posts to its worker; `deliver` runs there if the session is still the same. false = nothing fits. */
 bool cancels_request(struct cancels *c, uint32_t number, struct span secret,

@@ -108,6 +108,7 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 	s->unsynced = true;
 	if (hold == HOLD_TOO_MUCH)
 		return fail(s, "54000", "too many or too long prepared statements");
+	tally_add(s->tally, TALLY_client_parses, 1);
 	conn_consume(s->client, total);
 	return FORWARD_NEXT;
 }
@@ -190,6 +191,7 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	case OWN_MISPLACED: return fail(s, "0A000", misplaced);
 	}
 	s->unsynced = true;
+	tally_add(s->tally, TALLY_binds, 1);
 	server = hold_server_name(s, name, ours, &e);
 	if (stmt != NULL) {
 		note_statement(s, stmt);
@@ -386,8 +388,7 @@ static enum forward forward_one(struct session *s, struct span in)
 	total = FRAME_HEADER + (size_t)body_n;
 	if (listen_alone(s, type))
 		return FORWARD_WAIT;
-	if (s->statement_us == 0)
-		s->statement_us = loop_now_us(s->house->host.loop);
+	account_begin(s);
 	if (s->backend->ignoring && strchr("PBDECHQF", type) != NULL) {
 		skip(s, in, total); /* as the server would, up to the Sync */
 		return FORWARD_NEXT;

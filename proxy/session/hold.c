@@ -43,6 +43,7 @@ static void send_parse(struct session *s, struct span name, struct stmt *stmt)
 {
 	write_parse(conn_out(s->backend->conn), name, stmt->text, stmt->oids, stmt->noids);
 	conn_flush_later(s->backend->conn);
+	tally_add(s->tally, TALLY_server_parses, 1);
 }
 
 /* PostgreSQL turns literals into values when it parses, under the settings of that moment: a statement is shared only between

@@ -15,6 +15,7 @@
 #include "proxy/sql/verdict.h"
 
 struct cancels;
+struct console_guest; /* console.h */
 struct census;
 struct image_ids;
 struct notify;
@@ -59,12 +60,15 @@ struct house {
 	struct served *served;	  /* made on demand */
 	struct hearing *hearings; /* made on demand */
 	_Atomic uint64_t pass[NREASONS];
+	bool suspended;		/* SUSPEND: nothing new is taken from clients */
 	bool draining;		/* SIGTERM: close sessions that do nothing */
 	uint64_t drain_busy_us; /* from then on also busy ones, at the end of their transactions */
 	/* The origin of a database, started when there is none; NULL = not cached. */
 	struct origin *(*origin_of)(void *app, struct config *cfg, const char *database);
 	/* Is that feed what the configuration says for the database? */
 	bool (*origin_current)(void *app, struct config *cfg, const char *database, struct origin *origin);
+	/* Takes over a client who wants the console, from this worker's thread. */
+	void (*console)(void *app, struct console_guest *guest);
 	void *app;
 };
 

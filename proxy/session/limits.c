@@ -17,6 +17,7 @@ static uint64_t limit_of(const struct session *s)
 	case SESSION_TLS:
 	case SESSION_AUTH:
 	case SESSION_GATE:
+	case SESSION_HANDING:
 	case SESSION_WELCOME: return s->config->client_login_timeout;
 	case SESSION_READY:
 		if (s->txn != TXN_NONE)
@@ -94,6 +95,11 @@ void session_sweep(struct house *h)
 	ring_each_safe (it, &h->sessions) {
 		struct session *s = ring_item(it, struct session, node);
 		uint64_t limit = limit_of(s);
+
+		/* Waiting for RESUME is no fault of the pool. */
+		if ((s->state == SESSION_QUEUED || s->state == SESSION_WELCOME) && s->pool != NULL &&
+		    pool_paused(s->pool))
+			s->since_us = now;
 
 		if (limit > 0 && now > s->since_us && now - s->since_us >= limit)
 			over_limit(s);

@@ -26,6 +26,8 @@ void local_ready(struct session *s)
 		listen_flush(s);
 	write_ready(out(s), s->status);
 	s->statement_us = 0;
+	if (s->status == 'I')
+		s->xact_us = 0;
 }
 
 /* The request in the input fails with an ERROR of ours; what follows up to its Sync is skipped, as PostgreSQL does. */
@@ -136,7 +138,7 @@ static bool answer_query(struct session *s, struct batch *batch)
 	stmt_unref(stmt);
 	stmts_set_unnamed(&s->stmts, NULL); /* as PostgreSQL does at a simple query */
 	conn_consume(s->client, batch->op[0].end);
-	count(&s->house->host.counters, statements);
+	account_answered(s);
 	local_ready(s);
 	return true;
 }
@@ -282,7 +284,7 @@ static bool answer_extended(struct session *s, struct batch *batch)
 	    stmt->facts->stmts->name == NULL)
 		stmts_forget_all(&s->stmts); /* its own name goes as well */
 	stmt_unref(stmt);
-	count(&s->house->host.counters, statements);
+	account_answered(s);
 	conn_consume(s->client, batch->op[nops - 1].end);
 	return true; /* what follows, at least a Sync, is the next batch */
 }

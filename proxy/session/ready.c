@@ -29,6 +29,7 @@ static enum step want_backend(struct session *s)
 	}
 	s->backend = b;
 	backend_lent(b, &relay_ops, s);
+	tally_add(s->tally, TALLY_assignments, 1);
 	ready_lent(s);
 	return STEP_AGAIN;
 }
@@ -48,7 +49,8 @@ static void lent(struct lend *lend, struct backend *b, const struct err *err)
 		return;
 	}
 	count_add(&s->house->host.counters, COUNTER_wait_us, (int64_t)waited);
-	hist_add(&s->house->host.wait_time, waited);
+	hist_add(&s->tally->wait, waited);
+	tally_add(s->tally, TALLY_wait_us, waited);
 	if (b == NULL) {
 		/* Only this statement fails; the client may try again when the database is back. */
 		fill_drop(s);
@@ -57,6 +59,7 @@ static void lent(struct lend *lend, struct backend *b, const struct err *err)
 	}
 	s->backend = b;
 	backend_lent(b, &relay_ops, s);
+	tally_add(s->tally, TALLY_assignments, 1);
 	ready_lent(s);
 	session_run(s);
 }
@@ -110,8 +113,7 @@ static enum step dispatch(struct session *s, struct batch *batch)
 {
 	if (trivial(s, batch))
 		return s->state == SESSION_CLOSED ? STEP_WAIT : STEP_AGAIN;
-	if (s->statement_us == 0)
-		s->statement_us = loop_now_us(s->house->host.loop);
+	account_begin(s);
 	s->fill_wanted = false;
 	if (!s->pass_only) {
 		if (local_answer(s, batch))
@@ -167,12 +169,11 @@ enum step step_ready(struct session *s)
 	case BATCH_MORE: return STEP_WAIT;
 	case BATCH_BAD: broke_protocol(s, why); return STEP_WAIT;
 	case BATCH_LARGE:
-		house_pass(s->house, REASON_TOO_LARGE);
+		account_pass(s, REASON_TOO_LARGE);
 		s->pass_only = false;
 		s->fill_wanted = false;
 		s->replay.on = false;
-		if (s->statement_us == 0)
-			s->statement_us = loop_now_us(s->house->host.loop);
+		account_begin(s);
 		return want_backend(s);
 	case BATCH_OK: break;
 	}

@@ -145,7 +145,9 @@ static enum reason want_extended(struct session *s, const struct batch *batch, s
 /* What of the session forbids it, whatever the statement. */
 static enum reason session_reason(struct session *s)
 {
-	if (s->served == NULL || s->served->dead || s->wishes.now.coherence == COHERENCE_OFF)
+	/* While an operator has paused the database its server may become another one. */
+	if (s->served == NULL || s->served->dead || pool_paused(s->pool) ||
+	    s->wishes.now.coherence == COHERENCE_OFF)
 		return REASON_OFF;
 	if (!fresh_ready(s->served->fresh))
 		return REASON_FEED;
@@ -284,13 +286,12 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 		stmts_add_settled(s, w->parse_name, w->stmt);
 	conn_consume(s->client, batch->op[batch->n - 1].end);
 	count(&h->host.counters, cache_hits);
-	count(&h->host.counters, statements);
 	tops_statement(h, s->database, w->stmt, TOPLIST_HITS);
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_HITS);
+	tally_add(s->tally, TALLY_hits, 1);
+	account_answered(s);
 	if (s->txn == TXN_NONE)
-		count(&h->host.counters, transactions);
-	hist_add(&h->host.query_time, clock_us() - s->statement_us);
-	s->statement_us = 0;
+		account_xact(s);
 }
 
 /* A miss: lead the fill of this key, or wait for who does. */
@@ -300,6 +301,7 @@ static enum serve miss(struct session *s)
 
 	count(&h->host.counters, cache_misses);
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_MISSES);
+	tally_add(s->tally, TALLY_misses, 1);
 	if (!flight_join(s->served->cache, buf_span(&s->key), &s->flight_wait)) {
 		count(&h->host.counters, flights_followed);
 		s->flight_waiting = true;
@@ -342,7 +344,7 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 		s->fill.statement = tops_statement(s->house, s->database, w.stmt, TOPLIST_MISSES);
 	wanted_free(&w);
 	if (r != REASON_NONE) {
-		house_pass(s->house, r);
+		account_pass(s, r);
 		return SERVE_PASS;
 	}
 	if (e == NULL)
@@ -388,11 +390,11 @@ void serve_fresh(struct fresh_wait *w, enum fresh_result result)
 	struct counters *c = &s->house->host.counters;
 
 	check(s->state == SESSION_PROOF);
-	hist_add(&s->house->host.fresh_time, clock_us() - w->since_us);
+	hist_add(&s->tally->fresh, clock_us() - w->since_us);
 	session_enter(s, SESSION_READY);
 	if (result != FRESH_PROVEN) {
 		count(c, cache_late);
-		house_pass(s->house, REASON_FEED);
+		account_pass(s, REASON_FEED);
 		s->pass_only = true;
 	} else if (!serve_proven(s)) {
 		count(c, cache_overtaken); /* step_ready finds no entry and fills */
@@ -502,6 +504,7 @@ void fill_drop(struct session *s)
 static void note_stored(struct session *s)
 {
 	count(&s->house->host.counters, cache_fills);
+	tally_add(s->tally, TALLY_fills, 1);
 	tops_again(s->house, s->fill.statement, TOPLIST_FILLS);
 	tops_relations(s->house, s->served, s->dep_rels, s->ndep_rels, TOPLIST_FILLS);
 }

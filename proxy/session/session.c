@@ -43,12 +43,19 @@ void session_enter(struct session *s, enum session_state state)
 	}
 }
 
+/* SUSPEND: what has begun goes on, nothing begins. */
+static bool resting(const struct session *s)
+{
+	return s->house->suspended &&
+	       s->state == SESSION_READY; /* logins go on: the console has to be reachable */
+}
+
 void session_run(struct session *s)
 {
 	if (s->running)
 		return;
 	s->running = true;
-	while (s->state != SESSION_CLOSED && rows[s->state].step(s) == STEP_AGAIN)
+	while (s->state != SESSION_CLOSED && !resting(s) && rows[s->state].step(s) == STEP_AGAIN)
 		continue;
 	s->running = false;
 }
@@ -99,6 +106,7 @@ void session_new(struct house *h, int fd, bool is_unix)
 	s->id = atomic_fetch_add(&next_id, 1);
 	s->is_unix = is_unix;
 	s->config = config_ref(h->config);
+	s->born_us = clock_us();
 	s->status = 'I';
 	s->clean = true;
 	ring_init(&s->fresh_wait.node);
@@ -113,6 +121,7 @@ void session_new(struct house *h, int fd, bool is_unix)
 	ring_add(&h->sessions, &s->node);
 	h->nsessions++;
 	count(&h->host.counters, clients_accepted);
+	later_init(&s->handing, console_handing);
 	session_enter(s, SESSION_HELLO);
 	s->client = conn_new(h->host.loop, fd, &client_ops, s);
 	conn_input_max(s->client, INPUT_MAX);
@@ -189,10 +198,11 @@ void session_close(struct session *s, const char *why)
 
 	if (s->state == SESSION_CLOSED)
 		return;
-	if (s->database != NULL && s->config->log_disconnections)
+	if (s->database != NULL && s->client != NULL && s->config->log_disconnections)
 		log_info(&w, "client disconnected", F_STR("reason", why));
 	if (s->status != 'I' || s->state == SESSION_BUSY)
 		count(&h->host.counters, clients_vanished);
+	account_traffic(s);
 	serve_leave(s);
 	fill_drop(s);
 	gate_free(&s->gate);
@@ -209,9 +219,10 @@ void session_close(struct session *s, const char *why)
 	s->state = SESSION_CLOSED;
 	session_vanish_backend(s);
 	listen_close(s);
-	if (s->goodbye)
+	later_cancel(&s->handing);
+	if (s->goodbye && s->client != NULL)
 		conn_leave(&s->client, LINGER_US);
-	else
+	else if (s->client != NULL)
 		conn_finish(&s->client, LINGER_US);
 	ring_remove(&s->node);
 	h->nsessions--;

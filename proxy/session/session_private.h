@@ -61,8 +61,15 @@ struct session {
 	enum session_state state;
 	uint64_t since_us;     /* in this state */
 	uint64_t statement_us; /* when the statement in work arrived; 0 = none */
+	uint64_t xact_us;      /* when the first statement of the transaction arrived; 0 = none */
+	uint64_t request_us;   /* when the latest statement arrived */
+	uint64_t born_us;
+	uint64_t received, sent; /* bytes of the client that are counted already */
+	struct tally *tally;	 /* borrowed from the pool; NULL until it is known */
 	uint64_t id;
-	bool running; /* session_run is on the stack */
+	unsigned handing_rounds;
+	struct later handing; /* to the console, when the login's messages are out */
+	bool running;	      /* session_run is on the stack */
 	bool is_unix;
 
 	/* --- who it is --- */
@@ -71,6 +78,8 @@ struct session {
 	uint32_t version;		 /* protocol 3.0 or 3.2 */
 	uint32_t number;		 /* cancel key's, 0 = none */
 	bool counted;			 /* in house->nclients */
+	bool console;			 /* of the console's databases */
+	bool own;			 /* on a unix socket, the same system user as ours */
 	struct peer_cancel *peer_cancel; /* borrowed: what CANCEL waits for */
 	struct config *config;		 /* counted: of its login */
 	struct policy policy;
@@ -188,6 +197,18 @@ void session_enter(struct session *s, enum session_state state);
 void session_fatal(struct session *s, const char *sqlstate, const char *message, const char *hint);
 struct log_who session_who(const struct session *s);
 void session_vanish_backend(struct session *s); /* gives a backend back whatever its state */
+
+/* account.c: counters and durations */
+void account_begin(struct session *s);	  /* a statement has arrived */
+void account_answered(struct session *s); /* its answer is on its way */
+void account_xact(struct session *s);	  /* a transaction has ended */
+void account_traffic(struct session *s);  /* bytes since the last time */
+void account_pass(struct session *s, enum reason reason);
+
+/* console.c */
+void console_begin(struct session *s); /* does it want the console? */
+void console_handing(struct later *later);
+void console_hand_over(struct session *s);
 
 /* startup.c */
 enum step step_hello(struct session *s);

@@ -2,6 +2,7 @@
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
+#include "proxy/backend/gates.h"
 #include "proxy/session/census.h"
 #include "proxy/session/peer_cancel.h"
 #include "protocol/frame.h"
@@ -231,7 +232,13 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 		refused(s, "22023", s->bad_wish);
 		return STEP_WAIT;
 	}
-	why = count_in(s);
+	console_begin(s);
+	if (pools_disabled(h->pools, s->database)) {
+		refused(s, "57P03",
+			"the database does not accept connections: it was disabled on the console");
+		return STEP_WAIT;
+	}
+	why = s->console ? NULL : count_in(s);
 	if (why != NULL) {
 		char text[128];
 
@@ -247,6 +254,10 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 	if (must_negotiate)
 		negotiate(s, hello, minor);
 	conn_consume(s->client, used);
+	if (s->own) {
+		console_hand_over(s);
+		return STEP_WAIT;
+	}
 	facts.database = s->database;
 	facts.user = s->user;
 	if (!s->is_unix && getpeername(facts.fd, (struct sockaddr *)&peer, &npeer) == 0)
@@ -357,6 +368,10 @@ static enum step after_gate(struct session *s, enum gate_step step, const struct
 			 F_STR("tls",
 			       conn_ssl(s->client) != NULL ? SSL_get_version(conn_ssl(s->client)) : "no"));
 	gate_free(&s->gate);
+	if (s->console) {
+		console_hand_over(s);
+		return STEP_WAIT;
+	}
 	write_auth(conn_out(s->client), 0, span_of(NULL, 0));
 	s->state = SESSION_WELCOME;
 	return STEP_AGAIN;
@@ -438,6 +453,7 @@ static void welcome_done(struct session *s, const struct settings *params, const
 	write_ready(conn_out(s->client), 'I');
 	conn_flush_later(s->client);
 	s->served = s->replication != NULL ? NULL : house_served(h, s->database);
+	tally_add(s->tally, TALLY_logins, 1);
 	session_enter(s, SESSION_READY);
 }
 
@@ -582,6 +598,7 @@ enum step step_welcome(struct session *s)
 		s->policy = pool_policy(s->pool);
 		wishes_init(&s->wishes, &s->policy);
 		wishes_start(&s->wishes, s->wished, &s->wish_start);
+		s->tally = pool_tally(s->pool, &h->host);
 		s->server_user = pool_server_user(s->pool);
 	}
 	if (welcome_known(s))

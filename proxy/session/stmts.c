@@ -364,3 +364,8 @@ bool stmts_has_number(const struct stmts *t, uint64_t number)
 			return true;
 	return false;
 }
+
+unsigned stmts_count(const struct stmts *t)
+{
+	return HASH_COUNT(t->table);
+}

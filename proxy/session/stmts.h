@@ -37,6 +37,7 @@ uint64_t *stmts_number(struct stmts *t, struct span name);
 /* Takes a reference of its own. 0, or -1: too many bytes. The name must not be in use (but ""). */
 int stmts_add(struct stmts *t, struct span name, struct stmt *stmt);
 bool stmts_remove(struct stmts *t, struct span name);
+unsigned stmts_count(const struct stmts *t); /* named ones */
 void stmts_set_unnamed(struct stmts *t, struct stmt *stmt);
 void stmts_clear(struct stmts *t);
 

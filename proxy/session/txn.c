@@ -39,7 +39,7 @@ void txn_end_local(struct session *s)
 	s->clean = true;
 	s->above_rc = false;
 	count(&s->house->host.counters, begins_saved);
-	count(&s->house->host.counters, transactions);
+	account_xact(s);
 }
 
 /* The deferred BEGIN, in front of the first statement that needs a backend. In the extended protocol and without Sync, so that
@@ -237,8 +237,6 @@ static void code_committed(struct session *s)
 
 void txn_ready(struct session *s, char status)
 {
-	struct counters *c = &s->house->host.counters;
-
 	/* The commit is visible and its reply is about to be: until the feed has looked, nothing is served. */
 	if (status == 'I' && s->schema_changed && s->served != NULL)
 		origin_suspect_ddl(s->served->origin);
@@ -248,12 +246,9 @@ void txn_ready(struct session *s, char status)
 		s->schema_changed = false;
 	s->status = status;
 	s->floor_us = clock_us();
-	count(c, statements);
-	if (s->statement_us != 0)
-		hist_add(&s->house->host.query_time, clock_us() - s->statement_us);
-	s->statement_us = 0;
+	account_answered(s);
 	if (status == 'I')
-		count(c, transactions);
+		account_xact(s);
 	if (status != 'I' && s->txn == TXN_NONE)
 		s->txn_since_us = loop_now_us(s->house->host.loop);
 	s->txn = status == 'I' ? TXN_NONE : TXN_REAL;

@@ -1,0 +1,95 @@
+#include "proxy/admin/round.h"
+
+#include "proxy/base/check.h"
+
+#include <stdlib.h>
+
+static void round_free(void *arg)
+{
+	struct round *r = arg;
+
+	timer_free(&r->limit);
+	for (unsigned i = 0; i < r->nparts; i++)
+		socket_rows_free(&r->parts[i].rows);
+	free(r);
+}
+
+static void tell(struct round *r)
+{
+	void (*done)(struct round * r, void *arg) = r->done;
+
+	r->done = NULL;
+	timer_cancel(&r->limit);
+	r->missing = r->left;
+	if (done != NULL)
+		done(r, r->arg);
+}
+
+/* In the console's loop. */
+static void part_back(struct mail *mail, void *ctx)
+{
+	struct round_part *p = ring_item(mail, struct round_part, mail);
+	struct round *r = p->round;
+
+	(void)ctx;
+	p->back = true;
+	if (--r->left > 0)
+		return;
+	tell(r);
+	round_free(r);
+}
+
+/* In the worker. */
+static void part_work(struct mail *mail, void *ctx)
+{
+	struct round_part *p = ring_item(mail, struct round_part, mail);
+
+	(void)ctx;
+	p->round->order.work(p->house, &p->round->order, p);
+	p->mail.run = part_back;
+	loop_post(p->round->loop, &p->mail);
+}
+
+static void limit(void *arg)
+{
+	tell(arg);
+}
+
+struct round *round_start(const struct console_parts *parts, const struct round_order *order,
+			  void (*done)(struct round *r, void *arg), void *arg)
+{
+	struct round *r = check_alloc(sizeof *r + parts->nhouses * sizeof r->parts[0]);
+
+	r->loop = parts->loop;
+	r->order = *order;
+	r->done = done;
+	r->arg = arg;
+	r->nparts = r->left = parts->nhouses;
+	timer_init(&r->limit, limit, r);
+	timer_set(r->loop, &r->limit, ROUND_US);
+	for (unsigned i = 0; i < r->nparts; i++) {
+		struct round_part *p = &r->parts[i];
+
+		p->round = r;
+		p->house = parts->houses[i];
+		p->rows.max = SIZE_MAX;
+		p->mail.run = part_work;
+		loop_post(p->house->host.loop, &p->mail);
+	}
+	return r;
+}
+
+void round_abandon(struct round *r)
+{
+	r->done = NULL;
+}
+
+uint64_t round_number(const struct round *r)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < r->nparts; i++)
+		if (r->parts[i].back)
+			n += r->parts[i].number;
+	return n;
+}

@@ -1,0 +1,195 @@
+/* SHOW CONFIG, VERSION, STATE, HELP and others that need no worker. */
+#include "proxy/admin/shows.h"
+
+#include "proxy/backend/gates.h"
+#include "proxy/base/check.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+const struct column columns_config[] = {{"key", COLUMN_TEXT},
+					{"value", COLUMN_TEXT},
+					{"default", COLUMN_TEXT},
+					{"changeable", COLUMN_TEXT},
+					{NULL, 0}};
+const struct column columns_peers[] = {{"peer_id", COLUMN_INT4},
+				       {"host", COLUMN_TEXT},
+				       {"port", COLUMN_INT4},
+				       {"pool_size", COLUMN_INT4},
+				       {NULL, 0}};
+const struct column columns_peer_pools[] = {{"peer_id", COLUMN_INT4},
+					    {"cl_active_cancel_req", COLUMN_INT4},
+					    {"cl_waiting_cancel_req", COLUMN_INT4},
+					    {"sv_active_cancel", COLUMN_INT4},
+					    {"sv_login", COLUMN_INT4},
+					    {NULL, 0}};
+const struct column columns_fds[] = {{"fd", COLUMN_INT4}, {NULL, 0}};
+const struct column columns_mem[] = {{"name", COLUMN_TEXT}, {"size", COLUMN_INT8},     {"used", COLUMN_INT8},
+				     {"free", COLUMN_INT8}, {"memtotal", COLUMN_INT8}, {NULL, 0}};
+const struct column columns_dns_hosts[] = {
+	{"hostname", COLUMN_TEXT}, {"ttl", COLUMN_INT8}, {"addrs", COLUMN_TEXT}, {NULL, 0}};
+const struct column columns_dns_zones[] = {
+	{"zonename", COLUMN_TEXT}, {"serial", COLUMN_INT8}, {"count", COLUMN_INT4}, {NULL, 0}};
+const struct column columns_version[] = {{"version", COLUMN_TEXT}, {NULL, 0}};
+const struct column columns_state[] = {{"key", COLUMN_TEXT}, {"value", COLUMN_TEXT}, {NULL, 0}};
+const struct column columns_help[] = {
+	{"command", COLUMN_TEXT}, {"rights", COLUMN_TEXT}, {"help", COLUMN_TEXT}, {NULL, 0}};
+const struct column columns_one[] = {{"?column?", COLUMN_INT4}, {NULL, 0}};
+
+static struct config *config_of(struct run *run)
+{
+	return run->parts->control.config(run->parts->control.arg);
+}
+
+void show_config(struct run *run)
+{
+	unsigned n;
+	const struct config_option *rows = config_options(&n);
+	char value[4096];
+
+	for (unsigned i = 0; i < n; i++) {
+		if ((rows[i].scope & CONFIG_GLOBAL) == 0)
+			continue;
+		config_option_text(config_of(run), &rows[i], value, sizeof value);
+		table_text(&run->table, rows[i].name);
+		table_text(&run->table, value);
+		table_text(&run->table, rows[i].def);
+		table_text(&run->table, rows[i].life == CONFIG_LIVE ? "yes" : "no");
+	}
+	run_done(run);
+}
+
+void show_peers(struct run *run)
+{
+	const struct config *cfg = config_of(run);
+
+	for (unsigned i = 0; i < cfg->peer_count; i++) {
+		table_int(&run->table, cfg->peers[i].id);
+		table_text(&run->table, cfg->peers[i].host[0] != '\0' ? cfg->peers[i].host : NULL);
+		table_int(&run->table, cfg->peers[i].port);
+		table_int(&run->table, cfg->peers[i].pool_size);
+	}
+	run_done(run);
+}
+
+void show_peer_pools(struct run *run)
+{
+	const struct config *cfg = config_of(run);
+
+	for (unsigned i = 0; i < cfg->peer_count; i++) {
+		table_int(&run->table, cfg->peers[i].id);
+		for (unsigned j = 0; j < 4; j++)
+			table_int(&run->table, 0);
+	}
+	run_done(run);
+}
+
+void show_fds(struct run *run)
+{
+	run_fail(run, "0A000", "SHOW FDS is not supported: descriptors and cancel keys are not handed out");
+}
+
+static void mem_row(struct run *run, const char *name, uint64_t used)
+{
+	table_text(&run->table, name);
+	table_int(&run->table, 0);
+	table_unsigned(&run->table, used);
+	table_int(&run->table, 0);
+	table_unsigned(&run->table, used);
+}
+
+/* Pages in memory, from /proc/self/statm. */
+static uint64_t resident(void)
+{
+	unsigned long size = 0, pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%lu %lu", &size, &pages) != 2)
+		pages = 0;
+	fclose(f);
+	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void add_memo(struct house *h, const struct round_order *order, struct round_part *part)
+{
+	(void)order;
+	part->number = memo_bytes(h->memo);
+}
+
+static void have_mem(struct run *run, struct round *r)
+{
+	const struct report_source *source = &run->parts->report;
+	struct report_cache *caches = check_alloc(REPORT_CACHES * sizeof *caches);
+	unsigned n = source->caches(source->arg, caches, REPORT_CACHES);
+	char name[128];
+
+	mem_row(run, "process", resident());
+	mem_row(run, "statements", round_number(r));
+	for (unsigned i = 0; i < n && i < REPORT_CACHES; i++) {
+		snprintf(name, sizeof name, "cache %s", caches[i].database);
+		mem_row(run, name, caches[i].bytes);
+	}
+	free(caches);
+	run_done(run);
+}
+
+void show_mem(struct run *run)
+{
+	struct round_order order = {.work = add_memo};
+
+	run_round(run, &order, have_mem);
+}
+
+void show_nothing(struct run *run)
+{
+	run_done(run);
+}
+
+void show_version(struct run *run)
+{
+	table_text(&run->table, "PgBouncer " CONSOLE_LIKE " (pgweir " PGWEIR_VERSION ")");
+	run_done(run);
+}
+
+void show_state(struct run *run)
+{
+	bool suspended = pools_suspended(run->parts->pools), paused = pools_paused(run->parts->pools, NULL);
+	const struct {
+		const char *key;
+		bool value;
+	} rows[] = {{"active", !paused && !suspended}, {"paused", paused}, {"suspended", suspended}};
+
+	for (unsigned i = 0; i < 3; i++) {
+		table_text(&run->table, rows[i].key);
+		table_text(&run->table, rows[i].value ? "yes" : "no");
+	}
+	run_done(run);
+}
+
+void show_help(struct run *run)
+{
+	for (unsigned i = 0; i < command_number; i++) {
+		const struct verb *c = &commands[i];
+
+		if (c->help == NULL)
+			continue;
+		table_printf(&run->table, "%s%s%s", c->words, c->syntax[0] != '\0' ? " " : "", c->syntax);
+		table_text(&run->table, c->right == RIGHT_ADMIN ? "admin_users" : "stats_users");
+		table_text(&run->table, c->help);
+	}
+	run_done(run);
+}
+
+void show_param(struct run *run)
+{
+	table_text(&run->table, run->parsed.command->syntax);
+	run_done(run);
+}
+
+void show_one(struct run *run)
+{
+	table_int(&run->table, 1);
+	run_done(run);
+}

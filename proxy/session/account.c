@@ -1,0 +1,70 @@
+/* What a session does, counted for its (database, user) and for the worker. */
+#include "proxy/session/session_private.h"
+
+#include "proxy/base/clock.h"
+
+_Static_assert((int)NREASONS <= TALLY_REASONS, "a tally has room for all reasons");
+
+void account_begin(struct session *s)
+{
+	if (s->statement_us != 0)
+		return;
+	s->statement_us = loop_now_us(s->house->host.loop);
+	s->request_us = s->statement_us;
+	if (s->xact_us == 0)
+		s->xact_us = s->statement_us;
+}
+
+void account_traffic(struct session *s)
+{
+	struct counters *c = &s->house->host.counters;
+	uint64_t received, sent;
+
+	if (s->client == NULL)
+		return;
+	conn_traffic(s->client, &received, &sent);
+	count_add(c, COUNTER_bytes_received, (int64_t)(received - s->received));
+	count_add(c, COUNTER_bytes_sent, (int64_t)(sent - s->sent));
+	if (s->tally != NULL) {
+		tally_add(s->tally, TALLY_received, received - s->received);
+		tally_add(s->tally, TALLY_sent, sent - s->sent);
+	}
+	s->received = received;
+	s->sent = sent;
+}
+
+void account_answered(struct session *s)
+{
+	uint64_t now, took;
+
+	count(&s->house->host.counters, statements);
+	tally_add(s->tally, TALLY_queries, 1);
+	account_traffic(s);
+	if (s->statement_us == 0)
+		return;
+	now = clock_us();
+	took = now > s->statement_us ? now - s->statement_us : 0;
+	hist_add(&s->tally->query, took);
+	tally_add(s->tally, TALLY_query_us, took);
+	s->statement_us = 0;
+}
+
+void account_xact(struct session *s)
+{
+	uint64_t now;
+
+	count(&s->house->host.counters, transactions);
+	tally_add(s->tally, TALLY_xacts, 1);
+	if (s->xact_us == 0)
+		return;
+	now = clock_us();
+	if (now > s->xact_us)
+		tally_add(s->tally, TALLY_xact_us, now - s->xact_us);
+	s->xact_us = 0;
+}
+
+void account_pass(struct session *s, enum reason reason)
+{
+	house_pass(s->house, reason);
+	tally_raise(&s->tally->pass[reason], 1);
+}
