@@ -47,6 +47,7 @@ void cache_turn_off(struct cache *c, const char *why)
 	versions_turn_off(&c->versions);
 	unconfirmed_clear(&c->unconfirmed);
 	proof_reset(&c->proof);
+	signatures_clear(&c->signatures);
 	swap_catalog(c, NULL);
 	if (was_on) {
 		store_clear(&c->store);
@@ -68,6 +69,7 @@ void cache_set_catalog(struct cache *c, struct catalog *catalog)
 {
 	if (!cache_on(c))
 		return;
+	signatures_clear(&c->signatures);
 	swap_catalog(c, catalog);
 	empty(c);
 }
@@ -81,9 +83,13 @@ static void raise_all(struct cache *c, const struct change *change)
 		return;
 	}
 	for (size_t i = 0; i < change->nkeys; i++, n++)
-		versions_raise(&c->versions, change->keys[i]);
+		versions_raise_row(&c->versions, change->keys[i]);
 	for (size_t i = 0; i < change->nrels; i++, n++) {
 		versions_raise(&c->versions, readkey_any(change->rels[i].relid));
+		if (change->rels[i].gone) {
+			versions_raise(&c->versions, readkey_gone(change->rels[i].relid));
+			n++;
+		}
 		if (change->rels[i].whole) {
 			versions_raise(&c->versions, readkey_whole(change->rels[i].relid));
 			n++;
@@ -99,6 +105,7 @@ static void apply(struct cache *c, const struct change *change)
 	unconfirmed_push(&c->unconfirmed, change);
 	raise_all(c, change);
 	proof_received(&c->proof, change->xid);
+	signatures_end(&c->signatures);
 }
 
 #ifndef PGWEIR_MUTATE_APPLY
@@ -131,6 +138,9 @@ void cache_apply(struct cache *c, const struct change *change)
 	copy->nrels = 0;
 	for (size_t i = 0; i < change->nrels; i++)
 		change_relation(copy, change->rels[i].relid, change->rels[i].whole);
+	for (size_t i = 0; i < change->nrels; i++)
+		if (change->rels[i].gone)
+			change_gone(copy, change->rels[i].relid);
 	c->nlate++;
 }
 

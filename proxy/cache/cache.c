@@ -25,6 +25,7 @@ struct cache *cache_new(const struct cache_settings *set)
 	if (store_init(&c->store, &c->versions, set->bytes, owned_besides_entries(c)) != 0)
 		goto no_store;
 	atomic_init(&c->refs, 1);
+	signatures_init(&c->signatures);
 	atomic_init(&c->max_result, set->max_result);
 	atomic_init(&c->off_reason, "not started");
 	proof_init(&c->proof);
@@ -57,6 +58,7 @@ void cache_unref(struct cache *c)
 	store_done(&c->store);
 	proof_done(&c->proof);
 	unconfirmed_done(&c->unconfirmed);
+	signatures_done(&c->signatures);
 	versions_done(&c->versions);
 	pthread_mutex_destroy(&c->catalog_lock);
 	free(c);
@@ -120,6 +122,16 @@ void cache_counters(const struct cache *c, int64_t sum[NCOUNTERS])
 }
 
 /* --- what one part does alone --- */
+
+bool cache_signature(struct cache *c, uint32_t relid, uint16_t ncols, const int16_t *attnums)
+{
+	return signatures_want(&c->signatures, relid, ncols, attnums);
+}
+
+struct signatures *cache_signatures(struct cache *c)
+{
+	return &c->signatures;
+}
 
 struct entry *cache_find(struct cache *c, struct span key)
 {

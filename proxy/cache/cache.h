@@ -24,6 +24,7 @@
 
 struct cache;
 struct entry;
+struct signatures;
 
 struct cache_settings {
 	size_t bytes;	   /* bound of all that the cache owns */
@@ -50,7 +51,10 @@ size_t cache_entries(const struct cache *c);
 
 /* --- readers; any thread --- */
 
-#define LEASE_KEYS 64 /* more keys than that: reads_keys falls back to whole relations */
+#define LEASE_KEYS 128	  /* more keys than that: reads_keys falls back to whole relations */
+#define LEASE_OTHERWISE 4 /* rules for rows of the answer (reads.h) */
+#define LEASE_ROWS_MAX \
+	1000 /* rows that an answer may depend on by being in it; each costs 8 bytes and a look at every hit */
 #define LEASE_XIDS 32 /* more unconfirmed transactions than that: the answer is not stored */
 
 struct lease_key {
@@ -60,8 +64,11 @@ struct lease_key {
 
 struct lease {
 	uint64_t epoch;
+	uint64_t raised; /* rows raised so far (versions_recent) */
 	unsigned nkeys;
-	struct lease_key key[LEASE_KEYS];
+	unsigned
+		notherwise; /* behind the keys: what stands for the rows of the answer when these cannot be told */
+	struct lease_key key[LEASE_KEYS + LEASE_OTHERWISE];
 	unsigned nxids;
 	uint32_t xid[LEASE_XIDS]; /* unconfirmed at registration and touching one of our relations */
 	bool full;		  /* more than fit: never store */
@@ -71,6 +78,10 @@ struct lease {
  * catalog was got that the keys were resolved with; if it has passed since, nothing will be stored. */
 void lease_take(struct cache *c, uint64_t epoch, const uint64_t *keys, unsigned nkeys, const uint32_t *relids,
 		unsigned nrels, struct lease *lease_r);
+/* The same for an answer that will depend on the rows in it: the last `notherwise` of the `nkeys` keys are the ones that count when the
+ * rows cannot be told at the end. */
+void lease_take_rows(struct cache *c, uint64_t epoch, const uint64_t *keys, unsigned nkeys,
+		     unsigned notherwise, const uint32_t *relids, unsigned nrels, struct lease *lease_r);
 /* Does the fill need a snapshot taken in front of its statement? Also when the lease is full because of unconfirmed transactions:
  * the answer will not be stored, but cache_store (call it all the same) learns from the snapshot, and the next lease is not. */
 static inline bool lease_needs_snapshot(const struct lease *l)
@@ -85,12 +96,19 @@ bool lease_alive(const struct cache *c, const struct lease *l);
  * of its own. Also confirms. */
 int cache_store(struct cache *c, struct span key, struct blob *answer, const struct lease *l,
 		const struct snapshot *s0);
+/* The same with the keys of the rows in the answer, in place of the `otherwise` keys. */
+int cache_store_rows(struct cache *c, struct span key, struct blob *answer, const struct lease *l,
+		     const struct snapshot *s0, const uint64_t *rows, unsigned nrows);
 
 /* A live entry, counted, or NULL. Call it again after the proof: only then may it be served. */
 struct entry *cache_find(struct cache *c, struct span key);
 struct blob *entry_answer(struct entry *e);	 /* borrowed from the entry */
 uint64_t entry_stored_us(const struct entry *e); /* clock_us(): it shows nothing that was committed later */
 void entry_unref(struct entry *e);
+
+/* Will every change that is applied from now on raise the keys of these columns (readkey_row)? Asks the feed to, if not. Before
+ * lease_take. */
+bool cache_signature(struct cache *c, uint32_t relid, uint16_t ncols, const int16_t *attnums);
 
 /* A snapshot of the primary, asked for under `epoch`: what it shows completed is no longer unconfirmed. */
 void cache_confirm(struct cache *c, uint64_t epoch, const struct snapshot *s);
@@ -149,6 +167,8 @@ void cache_turn_off(struct cache *c, const char *why);
 /* A new catalog (counted, like turn_on's: the cache takes a reference of its own): a new epoch, everything dropped, stays on. Before
  * cache_apply and cache_advance of the transaction that made it necessary. Ignored while off. */
 void cache_set_catalog(struct cache *c, struct catalog *catalog);
+/* For whoever reads the transactions: signatures.h. cache_apply ends the transaction there. */
+struct signatures *cache_signatures(struct cache *c);
 /* One committed transaction, also while off (between slot and turn_on). Does not move pos. One that may have changed rights or
  * definitions comes with `everything`: then answers of fills that cannot see it yet are refused as well. */
 void cache_apply(struct cache *c, const struct change *change);

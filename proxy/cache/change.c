@@ -70,11 +70,28 @@ void change_relation(struct change *c, uint32_t relid, bool whole)
 	rel->whole = rel->whole || whole;
 }
 
+void change_gone(struct change *c, uint32_t relid)
+{
+	struct change_relation *rel = find(c, relid);
+
+	if (rel != NULL)
+		rel->gone = true;
+}
+
+/* Rows that come together often have the same foreign key: told once, it leaves room. */
+static bool told_lately(const struct change *c, uint64_t key)
+{
+	for (size_t i = c->nkeys; i > 0 && i + 8 > c->nkeys; i--)
+		if (c->keys[i - 1] == key)
+			return true;
+	return false;
+}
+
 void change_key(struct change *c, uint32_t relid, uint64_t key)
 {
 	const struct change_relation *rel = find(c, relid);
 
-	if (c->everything || (rel != NULL && rel->whole))
+	if (c->everything || (rel != NULL && rel->whole) || told_lately(c, key))
 		return;
 	/* The relation must be listed even when only its key is told. */
 	if (c->nkeys >= c->max_keys ||

@@ -14,13 +14,14 @@
 struct change_relation {
 	uint32_t relid;
 	bool whole; /* cannot be told by key: raise readkey_whole (and readkey_any) */
+	bool gone;  /* a row was changed or deleted whose old values are not known: raise readkey_gone */
 };
 
 struct change {
 	uint32_t xid;		      /* top-level, low 32 bits */
 	struct change_relation *rels; /* owned; each relation once, ancestors included */
 	size_t nrels, caprels;
-	uint64_t *keys; /* owned; readkey_row hashes of old and new rows */
+	uint64_t *keys; /* owned; readkey_row hashes of old and new rows, by primary key and by signatures */
 	size_t nkeys, capkeys;
 	size_t max_keys;
 	bool everything;   /* unknown relation, memory gone: the whole cache goes */
@@ -32,6 +33,8 @@ void change_free(struct change *c);
 void change_begin(struct change *c, uint32_t xid); /* empties it */
 /* A row of `relid` was touched. Marks the relation; `whole` when the key is not certain. */
 void change_relation(struct change *c, uint32_t relid, bool whole);
+/* Of a relation that is marked already. */
+void change_gone(struct change *c, uint32_t relid);
 void change_key(struct change *c, uint32_t relid, uint64_t key);
 
 #endif

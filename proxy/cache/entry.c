@@ -13,15 +13,16 @@ static size_t footprint(size_t n)
 	return (n + 8 + step - 1) / step * step;
 }
 
-struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer, const struct lease *l)
+struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer, const struct entry_lease *l)
 {
-	size_t lease_n = l->nkeys * sizeof(*l->key);
+	uint32_t nkeys = l->nkeys + l->nrows;
+	size_t lease_n = nkeys * sizeof(*l->key);
 	struct entry *entry = malloc(sizeof(*entry) + lease_n + key.n);
 
 	if (entry == NULL)
 		return NULL;
 	*entry = (struct entry){
-		.nkeys = l->nkeys,
+		.nkeys = nkeys,
 		.key_n = key.n,
 		.hash = hash,
 		.epoch = l->epoch,
@@ -31,8 +32,11 @@ struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer
 	};
 	atomic_init(&entry->refs, 1);
 	ring_init(&entry->node);
-	memcpy(entry->lease, l->key, lease_n);
-	memcpy(&entry->lease[l->nkeys], key.p, key.n);
+	if (l->nkeys > 0)
+		memcpy(entry->lease, l->key, l->nkeys * sizeof(*l->key));
+	if (l->nrows > 0)
+		memcpy(&entry->lease[l->nkeys], l->row, l->nrows * sizeof(*l->row));
+	memcpy(&entry->lease[nkeys], key.p, key.n);
 	return entry;
 }
 

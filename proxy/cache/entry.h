@@ -28,7 +28,15 @@ struct entry {
 	struct lease_key lease[]; /* then the key */
 };
 
-struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer, const struct lease *l);
+/* What it depends on: keys of the lease, and rows of the answer. */
+struct entry_lease {
+	uint64_t epoch;
+	const struct lease_key *key, *row;
+	unsigned nkeys, nrows;
+};
+
+struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer,
+			const struct entry_lease *l);
 
 static inline struct span entry_key(const struct entry *entry)
 {

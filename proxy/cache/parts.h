@@ -10,6 +10,7 @@
 
 #include "proxy/cache/flight.h"
 #include "proxy/cache/proof.h"
+#include "proxy/cache/signatures.h"
 #include "proxy/cache/store.h"
 #include "proxy/cache/unconfirmed.h"
 #include "proxy/cache/watermark.h"
@@ -20,6 +21,7 @@ struct cache {
 	atomic_uint refs;
 	_Atomic size_t max_result;
 	struct versions versions;
+	struct signatures signatures;
 	struct unconfirmed unconfirmed;
 	struct proof_state proof;
 	struct watermark watermark;

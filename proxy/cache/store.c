@@ -229,7 +229,7 @@ static bool fits_ever(struct store *st, size_t cost)
 	return limit > st->fixed && cost <= (limit - st->fixed) / 2;
 }
 
-int store_put(struct store *st, struct span key, struct blob *answer, const struct lease *l)
+int store_put(struct store *st, struct span key, struct blob *answer, const struct entry_lease *l)
 {
 	XXH128_hash_t hash = XXH3_128bits(key.p, key.n);
 	struct store_shard *shard = shard_of(st, hash);

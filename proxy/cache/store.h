@@ -39,7 +39,7 @@ void store_done(struct store *st);
 void store_resize(struct store *st, size_t limit);
 
 /* 1 = stored, 0 = its epoch has passed, -1 = too large or no memory. */
-int store_put(struct store *st, struct span key, struct blob *answer, const struct lease *l);
+int store_put(struct store *st, struct span key, struct blob *answer, const struct entry_lease *l);
 /* Alive and counted, or NULL. */
 struct entry *store_find(struct store *st, struct span key);
 void store_clear(struct store *st);

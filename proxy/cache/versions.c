@@ -13,6 +13,7 @@ int versions_init(struct versions *v, size_t bytes)
 		return -1;
 	v->mask = n - 1;
 	atomic_init(&v->epoch, 0);
+	atomic_init(&v->nrecent, 0);
 	return 0;
 }
 
@@ -91,4 +92,65 @@ bool versions_unchanged(const struct versions *v, uint64_t epoch, const struct l
 			return false;
 	}
 	return versions_epoch(v) == epoch;
+}
+
+/* ---- rows raised lately ---- */
+
+/* On the list before the counter is raised: who reads the raised counter finds it on the list. */
+void versions_raise_row(struct versions *v, uint64_t key)
+{
+	uint64_t n = atomic_load_explicit(&v->nrecent, memory_order_relaxed); /* one writer */
+
+	atomic_store_explicit(&v->recent[n % VERSIONS_RECENT], slot_of(v, key), memory_order_release);
+	atomic_store_explicit(&v->nrecent, n + 1, memory_order_release);
+	versions_raise(v, key);
+}
+
+uint64_t versions_raised(const struct versions *v)
+{
+	return atomic_load_explicit(&v->nrecent, memory_order_acquire);
+}
+
+#define SIEVE_BITS 65536u
+
+static bool listed(uint32_t slot, const struct lease_key *keys, unsigned nkeys)
+{
+	for (unsigned i = 0; i < nkeys; i++)
+		if (keys[i].slot == slot)
+			return true;
+	return false;
+}
+
+static bool raised_between(const struct versions *v, uint64_t since, uint64_t now,
+			   const struct lease_key *keys, unsigned nkeys)
+{
+	uint64_t sieve[SIEVE_BITS / 64] = {0};
+
+	for (unsigned i = 0; i < nkeys; i++)
+		sieve[keys[i].slot % SIEVE_BITS / 64] |= UINT64_C(1) << (keys[i].slot % 64);
+	for (uint64_t i = since; i < now; i++) {
+		/* Acquire: who reads what was written over it also reads a running number that tells of it. */
+		uint32_t slot = atomic_load_explicit(&v->recent[i % VERSIONS_RECENT], memory_order_acquire);
+
+		if ((sieve[slot % SIEVE_BITS / 64] >> (slot % 64) & 1) != 0 && listed(slot, keys, nkeys))
+			return true;
+	}
+	return false;
+}
+
+enum versions_recent versions_recent(const struct versions *v, uint64_t since, const struct lease_key *keys,
+				     unsigned nkeys)
+{
+	uint64_t now = atomic_load_explicit(&v->nrecent, memory_order_acquire);
+	bool raised;
+
+	if (now == since)
+		return RECENT_NONE;
+	if (now - since >= VERSIONS_RECENT)
+		return RECENT_UNKNOWN;
+	raised = raised_between(v, since, now, keys, nkeys);
+	/* What was read may have been overwritten meanwhile; then the writer has come round. */
+	if (atomic_load_explicit(&v->nrecent, memory_order_relaxed) - since >= VERSIONS_RECENT)
+		return RECENT_UNKNOWN;
+	return raised ? RECENT_RAISED : RECENT_NONE;
 }

@@ -29,6 +29,8 @@ void apply_reset(struct apply *a)
 
 void apply_begin(struct apply *a, uint32_t xid)
 {
+	if (a->signatures != NULL)
+		signatures_begin(a->signatures);
 	change_begin(&a->change, xid);
 	a->open = true;
 	a->nrows = a->nnudges = 0;
@@ -58,125 +60,209 @@ static const struct catalog_relation *find(struct apply *a, struct span schema, 
 	return apply_known(a, catalog_find(a->catalog, schema, table));
 }
 
-static int key_index(const struct catalog_relation *rel, int16_t attnum)
-{
-	for (int i = 0; i < rel->nkey; i++) {
-		if (rel->key[i] == attnum)
-			return i;
-	}
-	return -1;
-}
+/* --- the columns that keys are made of --- */
 
-enum key_status { KEY_CERTAIN, KEY_UNCERTAIN, KEY_BAD };
+enum cell_state { CELL_ABSENT, CELL_NULL, CELL_UNKNOWN, CELL_VALUE };
 
-struct key_part {
+struct cell {
+	int16_t attnum;
+	enum cell_state state;
 	size_t at, n; /* in `values`, which may move while it grows */
-	bool there;
 };
 
-static enum key_status read_part(struct apply *a, const struct catalog_relation *rel,
-				 const struct decoding_column *column, struct key_part *parts)
+#define CELLS_MAX (APPLY_KEY_COLUMNS + SIGNATURES_EACH * SIGNATURE_COLUMNS)
+
+struct cells {
+	struct cell list[CELLS_MAX];
+	unsigned n;
+};
+
+static struct cell *cell_of(struct cells *cells, int16_t attnum)
+{
+	for (unsigned i = 0; i < cells->n; i++)
+		if (cells->list[i].attnum == attnum)
+			return &cells->list[i];
+	return NULL;
+}
+
+static void want_cells(struct cells *cells, const int16_t *attnums, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (cell_of(cells, attnums[i]) == NULL && cells->n < CELLS_MAX)
+			cells->list[cells->n++] = (struct cell){.attnum = attnums[i]};
+}
+
+static void read_cell(struct apply *a, const struct catalog_relation *rel,
+		      const struct decoding_column *column, struct cells *cells)
 {
 	const struct catalog_column *known = catalog_column(rel, column->name);
-	int i = known != NULL ? key_index(rel, known->attnum) : -1;
+	struct cell *cell = known == NULL ? NULL : cell_of(cells, known->attnum);
 	size_t at = a->values.len;
 
 	if (known == NULL)
 		a->unknown = true; /* the table has changed since the catalog was read */
-	if (i < 0)
-		return KEY_CERTAIN; /* not of the key */
+	if (cell == NULL)
+		return;
+	cell->state = column->state == DECODING_NULL ? CELL_NULL : CELL_UNKNOWN;
 	if (column->state != DECODING_TEXT || !known->plain_equality ||
 	    datum_canon(known->type_oid, false, column->value, &a->values) != DATUM_OK || a->values.failed)
-		return KEY_UNCERTAIN;
-	parts[i] = (struct key_part){.at = at, .n = a->values.len - at, .there = true};
-	return KEY_CERTAIN;
+		return;
+	*cell = (struct cell){.attnum = cell->attnum, .state = CELL_VALUE, .at = at, .n = a->values.len - at};
 }
 
-/* The hash of the primary key in one of the record's tuples. */
-static enum key_status read_key(struct apply *a, const struct catalog_relation *rel, const struct row *row,
-				const struct tuple *tuple, uint64_t *key_r, const char **why_r)
+/* To the end, even when all is known: a tuple that cannot be read is an error. */
+static int read_cells(struct apply *a, const struct catalog_relation *rel, const struct row *row,
+		      const struct tuple *tuple, struct cells *cells, const char **why_r)
 {
-	struct key_part parts[APPLY_KEY_COLUMNS] = {{0}};
-	struct span values[APPLY_KEY_COLUMNS];
 	struct decoding_column column;
-	enum key_status status = KEY_CERTAIN;
 	unsigned ncolumns = 0;
 	struct tuple_at at = {0};
 	int found;
 
-	if (rel->ncolumns == 0 || rel->nkey > APPLY_KEY_COLUMNS)
-		return KEY_UNCERTAIN;
 	buf_clear(&a->values);
-	/* To the end, even when the key is complete: a tuple that cannot be read is an error. */
+	for (unsigned i = 0; i < cells->n; i++)
+		cells->list[i].state = CELL_ABSENT;
 	while ((found = tuple_next(tuple, &at, &column, why_r)) == 1) {
-		enum key_status one = read_part(a, rel, &column, parts);
-
-		status = status == KEY_CERTAIN ? one : status;
+		read_cell(a, rel, &column, cells);
 		ncolumns++;
 	}
-	if (found < 0)
-		return KEY_BAD;
 	/* A new tuple shows every column that the table has, so another number tells of DDL in the same transaction. */
 	if (tuple == &row->new_tuple &&
 	    ncolumns != (unsigned)rel->ncolumns - (row->without_generated ? rel->ngenerated : 0))
 		a->unknown = true;
-	if (rel->nkey == 0 || a->unknown)
+	return found;
+}
+
+enum key_status { KEY_CERTAIN, KEY_UNCERTAIN, KEY_NO_MATCH };
+
+/* NULL equals nothing, so a row that has one there is in no predicate. */
+static enum key_status make_key(struct apply *a, const struct catalog_relation *rel, struct cells *cells,
+				const int16_t *attnums, uint16_t n, uint64_t *key_r)
+{
+	struct span values[APPLY_KEY_COLUMNS];
+	enum key_status status = KEY_CERTAIN;
+
+	if (n == 0 || n > APPLY_KEY_COLUMNS)
 		return KEY_UNCERTAIN;
-	for (int i = 0; i < rel->nkey && status == KEY_CERTAIN; i++) {
-		if (!parts[i].there)
-			return KEY_UNCERTAIN;
-		values[i] = span_of(a->values.p + parts[i].at, parts[i].n);
+	for (unsigned i = 0; i < n; i++) {
+		const struct cell *cell = cell_of(cells, attnums[i]);
+
+		if (cell != NULL && cell->state == CELL_NULL)
+			return KEY_NO_MATCH;
+		if (cell == NULL || cell->state != CELL_VALUE)
+			status = KEY_UNCERTAIN;
+		else
+			values[i] = span_of(a->values.p + cell->at, cell->n);
 	}
 	if (status == KEY_CERTAIN)
-		*key_r = readkey_row(rel->oid, rel->nkey, rel->key, values);
+		*key_r = readkey_row(rel->oid, n, attnums, values);
 	return status;
 }
 
-/* Which rows does the record touch, by key? 0 = none that are certain. */
-static int row_keys(struct apply *a, const struct catalog_relation *rel, const struct row *row,
-		    uint64_t keys_r[2], unsigned *n_r, const char **why_r)
+/* --- rows --- */
+
+#define ROW_KEYS_MAX (2 * (1 + SIGNATURES_EACH))
+
+struct row_keys {
+	uint64_t key[ROW_KEYS_MAX];
+	unsigned n;
+	bool certain;
+};
+
+static void add_signatures(struct apply *a, const struct catalog_relation *rel, struct cells *cells,
+			   const struct signature *sigs, unsigned nsigs, struct row_keys *keys)
 {
-	const struct tuple *const tuples[2] = {&row->new_tuple, &row->old_key};
-	bool old_shown = rel->replica_identity == 'd' || rel->replica_identity == 'f';
-	unsigned n = 0;
-
-	bool certain = true;
-
-	*n_r = 0;
-	for (int i = 0; i < 2; i++) {
-		if (tuples[i]->bytes.p == NULL)
-			continue;
-		switch (read_key(a, rel, row, tuples[i], &keys_r[n], why_r)) {
-		case KEY_CERTAIN: n++; break;
-		case KEY_UNCERTAIN: certain = false; break;
-		case KEY_BAD: return -1;
+	for (unsigned i = 0; i < nsigs; i++) {
+		switch (make_key(a, rel, cells, sigs[i].attnums, sigs[i].ncols, &keys->key[keys->n])) {
+		case KEY_CERTAIN: keys->n++; break;
+		case KEY_UNCERTAIN: keys->certain = false; break;
+		case KEY_NO_MATCH: break;
 		}
 	}
+}
+
+/* test_decoding leaves the NULLs of an old row out. */
+static void absent_is_null(struct cells *cells)
+{
+	for (unsigned i = 0; i < cells->n; i++)
+		if (cells->list[i].state == CELL_ABSENT)
+			cells->list[i].state = CELL_NULL;
+}
+
+/* The primary key counts in the new and in the old row, predicates where the whole row is shown. */
+static int add_tuple(struct apply *a, const struct catalog_relation *rel, const struct row *row, bool old,
+		     bool whole_row, struct row_keys *keys, const char **why_r)
+{
+	const struct tuple *tuple = old ? &row->old_key : &row->new_tuple;
+	const struct signature *sigs = NULL;
+	struct cells cells = {.n = 0};
+	unsigned nsigs = 0;
+
+	if (whole_row && a->signatures != NULL)
+		sigs = signatures_of(a->signatures, rel->oid, &nsigs);
+	if (rel->nkey <= APPLY_KEY_COLUMNS)
+		want_cells(&cells, rel->key, rel->nkey);
+	for (unsigned i = 0; i < nsigs; i++)
+		want_cells(&cells, sigs[i].attnums, sigs[i].ncols);
+	if (read_cells(a, rel, row, tuple, &cells, why_r) < 0)
+		return -1;
+	if (rel->nkey > 0) {
+		if (make_key(a, rel, &cells, rel->key, rel->nkey, &keys->key[keys->n]) == KEY_CERTAIN)
+			keys->n++;
+		else
+			keys->certain = false;
+	}
+	if (old)
+		absent_is_null(&cells);
+	add_signatures(a, rel, &cells, sigs, nsigs, keys);
+	return 0;
+}
+
+/* Are the primary keys of all rows that the record touches in it? A table without key has no entries that ask. */
+static bool keys_shown(const struct catalog_relation *rel, const struct row *row)
+{
+	bool old_shown = rel->replica_identity == 'd' || rel->replica_identity == 'f';
+
+	if (rel->nkey == 0)
+		return row->kind == DECODING_DELETE || row->new_tuple.bytes.p != NULL;
 	if (row->kind == DECODING_DELETE)
-		certain &= old_shown && row->old_key.bytes.p != NULL;
-	else
-		certain &= row->new_tuple.bytes.p != NULL;
+		return old_shown && row->old_key.bytes.p != NULL;
 	/* An UPDATE that shows no old key has kept it only if the identity would have shown it. */
-	if (row->kind == DECODING_UPDATE)
-		certain &= old_shown;
-	*n_r = certain ? n : 0;
+	return row->new_tuple.bytes.p != NULL && (row->kind != DECODING_UPDATE || old_shown);
+}
+
+static int row_keys(struct apply *a, const struct catalog_relation *rel, const struct row *row, bool old_row,
+		    struct row_keys *keys, const char **why_r)
+{
+	keys->n = 0;
+	keys->certain = rel->ncolumns > 0 && keys_shown(rel, row);
+	if (rel->ncolumns == 0)
+		return 0;
+	if (row->new_tuple.bytes.p != NULL && add_tuple(a, rel, row, false, true, keys, why_r) != 0)
+		return -1;
+	if (row->old_key.bytes.p != NULL && add_tuple(a, rel, row, true, old_row, keys, why_r) != 0)
+		return -1;
 	return 0;
 }
 
 int apply_row(struct apply *a, const struct catalog_relation *rel, const struct row *row, const char **why_r)
 {
-	uint64_t keys[2];
-	unsigned n;
+	struct row_keys keys;
+	bool old_row;
 
 	a->nrows++;
 	a->change.nchanges++;
 	if (rel == NULL)
 		return 0;
-	if (row_keys(a, rel, row, keys, &n, why_r) != 0)
+	/* The old values of all columns, not only of the key. */
+	old_row = rel->replica_identity == 'f' && row->old_key.bytes.p != NULL && !row->old_key.key_only;
+	if (row_keys(a, rel, row, old_row, &keys, why_r) != 0)
 		return -1;
-	apply_touch(a, rel, n == 0);
-	for (unsigned i = 0; i < n; i++)
-		change_key(&a->change, rel->oid, keys[i]);
+	apply_touch(a, rel, !keys.certain || a->unknown);
+	if (row->kind != DECODING_INSERT && !old_row)
+		change_gone(&a->change, rel->oid);
+	for (unsigned i = 0; i < keys.n; i++)
+		change_key(&a->change, rel->oid, keys.key[i]);
 	return 0;
 }
 

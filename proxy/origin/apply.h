@@ -1,8 +1,8 @@
 /* apply.h - records of the stream, gathered into one struct change per transaction.
  * Source  protocol/decoding.h (test_decoding), protocol/pgoutput.h; docs/coherence.md, "invalidate".
  * Shape   apply_decoding() or apply_pgoutput() per record; at APPLY_COMMIT `change` and the facts about the transaction are complete.
- *         A row counts by its primary key, old and new, where both are certain; else as its whole relation. Partitions
- *         and children also touch all their ancestors. A relation that the catalog does not know touches everything.
+ *         A row counts by its primary key, old and new, where both are certain; else as its whole relation. A new row, and an
+ *         old one that is shown whole, also counts by the columns of each signature. Partitions and children also touch all their ancestors. A relation that the catalog does not know touches everything.
  * Owner   the stream; the catalog is borrowed.
  * Thread  the stream's.
  * Errors  -1 and the reason: a record that is not understood, or memory is gone; the stream must start anew. */
@@ -11,6 +11,7 @@
 
 #include "proxy/base/err.h"
 #include "proxy/cache/change.h"
+#include "proxy/cache/signatures.h"
 #include "proxy/origin/relations.h"
 #include "proxy/sql/catalog.h"
 #include "protocol/buf.h"
@@ -24,6 +25,7 @@ enum apply_event {
 struct apply {
 	struct change change;
 	const struct catalog *catalog; /* borrowed */
+	struct signatures *signatures; /* borrowed; NULL = none */
 	struct buf scratch;	       /* unescaped names and values of one record */
 	struct buf values;	       /* canonical key values of one row */
 	struct relations relations;    /* what pgoutput has announced */

@@ -19,6 +19,7 @@ void stream_init(struct stream *s, struct cache *cache, struct counters *counter
 	feed_init(&s->feed, publication != NULL ? &feed_pgoutput : &feed_test_decoding, publication);
 	published_init(&s->published, publication);
 	apply_init(&s->apply, max_change_keys);
+	s->apply.signatures = cache_signatures(cache);
 }
 
 void stream_done(struct stream *s)

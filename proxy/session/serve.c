@@ -187,6 +187,42 @@ static bool add_literals(struct session *s, const struct stmt *stmt, struct read
 	return !values->failed;
 }
 
+static bool signature_applied(void *arg, uint32_t relid, uint16_t ncols, const int16_t *attnums)
+{
+	const struct session *s = arg;
+
+	return cache_signature(s->served->cache, relid, ncols, attnums);
+}
+
+static void note_rule(struct rows_rule *to, const struct reads_rule *rule, const struct wanted *w)
+{
+	*to = (struct rows_rule){.rule = *rule};
+	for (unsigned i = 0; i < rule->ncols && !w->simple; i++)
+		to->binary |= (uint8_t)((front_bind_result_format(&w->bind, rule->at[i]) == 1) << i);
+}
+
+static enum reason note_reads(struct session *s, const struct wanted *w, const struct reads *reads,
+			      const struct reads_param *params, uint16_t n)
+{
+	const struct reads_signatures signatures = {.applied = signature_applied, .arg = s};
+	struct reads_set set = {.keys = s->dep_keys,
+				.max = LEASE_KEYS,
+				.relids = s->dep_rels,
+				.maxrels = sizeof s->dep_rels / sizeof *s->dep_rels};
+	enum reason r = reads_keys(reads, params, n, &signatures, &set);
+
+	if (r != REASON_NONE)
+		return r;
+	for (unsigned i = 0; i < set.nrules; i++) {
+		note_rule(&s->dep_rules[i], &set.rule[i], w);
+		s->dep_keys[set.nkeys + i] = set.otherwise[i];
+	}
+	s->ndep_rules = set.nrules;
+	s->ndep_keys = set.nkeys + set.nrules;
+	s->ndep_rels = set.nrels;
+	return REASON_NONE;
+}
+
 /* The read set of this execution into s->dep_*. */
 static enum reason find_keys(struct session *s, struct wanted *w, struct reads *reads)
 {
@@ -204,9 +240,7 @@ static enum reason find_keys(struct session *s, struct wanted *w, struct reads *
 	}
 	if (facts->nslots > 0 && !add_literals(s, w->stmt, params + n))
 		return REASON_PARAMETER;
-	return reads_keys(reads, params, (uint16_t)(n + facts->nslots), s->dep_keys, LEASE_KEYS,
-			  &s->ndep_keys, s->dep_rels, sizeof s->dep_rels / sizeof *s->dep_rels,
-			  &s->ndep_rels);
+	return note_reads(s, w, reads, params, (uint16_t)(n + facts->nslots));
 }
 
 static void add_counted(struct buf *b, struct span v)
@@ -461,7 +495,8 @@ void fill_begin(struct session *s)
 		return;
 	}
 	/* Register before the statement leaves. */
-	lease_take(c, s->dep_epoch, s->dep_keys, s->ndep_keys, s->dep_rels, s->ndep_rels, &f->lease);
+	lease_take_rows(c, s->dep_epoch, s->dep_keys, s->ndep_keys, s->ndep_rules, s->dep_rels, s->ndep_rels,
+			&f->lease);
 	if (f->lease.full && !lease_needs_snapshot(&f->lease)) {
 		count(&s->house->host.counters, cache_fills_refused);
 		fill_drop(s);
@@ -509,6 +544,19 @@ static void note_stored(struct session *s)
 	tops_relations(s->house, s->served, s->dep_rels, s->ndep_rels, TOPLIST_FILLS);
 }
 
+static int fill_store(struct session *s, struct blob *blob, const struct snapshot *s0)
+{
+	const struct lease *l = &s->fill.lease;
+	struct cache *c = s->served->cache;
+	uint64_t rows[LEASE_ROWS_MAX];
+	unsigned n;
+
+	if (s->ndep_rules > 0 && rows_of_answer(span_of(blob->bytes, blob->n), s->dep_rules, s->ndep_rules,
+						rows, LEASE_ROWS_MAX, &n))
+		return cache_store_rows(c, buf_span(&s->key), blob, l, s0, rows, n);
+	return cache_store(c, buf_span(&s->key), blob, l, s0);
+}
+
 void fill_end(struct session *s)
 {
 	struct fill *f = &s->fill;
@@ -519,8 +567,7 @@ void fill_end(struct session *s)
 		return;
 	if (!f->spoiled && f->answer.len > 0 && (!lease_needs_snapshot(&f->lease) || f->have_s0)) {
 		blob = blob_new(buf_span(&f->answer));
-		if (blob != NULL && cache_store(s->served->cache, buf_span(&s->key), blob, &f->lease,
-						f->have_s0 ? &f->s0 : NULL) == 1)
+		if (blob != NULL && fill_store(s, blob, f->have_s0 ? &f->s0 : NULL) == 1)
 			note_stored(s);
 		else
 			count(c, cache_fills_refused);

@@ -11,6 +11,7 @@
 #include "proxy/base/log.h"
 #include "proxy/session/batch.h"
 #include "proxy/session/cancel.h"
+#include "proxy/session/rows.h"
 #include "proxy/session/session.h"
 #include "proxy/session/stmts.h"
 #include "proxy/session/wishes.h"
@@ -164,9 +165,11 @@ struct session {
 	struct flight_wait flight_wait;
 	bool flight_waiting;
 	struct buf key; /* cache key of the statement in work */
-	uint64_t dep_keys[LEASE_KEYS];
+	uint64_t dep_keys[LEASE_KEYS + LEASE_OTHERWISE];
 	uint32_t dep_rels[16];
-	unsigned ndep_keys, ndep_rels;
+	unsigned ndep_keys, ndep_rels; /* keys with the notherwise ones */
+	unsigned ndep_rules;	       /* that many of the keys are replaced by rows of the answer */
+	struct rows_rule dep_rules[READS_RULES_MAX];
 	uint64_t dep_epoch;
 	uint64_t
 		floor_us; /* clock_us() of the last answer that came from PostgreSQL: no hit may be older (bounded) */

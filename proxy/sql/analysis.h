@@ -1,4 +1,4 @@
-/* analysis.h - private to select.c, expr.c, keys.c and reads.c: a SELECT being understood against a catalog.
+/* analysis.h - private to select.c, expr.c, keys.c, predicates.c and reads.c: a SELECT being understood against a catalog.
  * Source  the raw parse tree; PostgreSQL's rules of name and type resolution, where they are certain.
  * Shape   scopes of FROM entries, nested like the statement; anything uncertain ends with a reason.
  * Owner   everything lives in `mem`, which becomes the reads object's.
@@ -13,10 +13,12 @@
 
 /* A column as expressions see it. */
 struct column {
-	struct span name; /* empty: has none that can be used */
-	uint32_t type;	  /* 0: built-in, but which is not known */
-	bool usable;	  /* operators and text form are PostgreSQL's own */
-	bool shown;	  /* may at least be in the answer */
+	struct span name;	     /* empty: has none that can be used */
+	uint32_t type;		     /* 0: built-in, but which is not known */
+	bool usable;		     /* operators and text form are PostgreSQL's own */
+	bool shown;		     /* may at least be in the answer */
+	const struct rel_read *read; /* a table's column as it is, or NULL */
+	int16_t attnum;
 };
 
 struct outputs {
@@ -39,19 +41,23 @@ struct key_column {
 	struct key_source *sources;
 };
 
-/* One conjunction that fixes every primary key column. */
+/* One conjunction that fixes every column of the key. */
 struct key_choice {
 	struct key_column *columns; /* rel->nkey of them */
 	struct key_choice *next;
 };
 
-#define READS_KEY_MAX 8 /* primary key columns; more = the whole relation */
-
 struct rel_read {
 	uint32_t relid;
 	uint16_t nkey;
-	int16_t key[READS_KEY_MAX];
+	int16_t key[READS_KEY_MAX]; /* the primary key, or what conditions fix; attnums rising */
+	bool predicate;		    /* the latter */
 	struct key_choice *choices; /* NULL: any change of the relation */
+	/* With a predicate: where the answer shows the primary keys of all rows that it depends on (predicates.c). */
+	uint16_t nshown;
+	uint16_t shown_at[READS_KEY_MAX]; /* columns of the answer, from 0 */
+	int16_t shown_key[READS_KEY_MAX];
+	uint32_t shown_type[READS_KEY_MAX];
 	struct rel_read *next;
 };
 
@@ -79,6 +85,22 @@ struct scope {
 	struct level *level;
 	size_t from, to; /* the entries that can be seen */
 	const struct scope *parent;
+};
+
+/* A join's or WHERE's condition, and the entries that it can narrow. */
+struct qual {
+	const PgQuery__Node *node;
+	size_t from, to;	   /* entries that it narrows */
+	size_t seen_from, seen_to; /* entries that it can name */
+	bool is_join;
+	struct qual *next;
+};
+
+/* Entries that are NULL when an outer join finds no partner for the other side. */
+struct outer {
+	size_t from, to;
+	const PgQuery__Node *on;
+	struct outer *next;
 };
 
 struct cte {
@@ -110,6 +132,8 @@ struct analysis {
 	bool *clock_param; /* [nparams + nslots + 1]: might become a date or time; its text must not be 'now' */
 	struct rel_read *reads;
 	struct rel_read **reads_end;
+	unsigned depth;	  /* of SELECTs in each other */
+	bool has_windows; /* a window function was seen somewhere */
 	enum reason reason;
 };
 
@@ -147,8 +171,22 @@ const struct builtin_type *expr_type(const PgQuery__TypeName *type);
 uint32_t expr_param_type(const struct analysis *a, uint16_t param);
 bool expr_clock_words(struct span text);
 
+/* figure.c: the name of a column without AS; empty when it has none that can be used. */
+struct span figure_name(const PgQuery__Node *node);
+
 /* keys.c: looks whether `qual` fixes the primary key of `entry` and notes it in entry->read. */
 bool keys_find(struct analysis *a, const struct scope *scope, const struct entry *entry,
 	       const PgQuery__Node *qual);
+bool keys_same_family(uint32_t a, uint32_t b);
+/* The values on the other side of column = .., IN, = ANY; false when they are not certain. */
+bool keys_values(struct analysis *a, uint32_t type, PgQuery__AExprKind kind, const PgQuery__Node *node,
+		 struct key_column *values_r);
+
+/* predicates.c: looks what conditions fix for every entry that keys.c has found no rows for .. */
+bool predicates_find(struct analysis *a, struct level *level, const struct scope *parent,
+		     const struct qual *quals);
+/* .. and, for an outermost SELECT without grouping, DISTINCT, OFFSET and windows, whose rows the answer shows. */
+void predicates_shown(const struct level *level, const struct qual *quals, const struct outer *outers,
+		      bool cut, const struct outputs *outputs);
 
 #endif

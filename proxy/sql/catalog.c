@@ -258,6 +258,14 @@ const struct catalog_column *catalog_column(const struct catalog_relation *rel, 
 	return NULL;
 }
 
+const struct catalog_column *catalog_column_at(const struct catalog_relation *rel, int16_t attnum)
+{
+	for (unsigned i = 0; i < rel->ncolumns; i++)
+		if (rel->columns[i].attnum == attnum)
+			return &rel->columns[i];
+	return NULL;
+}
+
 size_t catalog_relations(const struct catalog *c)
 {
 	return c->relations;

@@ -71,6 +71,8 @@ const char *catalog_fingerprint(const struct catalog *c);
 /* The part of it that stands for what gives sessions their settings when they begin; "" when there is none. */
 const char *catalog_settings_fingerprint(const struct catalog *c);
 const struct catalog_column *catalog_column(const struct catalog_relation *rel, struct span name);
+/* The column with that number, or NULL. */
+const struct catalog_column *catalog_column_at(const struct catalog_relation *rel, int16_t attnum);
 size_t catalog_relations(const struct catalog *c);
 
 #endif

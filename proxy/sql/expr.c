@@ -357,6 +357,7 @@ static bool sorts(struct analysis *a, struct place at, PgQuery__Node *const *nod
 
 bool expr_window(struct analysis *a, struct place at, const PgQuery__WindowDef *window)
 {
+	a->has_windows = true;
 	return expr_list(a, at, window->partition_clause, window->n_partition_clause) &&
 	       sorts(a, at, window->order_clause, window->n_order_clause) &&
 	       expr_alone(a, at, window->start_offset) && expr_alone(a, at, window->end_offset);

@@ -16,7 +16,7 @@ static bool is_integer(uint32_t type)
 	return type == DATUM_INT2 || type == DATUM_INT4 || type == DATUM_INT8;
 }
 
-static bool same_family(uint32_t a, uint32_t b)
+bool keys_same_family(uint32_t a, uint32_t b)
 {
 	if (a == b)
 		return datum_known(a);
@@ -139,7 +139,7 @@ static bool param_source(struct analysis *a, uint32_t wanted, uint32_t family, c
 	if (ref->number < 1 || ref->number > a->nparams)
 		return false;
 	declared = param_type(a, ref, wanted);
-	if (declared == 0 || !same_family(declared, family))
+	if (declared == 0 || !keys_same_family(declared, family))
 		return false;
 	return add_source(
 		a, column,
@@ -162,7 +162,7 @@ static bool value_source(struct analysis *a, uint32_t type, const PgQuery__Node 
 	}
 	cast = expr_type(node->type_cast->type_name);
 	/* A length cuts or pads. */
-	if (cast == NULL || node->type_cast->type_name->n_typmods > 0 || !same_family(cast->oid, type))
+	if (cast == NULL || node->type_cast->type_name->n_typmods > 0 || !keys_same_family(cast->oid, type))
 		return false;
 	node = node->type_cast->arg;
 	if (node != NULL && node->node_case == PG_QUERY__NODE__NODE_A_CONST)
@@ -218,7 +218,7 @@ static bool array_param(struct analysis *a, uint32_t wanted, uint32_t element, c
 	if (ref->number < 1 || ref->number > a->nparams)
 		return false;
 	declared = param_type(a, ref, wanted);
-	if (declared == 0 || !same_family(datum_element_type(declared), element))
+	if (declared == 0 || !keys_same_family(datum_element_type(declared), element))
 		return false;
 	return add_source(
 		a, column,
@@ -235,7 +235,7 @@ static bool array_sources(struct analysis *a, uint32_t type, const PgQuery__Node
 	if (node != NULL && node->node_case == PG_QUERY__NODE__NODE_TYPE_CAST) {
 		cast = expr_type(node->type_cast->type_name);
 		if (cast == NULL || cast->element == 0 || node->type_cast->type_name->n_typmods > 0 ||
-		    !same_family(cast->element, type))
+		    !keys_same_family(cast->element, type))
 			return false;
 		array_type = cast->oid;
 		element = cast->element;
@@ -292,15 +292,28 @@ static int key_place(struct analysis *a, const struct scope *scope, const struct
 	return -1;
 }
 
+bool keys_values(struct analysis *a, uint32_t type, PgQuery__AExprKind kind, const PgQuery__Node *node,
+		 struct key_column *values_r)
+{
+	*values_r = (struct key_column){.fixed = true};
+	switch (kind) {
+	case PG_QUERY__A__EXPR__KIND__AEXPR_OP: return value_source(a, type, node, values_r);
+	case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY: return array_sources(a, type, node, values_r);
+	case PG_QUERY__A__EXPR__KIND__AEXPR_IN:
+		return node != NULL && node->node_case == PG_QUERY__NODE__NODE_LIST &&
+		       value_sources(a, type, node->list->items, node->list->n_items, values_r);
+	default: return false;
+	}
+}
+
 /* Takes what one conjunct says about one key column, if it says less than is known. */
 static void take(struct analysis *a, const struct scope *scope, const struct entry *entry,
 		 const PgQuery__AExpr *expr, struct key_column *columns)
 {
 	struct span name = tree_catalog_name(expr->name, expr->n_name);
 	const PgQuery__Node *value = expr->rexpr;
-	struct key_column found = {.fixed = true};
+	struct key_column found;
 	uint32_t type = 0;
-	bool certain = false;
 	int place = key_place(a, scope, entry, expr->lexpr, &type);
 
 	if (!span_eq(name, span_str("=")))
@@ -311,14 +324,8 @@ static void take(struct analysis *a, const struct scope *scope, const struct ent
 	}
 	if (place < 0)
 		return;
-	if (expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP)
-		certain = value_source(a, type, value, &found);
-	else if (expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY)
-		certain = array_sources(a, type, value, &found);
-	else if (expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_IN && value != NULL &&
-		 value->node_case == PG_QUERY__NODE__NODE_LIST)
-		certain = value_sources(a, type, value->list->items, value->list->n_items, &found);
-	if (certain && (!columns[place].fixed || found.nsources < columns[place].nsources))
+	if (keys_values(a, type, expr->kind, value, &found) &&
+	    (!columns[place].fixed || found.nsources < columns[place].nsources))
 		columns[place] = found;
 }
 

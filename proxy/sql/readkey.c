@@ -3,7 +3,7 @@
 
 #include <xxhash.h>
 
-enum { SALT_ANY = 0x616e79, SALT_WHOLE = 0x77686f, SALT_ROW = 0x726f77 };
+enum { SALT_ANY = 0x616e79, SALT_WHOLE = 0x77686f, SALT_ROW = 0x726f77, SALT_GONE = 0x676f6e };
 
 uint64_t readkey_any(uint32_t relid)
 {
@@ -13,6 +13,11 @@ uint64_t readkey_any(uint32_t relid)
 uint64_t readkey_whole(uint32_t relid)
 {
 	return XXH3_64bits_withSeed(&relid, sizeof(relid), SALT_WHOLE);
+}
+
+uint64_t readkey_gone(uint32_t relid)
+{
+	return XXH3_64bits_withSeed(&relid, sizeof(relid), SALT_GONE);
 }
 
 /* Every part is hashed with its length; two hashes are chained, so that parts cannot run into each other. */

@@ -413,15 +413,44 @@ static bool add_relid(uint32_t *relids, unsigned *count, unsigned max, uint32_t 
 	return true;
 }
 
-enum reason reads_keys(const struct reads *r, const struct reads_param *params, uint16_t nparams,
-		       uint64_t *keys_r, unsigned max, unsigned *nkeys_r, uint32_t *relids_r,
-		       unsigned maxrels, unsigned *nrels_r)
+/* The keys of what conditions fix, and what else may take rows away from there. */
+static bool add_predicate(struct keys *keys, const struct rel_read *read, const struct reads_param *params,
+			  struct values *v, struct reads_set *set)
 {
-	struct keys keys = {.list = keys_r, .max = max};
+	struct reads_rule *rule = &set->rule[set->nrules];
+
+	if (!add_row_keys(keys, read, params, v))
+		return false;
+	if (read->nshown == 0 || set->nrules == READS_RULES_MAX)
+		return add_key(keys, readkey_gone(read->relid));
+	*rule = (struct reads_rule){.relid = read->relid, .ncols = read->nshown};
+	memcpy(rule->at, read->shown_at, sizeof(rule->at));
+	memcpy(rule->attnums, read->shown_key, sizeof(rule->attnums));
+	memcpy(rule->types, read->shown_type, sizeof(rule->types));
+	set->otherwise[set->nrules++] = readkey_gone(read->relid);
+	return true;
+}
+
+static bool add_precise(struct keys *keys, const struct rel_read *read, const struct reads_param *params,
+			const struct reads_signatures *signatures, struct values *v, struct reads_set *set)
+{
+	if (read->choices == NULL)
+		return false;
+	if (!read->predicate)
+		return add_row_keys(keys, read, params, v);
+	return signatures != NULL &&
+	       signatures->applied(signatures->arg, read->relid, read->nkey, read->key) &&
+	       add_predicate(keys, read, params, v, set);
+}
+
+enum reason reads_keys(const struct reads *r, const struct reads_param *params, uint16_t nparams,
+		       const struct reads_signatures *signatures, struct reads_set *set)
+{
+	struct keys keys = {.list = set->keys, .max = set->max};
 	struct values values;
 	enum reason reason = r->reason;
-	unsigned nrels = 0;
 
+	set->nkeys = set->nrels = set->nrules = 0;
 	if (reason == REASON_NONE)
 		reason = check_params(r, params, nparams);
 	if (reason != REASON_NONE)
@@ -434,9 +463,9 @@ enum reason reads_keys(const struct reads *r, const struct reads_param *params, 
 	     read = read->next) {
 		unsigned before = keys.count;
 
-		if (!add_relid(relids_r, &nrels, maxrels, read->relid))
+		if (!add_relid(set->relids, &set->nrels, set->maxrels, read->relid))
 			reason = REASON_TOO_LARGE;
-		else if (read->choices == NULL || !add_row_keys(&keys, read, params, &values)) {
+		else if (!add_precise(&keys, read, params, signatures, &values, set)) {
 			keys.count = before;
 			if (!add_key(&keys, readkey_any(read->relid)))
 				reason = REASON_TOO_LARGE;
@@ -444,9 +473,6 @@ enum reason reads_keys(const struct reads *r, const struct reads_param *params, 
 	}
 	if (values.buf->cap > VALUES_KEPT)
 		buf_free(values.buf);
-	if (reason == REASON_NONE) {
-		*nkeys_r = keys.count;
-		*nrels_r = nrels;
-	}
+	set->nkeys = keys.count;
 	return reason;
 }

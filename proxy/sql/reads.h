@@ -49,18 +49,48 @@ struct reads_param {
 	struct span value;
 };
 
+#define READS_KEY_MAX 8	    /* primary key columns; more = the whole relation */
+#define SIGNATURE_COLUMNS 4 /* columns of a predicate */
+#define READS_RULES_MAX 4
+
 /* One thing that the answer depends on: a hash of (relation), or of (relation, key columns, key values). Feed and
  * readers compute it by the same functions below. */
 uint64_t readkey_any(uint32_t relid);	/* any change at all of the relation */
 uint64_t readkey_whole(uint32_t relid); /* changes that cannot be told by key: TRUNCATE, bulk, DDL */
+uint64_t readkey_gone(uint32_t relid);	/* an UPDATE or DELETE of a row whose old values are not known */
 /* Columns in rising attnum order; values in datum_canon's form. */
 uint64_t readkey_row(uint32_t relid, uint16_t ncols, const int16_t *attnums, const struct span *values);
 
-/* Fills keys_r[0..max) with what this execution depends on and relids_r with the relations; the numbers go to *nkeys_r and *nrels_r.
- * Every relation contributes either its readkey_any, or its readkey_whole plus row keys. Returns 0, or a reason why this execution
- * cannot be cached (REASON_PARAMETER ..). More keys than max: falls back to readkey_any. */
+/* The rows of a relation that the answer shows, by the primary key: the answer depends on each of them (readkey_row). */
+struct reads_rule {
+	uint32_t relid;
+	uint16_t ncols;
+	uint16_t at[READS_KEY_MAX];	/* columns of the answer, from 0 */
+	int16_t attnums[READS_KEY_MAX]; /* rising */
+	uint32_t types[READS_KEY_MAX];
+};
+
+/* What one execution depends on: every relation contributes either its readkey_any, or its readkey_whole plus row keys, or its
+ * readkey_whole plus keys of a predicate, and then its readkey_gone or a rule. */
+struct reads_set {
+	uint64_t *keys; /* the caller's */
+	unsigned max, nkeys;
+	uint32_t *relids; /* the caller's */
+	unsigned maxrels, nrels;
+	struct reads_rule rule[READS_RULES_MAX];
+	uint64_t otherwise[READS_RULES_MAX]; /* the keys to use when a rule cannot be followed */
+	unsigned nrules;
+};
+
+/* Predicates count only while the feed raises the keys of their columns. */
+struct reads_signatures {
+	bool (*applied)(void *arg, uint32_t relid, uint16_t ncols, const int16_t *attnums);
+	void *arg;
+};
+
+/* Fills *set. Returns 0, or a reason why this execution cannot be cached (REASON_PARAMETER ..). More keys than max, or a signature that
+ * is not applied (`signatures` NULL: none is): falls back to readkey_any. */
 enum reason reads_keys(const struct reads *r, const struct reads_param *params, uint16_t nparams,
-		       uint64_t *keys_r, unsigned max, unsigned *nkeys_r, uint32_t *relids_r,
-		       unsigned maxrels, unsigned *nrels_r);
+		       const struct reads_signatures *signatures, struct reads_set *set);
 
 #endif

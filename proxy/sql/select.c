@@ -1,20 +1,14 @@
 /* select.c - the clauses of a SELECT: who is in its FROM, what it puts out, and which relations that depends on. */
 #include "proxy/sql/analysis.h"
 
-/* A join's or WHERE's condition, and the entries that it can narrow. */
-struct qual {
-	const PgQuery__Node *node;
-	size_t from, to;	   /* entries that it narrows */
-	size_t seen_from, seen_to; /* entries that it can name */
-	struct qual *next;
-};
-
 struct selecting {
 	struct analysis *a;
 	const struct scope *parent;
 	const struct cte *ctes;
 	struct level level;
 	struct qual *quals;
+	struct outer *outers;
+	bool lateral; /* a sub-select sees other entries */
 };
 
 /* ---- FROM ---- */
@@ -121,6 +115,7 @@ static bool from_subselect(struct selecting *s, const PgQuery__RangeSubselect *s
 	entry = add_entry(s);
 	if (entry == NULL)
 		return false;
+	s->lateral = s->lateral || sub->lateral;
 	entry->alias = span_str(sub->alias->aliasname);
 	entry->derived = outputs;
 	return true;
@@ -167,12 +162,23 @@ static bool join_using(struct selecting *s, const PgQuery__JoinExpr *join, size_
 	return true;
 }
 
+static bool add_outer(struct selecting *s, size_t from, size_t to, const PgQuery__Node *on)
+{
+	struct outer *outer = arena_get(s->a->mem, sizeof(*outer));
+
+	if (outer == NULL)
+		return false;
+	*outer = (struct outer){.from = from, .to = to, .on = on, .next = s->outers};
+	s->outers = outer;
+	return true;
+}
+
 static bool from_item(struct selecting *s, const PgQuery__Node *node);
 
 static bool from_join(struct selecting *s, const PgQuery__JoinExpr *join)
 {
 	size_t from = s->level.count, middle;
-	struct qual qual = {.node = join->quals};
+	struct qual qual = {.node = join->quals, .is_join = true};
 	struct scope scope = {.level = &s->level, .from = from, .parent = s->parent};
 
 	if (join->alias != NULL || join->join_using_alias != NULL || join->is_natural)
@@ -181,6 +187,12 @@ static bool from_join(struct selecting *s, const PgQuery__JoinExpr *join)
 		return false;
 	middle = s->level.count;
 	if (!from_item(s, join->rarg) || !join_using(s, join, from, middle))
+		return false;
+	if ((join->jointype != PG_QUERY__JOIN_TYPE__JOIN_INNER &&
+	     join->jointype != PG_QUERY__JOIN_TYPE__JOIN_RIGHT &&
+	     !add_outer(s, middle, s->level.count, join->quals)) ||
+	    (join->jointype != PG_QUERY__JOIN_TYPE__JOIN_INNER &&
+	     join->jointype != PG_QUERY__JOIN_TYPE__JOIN_LEFT && !add_outer(s, from, middle, join->quals)))
 		return false;
 	if (join->quals == NULL)
 		return true;
@@ -240,7 +252,7 @@ static bool find_keys(struct selecting *s)
 				return false;
 		}
 	}
-	return true;
+	return predicates_find(s->a, &s->level, s->parent, s->quals);
 }
 
 /* ---- what comes out ---- */
@@ -261,11 +273,20 @@ static bool add_output(struct analysis *a, struct outputs *outputs, struct colum
 	return column.shown || analysis_refuse(a, REASON_TYPE);
 }
 
+static struct column entry_output(const struct entry *entry, const struct catalog_column *of)
+{
+	struct column column = expr_relation_column(of);
+
+	column.read = entry->read;
+	column.attnum = of->attnum;
+	return column;
+}
+
 static bool add_entry_outputs(struct analysis *a, const struct entry *entry, struct outputs *outputs)
 {
 	if (entry->rel != NULL) {
 		for (unsigned i = 0; i < entry->rel->ncolumns; i++)
-			if (!add_output(a, outputs, expr_relation_column(&entry->rel->columns[i])))
+			if (!add_output(a, outputs, entry_output(entry, &entry->rel->columns[i])))
 				return false;
 		return true;
 	}
@@ -304,60 +325,13 @@ static bool is_star(const PgQuery__Node *node)
 		       PG_QUERY__NODE__NODE_A_STAR;
 }
 
-/* The name PostgreSQL gives to a column without AS; *strong_r tells a real name from a type's. FigureColname's rules. */
-static struct span figure_name(const PgQuery__Node *node, bool *strong_r)
-{
-	struct span none = span_of(NULL, 0), name;
-
-	*strong_r = true;
-	if (node == NULL)
-		return *strong_r = false, none;
-	switch (node->node_case) {
-	case PG_QUERY__NODE__NODE_COLUMN_REF:
-		return tree_string(node->column_ref->fields[node->column_ref->n_fields - 1]);
-	case PG_QUERY__NODE__NODE_FUNC_CALL:
-		return tree_string(node->func_call->funcname[node->func_call->n_funcname - 1]);
-	case PG_QUERY__NODE__NODE_A_INDIRECTION: return figure_name(node->a_indirection->arg, strong_r);
-	case PG_QUERY__NODE__NODE_COLLATE_CLAUSE: return figure_name(node->collate_clause->arg, strong_r);
-	case PG_QUERY__NODE__NODE_COALESCE_EXPR: return span_str("coalesce");
-	case PG_QUERY__NODE__NODE_A_ARRAY_EXPR: return span_str("array");
-	case PG_QUERY__NODE__NODE_GROUPING_FUNC: return span_str("grouping");
-	case PG_QUERY__NODE__NODE_MIN_MAX_EXPR:
-		return span_str(node->min_max_expr->op == PG_QUERY__MIN_MAX_OP__IS_LEAST ? "least"
-											 : "greatest");
-	case PG_QUERY__NODE__NODE_TYPE_CAST:
-		name = figure_name(node->type_cast->arg, strong_r);
-		if (*strong_r || node->type_cast->type_name->n_names == 0)
-			return name;
-		return tree_string(
-			node->type_cast->type_name->names[node->type_cast->type_name->n_names - 1]);
-	case PG_QUERY__NODE__NODE_CASE_EXPR:
-		name = figure_name(node->case_expr->defresult, strong_r);
-		return *strong_r ? name : span_str("case");
-	case PG_QUERY__NODE__NODE_A_EXPR:
-		if (node->a_expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_NULLIF)
-			return span_str("nullif");
-		break;
-	case PG_QUERY__NODE__NODE_SUB_LINK:
-		if (node->sub_link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK)
-			return span_str("exists");
-		if (node->sub_link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ARRAY_SUBLINK)
-			return span_str("array");
-		break;
-	default: break;
-	}
-	*strong_r = false;
-	return none;
-}
-
 static bool add_target(struct selecting *s, const struct scope *scope, const PgQuery__ResTarget *target,
 		       struct outputs *outputs)
 {
 	struct place at = {.scope = scope, .ctes = s->ctes};
 	struct column column = {.usable = true, .shown = true};
-	const struct entry *entry;
+	const struct entry *entry = NULL;
 	struct typed typed;
-	bool strong;
 
 	if (target->val == NULL || target->n_indirection > 0)
 		return analysis_refuse(s->a, REASON_SHAPE);
@@ -367,12 +341,14 @@ static bool add_target(struct selecting *s, const struct scope *scope, const PgQ
 		/* As it is: also of a type of users, whose operators nobody asks for here. */
 		if (!expr_column(s->a, scope, target->val->column_ref, &column, &entry))
 			return false;
+		if (entry != NULL && entry->rel != NULL)
+			column = entry_output(entry, catalog_column(entry->rel, column.name));
 	} else {
 		if (!expr_check(s->a, at, target->val, &typed) || !expr_settle(s->a, typed))
 			return false;
 		column.type = typed.oid;
 	}
-	column.name = target->name[0] != '\0' ? span_str(target->name) : figure_name(target->val, &strong);
+	column.name = target->name[0] != '\0' ? span_str(target->name) : figure_name(target->val);
 	return add_output(s->a, outputs, column);
 }
 
@@ -540,6 +516,36 @@ static bool check_windows(struct analysis *a, struct place at, const PgQuery__Se
 	return true;
 }
 
+/* Does every row of the answer come from one combination of rows, and of the outermost SELECT's own tables? */
+static bool shows_rows(const struct selecting *s, const PgQuery__SelectStmt *select)
+{
+	return s->a->depth == 1 && !s->a->has_windows && select->n_group_clause == 0 &&
+	       select->having_clause == NULL && select->n_distinct_clause == 0 &&
+	       select->n_window_clause == 0 && select->limit_offset == NULL && s->level.merged == NULL;
+}
+
+static enum tree_step stop_at_call(const ProtobufCMessage *msg, void *arg)
+{
+	(void)arg;
+	return tree_is(msg, func_call) ? TREE_STOP : TREE_ON;
+}
+
+static bool has_call(PgQuery__Node *const *nodes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!tree_walk(&nodes[i]->base, stop_at_call, NULL))
+			return true;
+	return false;
+}
+
+/* Behind the joins, may something but WHERE drop rows? */
+static bool may_cut(const struct selecting *s, const PgQuery__SelectStmt *select)
+{
+	return select->limit_count != NULL || s->lateral ||
+	       has_call(select->target_list, select->n_target_list) ||
+	       has_call(select->sort_clause, select->n_sort_clause);
+}
+
 static bool check_plain(struct selecting *s, const PgQuery__SelectStmt *select, struct outputs *outputs_r)
 {
 	struct analysis *a = s->a;
@@ -559,22 +565,30 @@ static bool check_plain(struct selecting *s, const PgQuery__SelectStmt *select, 
 		if (select->target_list[i]->node_case != PG_QUERY__NODE__NODE_RES_TARGET ||
 		    !add_target(s, &scope, select->target_list[i]->res_target, outputs_r))
 			return analysis_refuse(a, REASON_SHAPE);
-	return check_groups(a, at, select, outputs_r) && expr_alone(a, at, select->having_clause) &&
-	       check_windows(a, at, select) && check_distinct(a, at, select, outputs_r) &&
-	       check_sorts(a, at, select, outputs_r) && check_limits(a, at, select) && find_keys(s);
+	if (!check_groups(a, at, select, outputs_r) || !expr_alone(a, at, select->having_clause) ||
+	    !check_windows(a, at, select) || !check_distinct(a, at, select, outputs_r) ||
+	    !check_sorts(a, at, select, outputs_r) || !check_limits(a, at, select) || !find_keys(s))
+		return false;
+	if (shows_rows(s, select))
+		predicates_shown(&s->level, s->quals, s->outers, may_cut(s, select), outputs_r);
+	return true;
 }
 
 bool select_check(struct analysis *a, const PgQuery__SelectStmt *select, const struct scope *parent,
 		  const struct cte *ctes, struct outputs *outputs_r)
 {
 	struct selecting s = {.a = a, .parent = parent};
+	bool ok;
 
 	if (select->into_clause != NULL || select->n_locking_clause > 0 || select->n_values_lists > 0)
 		return analysis_refuse(a, select->n_locking_clause > 0 ? REASON_ROW_LOCK : REASON_SHAPE);
-	if (select->with_clause != NULL && !add_ctes(a, select->with_clause, parent, &ctes))
-		return false;
+	a->depth++;
+	ok = select->with_clause == NULL || add_ctes(a, select->with_clause, parent, &ctes);
 	s.ctes = ctes;
-	if (select->op != PG_QUERY__SET_OPERATION__SETOP_NONE)
-		return check_set_operation(a, select, parent, ctes, outputs_r);
-	return check_plain(&s, select, outputs_r);
+	if (ok && select->op != PG_QUERY__SET_OPERATION__SETOP_NONE)
+		ok = check_set_operation(a, select, parent, ctes, outputs_r);
+	else if (ok)
+		ok = check_plain(&s, select, outputs_r);
+	a->depth--;
+	return ok;
 }

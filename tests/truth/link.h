@@ -17,7 +17,7 @@ enum protocol { PROTOCOL_SIMPLE, PROTOCOL_EXTENDED, PROTOCOL_PREPARED, PROTOCOL_
 extern const char *const protocol_names[NPROTOCOLS];
 
 #define LINK_ARGS 4u
-#define LINK_PREPARED 32u
+#define LINK_PREPARED 96u
 
 struct target {
 	const char *name;

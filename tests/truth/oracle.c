@@ -60,6 +60,16 @@ void oracle_missing(unsigned slot, int64_t floor, const char *where, const char 
 	violation("MISSING", slot, floor, -1, where, how, direct);
 }
 
+int64_t oracle_ceiling(unsigned slot)
+{
+	return atomic_load(&issued[slot]);
+}
+
+void oracle_torn(unsigned slot, int64_t got, const char *where, const char *how, bool direct)
+{
+	violation("TORN", slot, 0, got, where, how, direct);
+}
+
 void oracle_own(unsigned slot, int64_t wrote, int64_t got, const char *where, const char *how, bool direct)
 {
 	if (wrote != got)

@@ -19,12 +19,16 @@ void oracle_acked(unsigned slot, int64_t version);
 
 /* Before a read is sent. */
 int64_t oracle_floor(unsigned slot);
+/* After its answer: what it may have returned at most. */
+int64_t oracle_ceiling(unsigned slot);
 /* After its answer; `where` and `how` for the report. `direct`: PostgreSQL itself answered, so a violation means that the oracle, not
  * the proxy, is wrong. */
 void oracle_returned(unsigned slot, int64_t floor, int64_t version, const char *where, const char *how,
 		     bool direct);
 /* A row that must be there was not. */
 void oracle_missing(unsigned slot, int64_t floor, const char *where, const char *how, bool direct);
+/* An answer that was true at no moment. */
+void oracle_torn(unsigned slot, int64_t got, const char *where, const char *how, bool direct);
 /* A transaction did not see what it wrote itself. */
 void oracle_own(unsigned slot, int64_t wrote, int64_t got, const char *where, const char *how, bool direct);
 

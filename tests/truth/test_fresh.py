@@ -12,6 +12,7 @@ from pgweir_test.tools import PG_BIN, as_pg_user, new_dir, reap, spawn, wait_for
 
 def test_postgres_itself_is_fresh(cluster, truth):
     truth(cluster, [], "--async", "--ddl", hits=False).finish().fresh()
+    truth(cluster, [], "--async", "--lists", hits=False).finish().fresh()
 
 
 def test_the_checker_sees(cluster, truth):
@@ -33,6 +34,20 @@ def test_the_checker_sees(cluster, truth):
 def test_fresh(cluster, pair, truth, commits, protocol):
     more = ["--async"] if commits == "async" else []
     truth(cluster, pair, "--protocol", protocol, "--pause", 4000, *more).finish().fresh()
+
+
+@pytest.mark.parametrize("commits", ["sync", "async"])
+def test_fresh_lists(cluster, pair, truth, commits):
+    """Lists by owner, counts, pages and joins, whose rows move between owners."""
+    more = ["--async"] if commits == "async" else []
+    truth(cluster, pair, "--lists", "--rows", 30, "--writers", 4, "--readers", 8, "--pause", 8000, *more).finish().fresh()
+
+
+def test_fresh_lists_under_identity_full(cluster, pair, truth):
+    """The same when old rows are shown."""
+    with truth(cluster, pair, "--lists", "--rows", 30, "--pause", 8000) as run:
+        cluster.sql("ALTER TABLE owned REPLICA IDENTITY FULL")
+    run.fresh()
 
 
 def test_fresh_without_a_pause(cluster, pair, truth):

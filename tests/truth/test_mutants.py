@@ -13,11 +13,17 @@ LOADS = [
     ["--writers", 2, "--readers", 6, "--rows", 40, "--async"],
     ["--pause", 4000],
 ]
+# These rules are about answers of many rows.
+LISTS = [
+    ["--lists", "--writers", 3, "--readers", 9, "--rows", 12, "--pause", 4000],
+    ["--lists", "--writers", 6, "--readers", 6, "--rows", 40],
+    ["--lists", "--writers", 2, "--readers", 6, "--rows", 6, "--pause", 1000],
+]
 
 
 @pytest.mark.skipif(os.environ.get("TRUTH_MUTANT") == "floor", reason="in test_bounded.py")
 def test_it_is_caught(cluster, pair, truth):
-    for load in LOADS * 2:
+    for load in (LISTS if os.environ["TRUTH_MUTANT"] in ("rows", "recent", "signature") else LOADS) * 2:
         got = truth(cluster, pair, "--first", *load, cycles=10**9, seconds=30, hits=False).finish()
         if got.code == 1:
             assert got.numbers["violations"] > 0 and got.numbers["unsound"] == 0

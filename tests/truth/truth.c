@@ -2,18 +2,19 @@
  *
  *   truth --target NAME=CONNINFO.. --direct NAME=CONNINFO.. [--writers N] [--readers N] [--rows N] [--cycles N] [--seconds N]
  *         [--protocol simple|extended|prepared|binary|mix] [--async] [--ddl] [--faults] [--hung] [--patience SECONDS] [--first]
- *         [--pause US]
+ *         [--pause US] [--lists]
  *
  * Writers and readers spread over the targets. A cycle is a write, and a read of it through every target. The run ends after that
  * many cycles, or after that many seconds. --async: half of the writers commit with synchronous_commit = off. --faults: errors and lost
  * connections are part of the game, but everybody must be served again at the end. --hung: commits of half of the writers may hang
  * for ever; the other half use synchronous_commit = local, and readers must not hang. --ddl: a thread truncates, rewrites and alters tables.
  * --first: the first violation ends the run. --pause: half of the time a writer rests for up to so long, so that there is something
- * to hit.
+ * to hit. --lists: most reads and writes are those of lists.h.
  *
  * The last line of the output is a summary. Exit: 0 fresh, 1 a violation, 2 somebody hangs or was not served again, 3 PostgreSQL
  * itself violated the rules (then this program is wrong), 4 errors without --faults. */
 #include "tests/truth/link.h"
+#include "tests/truth/lists.h"
 #include "tests/truth/oracle.h"
 
 #include <getopt.h>
@@ -40,7 +41,7 @@ static struct {
 	unsigned ntargets, writers, readers, rows, patience_s, pause_us;
 	uint64_t cycles, seconds;
 	int protocol; /* -1 = mix */
-	bool async, ddl, faults, hung, first;
+	bool async, ddl, faults, hung, first, lists;
 } opt = {
 	.writers = 6,
 	.readers = 6,
@@ -61,7 +62,9 @@ struct member {
 	bool may_hang;
 	bool finished; /* by main only */
 	uint64_t seed;
-	int64_t next[ROWS_MAX + 1];	/* a writer's: versions given out */
+	int64_t next[ROWS_MAX + 1]; /* a writer's: versions given out */
+	int64_t items[LISTS_ROWS + 1];
+	int64_t owner;
 	struct link link;		/* its own */
 	struct link check[TARGETS_MAX]; /* a writer's, to read through every target */
 };
@@ -162,6 +165,12 @@ static bool judge_small(struct member *self, struct link *l)
 	return true;
 }
 
+static void judge_list(struct member *self, struct link *l)
+{
+	if (lists_read(l, protocol_of(self), dice(self, 1u << 30)))
+		atomic_fetch_add_explicit(&reads, 1, memory_order_relaxed);
+}
+
 static void read_in_transaction(struct member *self, struct link *l)
 {
 	if (link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0) && judge_one(self, l, 1 + dice(self, opt.rows)) &&
@@ -176,7 +185,9 @@ static void *reader(void *arg)
 	while (!atomic_load(&over)) {
 		unsigned kind = dice(self, 100);
 
-		if (opt.ddl && kind < 20)
+		if (opt.lists && kind < 90)
+			judge_list(self, &self->link);
+		else if (opt.ddl && kind < 20)
 			judge_small(self, &self->link);
 		else if (kind < 30)
 			judge_some(self, &self->link);
@@ -290,6 +301,19 @@ static bool write_somehow(struct member *self, unsigned id, unsigned other)
 	return write_by_moving(self, id);
 }
 
+/* An item, sometimes its owner, and what the lists say after that. */
+static void write_list(struct member *self, unsigned id)
+{
+	struct link *l = &self->link;
+	bool owner = self->number < LISTS_OWNERS && dice(self, 10) == 0;
+	bool ok = owner ? lists_write_owner(l, protocol_of(self), self->number + 1, ++self->owner)
+			: lists_write(l, protocol_of(self), id, ++self->items[id], dice(self, 1u << 30));
+
+	atomic_fetch_add_explicit(&writes, ok, memory_order_relaxed);
+	for (unsigned i = 0; i < opt.ntargets && ok && !atomic_load(&over); i++)
+		judge_list(self, &self->check[i]);
+}
+
 static void *writer(void *arg)
 {
 	struct member *self = arg;
@@ -298,6 +322,8 @@ static void *writer(void *arg)
 		unsigned id = own_row(self), other = own_row(self);
 		int64_t version = ++self->next[id];
 
+		if (opt.lists && id <= LISTS_ROWS)
+			write_list(self, id);
 		if (dice(self, 10) == 0)
 			roll_back(self, id);
 		oracle_issued(id, version);
@@ -397,6 +423,10 @@ static void set_up(void)
 	    !link_do(&l, PROTOCOL_SIMPLE, "INSERT INTO rewritten SELECT i, 0 FROM generate_series(1, 4) i",
 		     NULL, 0)) {
 		fprintf(stderr, "truth: cannot set up: %s\n", link_last_error());
+		exit(4);
+	}
+	if (opt.lists && !lists_set_up(&l, opt.rows)) {
+		fprintf(stderr, "truth: cannot set up lists: %s\n", link_last_error());
 		exit(4);
 	}
 	link_close(&l);
@@ -530,9 +560,9 @@ static void parse_options(int argc, char **argv)
 		{"target", 1, NULL, 't'},  {"direct", 1, NULL, 'd'},   {"writers", 1, NULL, 'w'},
 		{"readers", 1, NULL, 'r'}, {"rows", 1, NULL, 'n'},     {"cycles", 1, NULL, 'c'},
 		{"seconds", 1, NULL, 's'}, {"protocol", 1, NULL, 'p'}, {"patience", 1, NULL, 'P'},
-		{"pause", 1, NULL, 'u'},   {"async", 0, NULL, 'a'},    {"ddl", 0, NULL, 'D'},
-		{"faults", 0, NULL, 'f'},  {"hung", 0, NULL, 'h'},     {"first", 0, NULL, 'F'},
-		{NULL, 0, NULL, 0},
+		{"lists", 0, NULL, 'l'},   {"pause", 1, NULL, 'u'},    {"async", 0, NULL, 'a'},
+		{"ddl", 0, NULL, 'D'},	   {"faults", 0, NULL, 'f'},   {"hung", 0, NULL, 'h'},
+		{"first", 0, NULL, 'F'},   {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -551,6 +581,7 @@ static void parse_options(int argc, char **argv)
 		case 'f': opt.faults = true; break;
 		case 'h': opt.hung = true; break;
 		case 'F': opt.first = true; break;
+		case 'l': opt.lists = true; break;
 		case 'u': opt.pause_us = (unsigned)atoi(optarg); break;
 		case 'P': opt.patience_s = (unsigned)atoi(optarg); break;
 		default: exit(64);

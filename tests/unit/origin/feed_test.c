@@ -119,9 +119,10 @@ TEST(feed, what_is_not_certain_is_the_relation)
 	    "ALTER TABLE toast ALTER id SET STORAGE EXTERNAL, ALTER big SET STORAGE EXTERNAL;"
 	    "INSERT INTO toast SELECT repeat(g::text, 2400), repeat('b', 9000), 1 FROM generate_series(1, 2) g");
 	site_watch(&s, 0);
-	EXPECT(kills(&s, "nopk", site_whole(&s, "nopk"), "UPDATE nopk SET v = 2 WHERE a = 1"));
-	EXPECT(kills(&s, "nopk", site_whole(&s, "nopk"), "DELETE FROM nopk WHERE a = 1"));
-	EXPECT(kills(&s, "nopk", site_whole(&s, "nopk"), "INSERT INTO nopk VALUES (1, 1)"));
+	EXPECT(kills(&s, "nopk", site_gone(&s, "nopk"), "UPDATE nopk SET v = 2 WHERE a = 1"));
+	EXPECT(kills(&s, "nopk", site_gone(&s, "nopk"), "DELETE FROM nopk WHERE a = 1"));
+	EXPECT(!kills(&s, "nopk", site_gone(&s, "nopk"), "INSERT INTO nopk VALUES (1, 1)"));
+	EXPECT(kills(&s, "nopk", site_any(&s, "nopk"), "INSERT INTO nopk VALUES (1, 1)"));
 	EXPECT(kills(&s, "late", site_row(&s, "late", "1", NULL), "UPDATE late SET id = 3 WHERE id = 1"));
 	EXPECT(kills(&s, "nothing", site_whole(&s, "nothing"), "UPDATE nothing SET id = 5 WHERE id = 1"));
 	EXPECT(kills(&s, "nothing", site_whole(&s, "nothing"), "DELETE FROM nothing WHERE id = 2"));
@@ -130,6 +131,9 @@ TEST(feed, what_is_not_certain_is_the_relation)
 	EXPECT(kills(&s, "entire", site_row(&s, "entire", "1", NULL),
 		     "UPDATE entire SET id = 5 WHERE id = 1"));
 	EXPECT(!kills(&s, "entire", site_whole(&s, "entire"), "UPDATE entire SET v = 5 WHERE id = 5"));
+	EXPECT(!kills(&s, "entire", site_gone(&s, "entire"), "UPDATE entire SET v = 6 WHERE id = 5"));
+	EXPECT(!kills(&s, "entire", site_gone(&s, "entire"), "DELETE FROM entire WHERE id = 5"));
+	EXPECT(kills(&s, "late", site_gone(&s, "late"), "UPDATE late SET v = 3 WHERE id = 3"));
 	EXPECT(kills(&s, "toast", site_whole(&s, "toast"), "UPDATE toast SET v = 2 WHERE id LIKE '1%'"));
 	EXPECT(kills(&s, "toast", site_any(&s, "toast"), "DELETE FROM toast WHERE id LIKE '1%'"));
 	site_stop(&s);

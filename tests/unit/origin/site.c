@@ -105,6 +105,11 @@ uint64_t site_whole(struct site *s, const char *name)
 	return readkey_whole(site_relid(s, name));
 }
 
+uint64_t site_gone(struct site *s, const char *name)
+{
+	return readkey_gone(site_relid(s, name));
+}
+
 uint64_t site_row(struct site *s, const char *name, const char *value, const char *second)
 {
 	uint32_t relid = site_relid(s, name);

@@ -36,6 +36,7 @@ uint32_t site_relid(struct site *s, const char *name);
 uint64_t site_row(struct site *s, const char *name, const char *value, const char *second);
 uint64_t site_any(struct site *s, const char *name);
 uint64_t site_whole(struct site *s, const char *name);
+uint64_t site_gone(struct site *s, const char *name);
 
 /* Does the statement (or several) invalidate what depends on `key` of `relation`? */
 bool kills(struct site *s, const char *relation, uint64_t key, const char *statement);

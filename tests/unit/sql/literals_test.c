@@ -21,10 +21,13 @@ static struct reads_session session(void)
 
 static struct said ask(struct reads *r, const struct reads_param *params, unsigned n)
 {
+	const struct reads_signatures all = {.applied = sample_applied};
 	struct said said = {.nkeys = 0};
+	struct reads_set set = {.keys = said.keys, .max = 64, .relids = said.rels, .maxrels = 8};
 
-	said.reason =
-		reads_keys(r, params, (uint16_t)n, said.keys, 64, &said.nkeys, said.rels, 8, &said.nrels);
+	said.reason = reads_keys(r, params, (uint16_t)n, &all, &set);
+	said.nkeys = set.nkeys;
+	said.nrels = set.nrels;
 	return said;
 }
 

@@ -429,7 +429,7 @@ static enum reason keys_reason(const char *text, const uint32_t *oids, uint16_t 
 	unsigned nkeys, nrels;
 
 	if (reason == REASON_NONE)
-		reason = reads_keys(r, params, n, keys, 16, &nkeys, relids, 4, &nrels);
+		reason = sample_keys(r, params, n, keys, 16, &nkeys, relids, 4, &nrels);
 	reads_unref(r);
 	catalog_unref(c);
 	return reason;
@@ -506,13 +506,13 @@ TEST(reads, falls_back_to_the_relation_when_keys_are_too_many)
 	uint32_t relids[1];
 	unsigned nkeys = 0, nrels = 0;
 
-	EXPECT_EQ(reads_keys(r, NULL, 0, keys, 4, &nkeys, relids, 1, &nrels), REASON_NONE);
+	EXPECT_EQ(sample_keys(r, NULL, 0, keys, 4, &nkeys, relids, 1, &nrels), REASON_NONE);
 	EXPECT_EQ(nkeys, 1);
 	EXPECT_EQ(nrels, 1);
 	EXPECT(keys[0] == readkey_any(relids[0]));
 	reads_unref(r);
 	r = sample_reads(c, "select 1 from mk_user, mk_post", &none, 0);
-	EXPECT_EQ(reads_keys(r, NULL, 0, keys, 4, &nkeys, relids, 1, &nrels), REASON_TOO_LARGE);
+	EXPECT_EQ(sample_keys(r, NULL, 0, keys, 4, &nkeys, relids, 1, &nrels), REASON_TOO_LARGE);
 	reads_unref(r);
 	catalog_unref(c);
 }

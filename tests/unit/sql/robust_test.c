@@ -42,7 +42,7 @@ static void analyse(const struct catalog *c, const char *text, size_t n)
 	REQUIRE(facts != NULL);
 	r = reads_resolve(facts, c, &session, NULL, 0);
 	REQUIRE(r != NULL);
-	if (reads_keys(r, params, 3, keys, 8, &nkeys, relids, 4, &nrels) == REASON_NONE) {
+	if (sample_keys(r, params, 3, keys, 8, &nkeys, relids, 4, &nrels) == REASON_NONE) {
 		EXPECT(nkeys > 0 && nkeys <= 8);
 		EXPECT(nrels > 0 && nrels <= 4);
 		EXPECT(reads_harmless(r));

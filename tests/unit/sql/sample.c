@@ -187,6 +187,8 @@ struct reads *sample_reads_path(const struct catalog *c, const char *text, const
 struct want {
 	uint64_t keys[WANT_MAX];
 	unsigned count;
+	uint64_t shown[READS_RULES_MAX]; /* readkey_gone of the relations */
+	unsigned nshown;
 };
 
 static void want(struct want *w, uint64_t key)
@@ -198,38 +200,70 @@ static void want(struct want *w, uint64_t key)
 	w->keys[w->count++] = key;
 }
 
-static void want_row(struct want *w, const struct catalog_relation *rel, char *values)
+static void want_values(struct want *w, const struct catalog_relation *rel, unsigned n,
+			const int16_t *attnums, char *const *values)
 {
-	struct span row[4];
+	struct span row[4] = {{0}};
 	struct buf buf[4];
-	unsigned n = 0;
 
-	for (char *save, *v = strtok_r(values, ",", &save); v != NULL; v = strtok_r(NULL, ",", &save), n++) {
-		uint32_t type = rel->columns[n].type_oid;
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t type = catalog_column_at(rel, attnums[i])->type_oid;
 
-		buf_init(&buf[n], 1024);
-		check(datum_canon(type == 21 || type == 23 ? 20 : type, false, span_str(v), &buf[n]) ==
-		      DATUM_OK);
-		row[n] = buf_span(&buf[n]);
+		buf_init(&buf[i], 1024);
+		check(datum_canon(type == 21 || type == 23 ? 20 : type, false, span_str(values[i]),
+				  &buf[i]) == DATUM_OK);
+		row[i] = buf_span(&buf[i]);
 	}
-	want(w, readkey_row(rel->oid, rel->nkey, rel->key, row));
+	want(w, readkey_row(rel->oid, (uint16_t)n, attnums, row));
 	for (unsigned i = 0; i < n; i++)
 		buf_free(&buf[i]);
 }
 
+static void want_row(struct want *w, const struct catalog_relation *rel, char *text)
+{
+	char *values[4];
+	unsigned n = 0;
+
+	for (char *save, *v = strtok_r(text, ",", &save); v != NULL; v = strtok_r(NULL, ",", &save))
+		values[n++] = v;
+	want_values(w, rel, rel->nkey, rel->key, values);
+}
+
+static void want_predicate(struct want *w, const struct catalog_relation *rel, char *text)
+{
+	char *values[4], *end = strchr(text, ']');
+	int16_t attnums[4];
+	unsigned n = 0;
+
+	if (end[1] == '+')
+		w->shown[w->nshown++] = readkey_gone(rel->oid);
+	else if (end[1] != '~')
+		want(w, readkey_gone(rel->oid));
+	*end = '\0';
+	for (char *save, *v = strtok_r(text, "&", &save); v != NULL; v = strtok_r(NULL, "&", &save), n++) {
+		attnums[n] = (int16_t)atoi(v);
+		values[n] = strchr(v, '=') + 1;
+	}
+	want_values(w, rel, n, attnums, values);
+}
+
 static void want_word(struct want *w, const struct catalog *c, char *word)
 {
-	char *open = strchr(word, '('), *star = strchr(word, '*');
+	char *open = word + strcspn(word, "([*"), kind = *open;
 	const struct catalog_relation *rel = NULL;
 
-	check(open != NULL || star != NULL);
-	*(open != NULL ? open : star) = '\0';
+	check(kind != '\0');
+	*open = '\0';
 	check(catalog_count_name(c, span_str(word), &rel) == 1);
-	if (open == NULL) {
+	if (kind == '*') {
 		want(w, readkey_any(rel->oid));
 		return;
 	}
 	want(w, readkey_whole(rel->oid));
+	if (kind == '[') {
+		want_predicate(w, rel, open + 1);
+		return;
+	}
 	*strchr(open + 1, ')') = '\0';
 	if (open[1] != '\0')
 		want_row(w, rel, open + 1);
@@ -243,24 +277,59 @@ static bool has(const uint64_t *keys, unsigned n, uint64_t key)
 	return false;
 }
 
-bool sample_depends(const struct catalog *c, const struct reads *r, const struct reads_param *params,
-		    uint16_t nparams, const char *expected)
+bool sample_applied(void *arg, uint32_t relid, uint16_t ncols, const int16_t *attnums)
+{
+	(void)arg;
+	(void)relid;
+	(void)attnums;
+	return ncols > 0;
+}
+
+static bool depends(const struct catalog *c, const struct reads *r, const struct reads_param *params,
+		    uint16_t nparams, const struct reads_signatures *signatures, const char *expected)
 {
 	struct want w = {0};
 	uint64_t keys[WANT_MAX];
 	uint32_t relids[8];
-	unsigned nkeys = 0, nrels = 0;
+	struct reads_set set = {.keys = keys, .max = WANT_MAX, .relids = relids, .maxrels = 8};
 	char *copy = strdup(expected);
 	bool ok = true;
 
 	for (char *save, *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save))
 		want_word(&w, c, word);
 	free(copy);
-	if (reads_keys(r, params, nparams, keys, WANT_MAX, &nkeys, relids, 8, &nrels) != REASON_NONE)
+	if (reads_keys(r, params, nparams, signatures, &set) != REASON_NONE)
 		return false;
 	for (unsigned i = 0; i < w.count; i++)
-		ok = ok && has(keys, nkeys, w.keys[i]);
-	for (unsigned i = 0; i < nkeys; i++)
+		ok = ok && has(keys, set.nkeys, w.keys[i]);
+	for (unsigned i = 0; i < set.nkeys; i++)
 		ok = ok && has(w.keys, w.count, keys[i]);
-	return ok && nrels > 0;
+	for (unsigned i = 0; i < w.nshown; i++)
+		ok = ok && has(set.otherwise, set.nrules, w.shown[i]);
+	return ok && set.nrels > 0 && set.nrules == w.nshown;
+}
+
+bool sample_depends(const struct catalog *c, const struct reads *r, const struct reads_param *params,
+		    uint16_t nparams, const char *expected)
+{
+	return depends(c, r, params, nparams, NULL, expected);
+}
+
+bool sample_depends_precisely(const struct catalog *c, const struct reads *r, const char *expected)
+{
+	const struct reads_signatures all = {.applied = sample_applied};
+
+	return depends(c, r, NULL, 0, &all, expected);
+}
+
+enum reason sample_keys(const struct reads *r, const struct reads_param *params, uint16_t nparams,
+			uint64_t *keys_r, unsigned max, unsigned *nkeys_r, uint32_t *relids_r,
+			unsigned maxrels, unsigned *nrels_r)
+{
+	struct reads_set set = {.keys = keys_r, .max = max, .relids = relids_r, .maxrels = maxrels};
+	enum reason reason = reads_keys(r, params, nparams, NULL, &set);
+
+	*nkeys_r = set.nkeys;
+	*nrels_r = set.nrels;
+	return reason;
 }

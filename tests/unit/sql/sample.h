@@ -21,4 +21,16 @@ struct reads *sample_reads_path(const struct catalog *c, const char *text, const
 bool sample_depends(const struct catalog *c, const struct reads *r, const struct reads_param *params,
 		    uint16_t nparams, const char *expected);
 
+/* The same when the feed applies every signature. "mk_post[8=4&9=x]" is a predicate by column numbers with readkey_gone, and with
+ * a + behind it one whose rows the answer shows (~: one more value of it). */
+bool sample_depends_precisely(const struct catalog *c, const struct reads *r, const char *expected);
+
+/* reads_keys without signatures. */
+enum reason sample_keys(const struct reads *r, const struct reads_param *params, uint16_t nparams,
+			uint64_t *keys_r, unsigned max, unsigned *nkeys_r, uint32_t *relids_r,
+			unsigned maxrels, unsigned *nrels_r);
+
+/* Every signature is. */
+bool sample_applied(void *arg, uint32_t relid, uint16_t ncols, const int16_t *attnums);
+
 #endif
