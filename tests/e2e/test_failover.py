@@ -1,5 +1,5 @@
 """A primary and its standby, and clients that go on when the standby is promoted."""
-import shutil
+import os
 import subprocess
 import threading
 import time
@@ -9,7 +9,7 @@ import pytest
 
 from pgweir_test.cluster import Cluster
 from pgweir_test.proxy import BINARY, PGWEIR, Proxy
-from pgweir_test.tools import PG_BIN, as_pg_user, run, wait_for
+from pgweir_test.tools import PG_BIN, as_pg_user, run, spawn, wait_for
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="PgBouncer 1.18 does not look for the primary")
 TRUST = """
@@ -141,6 +141,9 @@ def test_the_right_server_is_found_wherever_it_stands(pair):
             with proxy.connect() as conn:
                 assert conn.execute(here).fetchone() == (address,)
         assert proxy.stop() == 0
+    doctor = subprocess.run([BINARY, "doctor", f"postgres://postgres@127.0.0.2:{primary.port}/postgres"], capture_output=True,
+                            text=True, timeout=60)
+    assert doctor.returncode == 2 and "the server is in recovery" in doctor.stdout
     primary.stop()
     proxy = proxy_of(primary, "primary", query_wait_timeout=1)
     with pytest.raises(psycopg.OperationalError, match="not primary"):
@@ -168,8 +171,31 @@ def test_a_host_that_does_not_answer_is_passed_over(pair):
     assert proxy.stop() == 0
 
 
-def test_the_doctor_wants_the_primary(pair):
-    primary, _ = pair
-    result = subprocess.run([BINARY, "doctor", f"postgres://postgres@127.0.0.2:{primary.port}/postgres"], capture_output=True,
-                            text=True, timeout=60)
-    assert result.returncode == 2 and "the server is in recovery" in result.stdout
+@pytest.mark.skipif(os.geteuid() != 0, reason="an /etc/hosts of its own needs root")
+def test_a_name_that_moves_to_the_new_primary_is_enough(pair):
+    """One host, as managed services and Kubernetes name it. Far below dns_max_ttl, and the cache comes along."""
+    primary, standby = pair
+    standby.caught_up(primary)
+    hosts = primary.dir / "hosts"
+    hosts.write_text("127.0.0.1 db.test\n")
+    proxy = Proxy(primary, {"server_login_retry": 0.2, "dns_max_ttl": 3600, "query_wait_timeout": 10},
+                  databases={"*": f"host=db.test port={primary.port}"}, start=False)
+    proxy.process = spawn(["unshare", "-m", "sh", "-c", f"mount --bind {hosts} /etc/hosts && exec {BINARY} {proxy.ini}"],
+                          proxy.log)
+    wait_for("the proxy to serve", proxy._serves)
+    with proxy.connect() as conn:
+        hits_again(proxy, conn)
+    primary.kill9()
+    standby.promote()
+    standby.sql("UPDATE t SET v = 42")
+    hosts.write_text("127.0.0.2 db.test\n")
+
+    def back():
+        with proxy.connect() as conn:
+            return value(conn) == 42
+    wait_for("the new primary", back)
+    with proxy.connect() as conn:
+        hits_again(proxy, conn)
+        standby.sql("UPDATE t SET v = 43")
+        assert value(conn) == 43
+    assert proxy.stop() == 0
