@@ -51,6 +51,10 @@ def _result(n, tps, client, proxy, server, p50=None, p95=None, p99=None):
             "p50": p50, "p95": p95, "p99": p99}
 
 
+def _hits(party):
+    return party.proxy.metrics().count("cache_hits") if party.proxy else 0.0
+
+
 def pgbench(party, scripts, protocol="simple", clients=32, seconds=2.0, tls=False, reconnect=False, latency=True, rate=0):
     """scripts: files, or file@weight."""
     with tempfile.TemporaryDirectory() as logs:
@@ -63,14 +67,17 @@ def pgbench(party, scripts, protocol="simple", clients=32, seconds=2.0, tls=Fals
             command += ["-R", rate]
         if latency:
             command += ["-l", f"--log-prefix={logs}/l", f"--sampling-rate={1 if clients == 1 or reconnect else SAMPLED}"]
+        hits = _hits(party)
         text, wall, client, proxy, server = _timed(command + [party.dsn(tls)], party)
+        hits = _hits(party) - hits
         n = _number(r"actually processed: (\d+)", text)
         tps = _number(r"(?m)^tps = ([\d.]+)", text)
         times = sorted(int(line.split()[2]) for name in glob.glob(f"{logs}/l*") for line in open(name))
     if not n or not tps:
         raise Failed(f"no transaction against {party.name}: {text}")
-    return _result(n, tps, client, proxy, server,
-                   *((percentile(times, share) for share in (.5, .95, .99)) if times else ()))
+    result = _result(n, tps, client, proxy, server,
+                     *((percentile(times, share) for share in (.5, .95, .99)) if times else ()))
+    return {**result, "hits": hits / n * 100}
 
 
 def psql(party, script, n, clients=1):

@@ -20,19 +20,37 @@ class Results:
         self.singles = {}
 
 
+def one_pass(work, names, parties, options, scripts):
+    """Each party once; one that fails three times (a busy machine may leave no second for it) is left out from here on."""
+    runs = {}
+    for name in names:
+        for attempt in range(3):
+            try:
+                runs[name] = work.run(parties.get(name), options.seconds * (attempt + 1), scripts)
+                break
+            except load.Failed as error:
+                last = error
+        else:
+            print(f"{work.name}: {last}", file=sys.stderr)
+    return runs
+
+
 def run_workload(work, parties, options, scripts, results):
     names = [name for name in work.parties if not options.without or name not in options.without]
     for name in names:
         if work.warm and name not in ("direct", "null", "redis"):
-            work.warm(parties.get(name), max(1.0, options.seconds), scripts)
-    for turn in range(options.passes):
-        for name in names if turn % 2 == 0 else reversed(names):
             try:
-                results.runs[work.name][name].append(work.run(parties.get(name), options.seconds, scripts))
+                work.warm(parties.get(name), max(1.0, options.seconds), scripts)
             except load.Failed as error:
                 print(f"{work.name}: {error}", file=sys.stderr)
-                names = [other for other in names if other != name]
+    for turn in range(options.passes):
+        runs = one_pass(work, names if turn % 2 == 0 else names[::-1], parties, options, scripts)
+        for name in names:
+            if name in runs:
+                results.runs[work.name][name].append(runs[name])
+            else:
                 results.runs[work.name].pop(name, None)
+        names = [name for name in names if name in runs]
     report.workload(work, results.runs[work.name])
     sys.stdout.flush()
 

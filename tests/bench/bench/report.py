@@ -21,6 +21,7 @@ def workload(work, runs):
     head = f"  {'':12}{'tps':>10}{'p50 us':>9}{'p95':>9}{'p99':>9}{'proxy CPU':>11}{'PG CPU':>11}{'client':>10}"
     print(head + "".join(f"{'/ ' + name:>13}" for name in others))
     for name in names:
+        share = middle(runs[name], "hits")
         line = f"  {name:12}{cell(middle(runs[name], 'tps'), 0):>10}"
         for metric, width in (("p50", 9), ("p95", 9), ("p99", 9)):
             line += f"{cell(middle(runs[name], metric), 0):>{width}}"
@@ -31,7 +32,7 @@ def workload(work, runs):
             pairs = [a[metric] / b[metric] for a, b in zip(runs[name], runs[other]) if b[metric]]
             mark = "x" if metric == "tps" else ""
             line += f"{(cell(median(pairs), 2) + mark) if pairs else '-':>13}"
-        print(line)
+        print(line + (f"   {share:.0f} % hits" if share else ""))
     for name, why in work.skip.items():
         print(f"  {name}: {why}")
 
