@@ -3,7 +3,9 @@
 #include "tests/support/test.h"
 #include "tests/unit/origin/site.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static bool phase_is(struct origin *o, const char *phase)
 {
@@ -158,4 +160,46 @@ TEST(origin, nothing_listens_there)
 	origin_stop(&o);
 	EXPECT(o == NULL);
 	cache_unref(cache);
+}
+
+/* The reader stands still while the log grows beyond max_slot_wal_keep_size: the server takes the slot away, and with it all that would
+ * have been sent. */
+TEST(origin, a_lost_slot_is_replaced_and_nothing_is_kept)
+{
+	struct site s;
+	PGconn *other;
+	pid_t sender;
+
+	site_start(&s, "max_slot_wal_keep_size = '1MB'");
+	sql(s.db, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)");
+	site_watch(&s, 1000);
+	uint64_t epoch = cache_epoch(s.cache);
+	char slot[80];
+
+	snprintf(slot, sizeof(slot), "%s", sql_text(s.db, "SELECT slot_name FROM pg_replication_slots"));
+	sender = (pid_t)atoi(sql_text(s.db, "SELECT active_pid FROM pg_replication_slots"));
+	REQUIRE(sender > 0 && kill(sender, SIGSTOP) == 0);
+	sql(s.db, "UPDATE t SET v = 2");
+	for (int i = 0; i < 3; i++) {
+		sql(s.db, "INSERT INTO t VALUES (%d, 0)", 10 + i);
+		sql(s.db, "SELECT pg_switch_wal()");
+	}
+	/* It waits for the sender to end, which has to be awake for that. */
+	other = cluster_connect(&s.cluster, "app", "postgres");
+	REQUIRE(PQsendQuery(other, "CHECKPOINT"));
+	UNTIL(sql_text(
+		      s.db,
+		      "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'checkpointer' AND wait_event = 'ReplicationSlotDrop'")
+			      [0] == '1',
+	      20);
+	EXPECT_EQ(kill(sender, SIGCONT), 0);
+	UNTIL(cache_on(s.cache) && cache_epoch(s.cache) != epoch, 20);
+	EXPECT(restarts(s.origin) >= 1);
+	EXPECT_STR(sql_text(s.db, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = '%s'", slot),
+		   "0");
+	EXPECT_STR(sql_text(s.db, "SELECT count(*) FROM pg_replication_slots WHERE wal_status = 'lost'"),
+		   "0");
+	EXPECT(kills(&s, "t", site_row(&s, "t", "1", NULL), "UPDATE t SET v = v + 1 WHERE id = 1"));
+	PQfinish(other);
+	site_stop(&s);
 }
