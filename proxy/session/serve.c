@@ -282,6 +282,17 @@ static enum reason identify(struct session *s, const struct batch *batch, struct
 	return w->stmt->facts->shape == NULL ? (enum reason)w->stmt->facts->reason : REASON_NONE;
 }
 
+/* For the statistics of a hit; a miss finds out more (find_keys). */
+static void note_relations(struct session *s, const struct reads *reads)
+{
+	struct reads_part part;
+
+	s->ndep_rels = 0;
+	while (s->ndep_rels < sizeof s->dep_rels / sizeof *s->dep_rels &&
+	       reads_part(reads, s->ndep_rels, &part))
+		s->dep_rels[s->ndep_rels++] = part.relid;
+}
+
 /* Why the batch is not answered from the cache; REASON_NONE: s->key is set. What it depends on is left to a miss (find_keys). */
 static enum reason examine(struct session *s, const struct batch *batch, struct wanted *w)
 {
@@ -301,7 +312,10 @@ static enum reason examine(struct session *s, const struct batch *batch, struct 
 	if (w->reads == NULL)
 		return REASON_TOO_LARGE;
 	r = reads_reason(w->reads);
-	return r != REASON_NONE ? r : make_key(s, w);
+	if (r != REASON_NONE)
+		return r;
+	note_relations(s, w->reads);
+	return make_key(s, w);
 }
 
 /* The entry is alive after the proof: send it, and let the session be as if the statement had run. */

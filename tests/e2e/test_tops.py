@@ -46,6 +46,12 @@ def test_top_lists(cluster, db):
     assert "secret" not in json.dumps(shapes)
     with proxy.connect(db) as conn:
         reads_twice(proxy, lambda: conn.execute("SELECT v FROM other WHERE id = %s", (1,)).fetchall())
+        # A hit counts for its own table, whatever was missed before.
+        before = top("relations")
+        conn.execute("SELECT name FROM item WHERE id = 900")
+        conn.execute("SELECT v FROM other WHERE id = %s", (1,))
+        now = top("relations")
+        assert now["public.item"]["hits"] == before["public.item"]["hits"]
     assert top("statements")["SELECT v FROM other WHERE id = $1"]["hits"] >= 1
     tables = top("relations")
     assert tables["public.item"]["misses"] >= 40 and tables["public.other"]["hits"] >= 1
