@@ -101,6 +101,22 @@ static int make_server_tls(const struct config *c, struct tls **tls_r, struct er
 	return *tls_r != NULL ? 0 : -1;
 }
 
+static int make_stats_tls(const struct config *c, struct tls **tls_r, struct err *err)
+{
+	struct tls_settings set = {.mode = TLS_REQUIRE,
+				   .cert_file = c->stats_tls_cert_file,
+				   .key_file = c->stats_tls_key_file,
+				   .protocols = "secure",
+				   .ciphers = "default",
+				   .http = true};
+
+	*tls_r = NULL;
+	if (set.cert_file[0] == '\0')
+		return 0;
+	*tls_r = tls_server_new(&set, err);
+	return *tls_r != NULL ? 0 : -1;
+}
+
 static bool same(const char *a, const char *b)
 {
 	return strcmp(a, b) == 0;
@@ -523,6 +539,8 @@ static int start_stats(struct app *app, struct err *err)
 {
 	struct http_settings set = {.addr = app->cfg->stats_addr,
 				    .port = app->cfg->stats_port,
+				    .user = app->cfg->stats_user,
+				    .password = app->cfg->stats_password,
 				    .reuseport = app->cfg->so_reuseport};
 
 	app->reporting = (struct reporting){.workers = app->workers,
@@ -532,9 +550,12 @@ static int start_stats(struct app *app, struct err *err)
 					    .draining = &app->draining};
 	if (app->cfg->stats_port == 0)
 		return 0;
+	if (make_stats_tls(app->cfg, &set.tls, err) != 0)
+		return -1;
 	struct report_source source = reporting_source(&app->reporting);
 
 	app->http = http_new(app->loop, &set, &source, err);
+	tls_unref(set.tls);
 	return app->http != NULL ? 0 : -1;
 }
 

@@ -1,6 +1,7 @@
 #include "proxy/reporting.h"
 
 #include "proxy/base/clock.h"
+#include "proxy/session/roster.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,16 +22,6 @@ static void counters(void *arg, int64_t sum[NCOUNTERS])
 	origins_each(r->origins, origin_counts, sum);
 }
 
-static void reasons(void *arg, uint64_t pass[NREASONS])
-{
-	struct reporting *r = arg;
-
-	for (unsigned i = 0; i < r->nworkers; i++)
-		for (unsigned j = 0; j < NREASONS; j++)
-			pass[j] += atomic_load_explicit(&worker_house(r->workers[i])->pass[j],
-							memory_order_relaxed);
-}
-
 static void clients(void *arg, struct report_clients *out)
 {
 	struct reporting *r = arg;
@@ -44,6 +35,8 @@ static void clients(void *arg, struct report_clients *out)
 		out->waiting += c.waiting;
 		out->pinned += c.pinned;
 		out->login += c.login;
+		for (unsigned j = 0; j < REPORT_PINS; j++)
+			out->pins[j] += c.pins[j];
 	}
 }
 
@@ -58,6 +51,7 @@ static void pool_row(void *arg, struct pool *pool)
 	struct pool_rows *rows = arg;
 	struct report_pool *p;
 	struct pool_counts c;
+	struct tally_sum sum = {0};
 
 	if (pool_listening(pool) || rows->n++ >= rows->max)
 		return;
@@ -70,7 +64,10 @@ static void pool_row(void *arg, struct pool *pool)
 				  .pinned = c.pinned,
 				  .waiting = c.waiting,
 				  .size = c.size,
-				  .maxwait_us = c.oldest_wait_us};
+				  .maxwait_us = c.oldest_wait_us,
+				  .paused = pool_paused(pool)};
+	pool_tally_sum(pool, &sum);
+	memcpy(p->v, sum.v, sizeof p->v);
 	snprintf(p->database, sizeof p->database, "%s", pool_database(pool));
 	snprintf(p->user, sizeof p->user, "%s", pool_user(pool));
 }
@@ -132,24 +129,36 @@ static unsigned caches(void *arg, struct report_cache *out, unsigned max)
 	return rows.n;
 }
 
-static void hist_row(void *arg, struct pool *pool)
+struct database_rows {
+	struct report_database *out;
+	unsigned n, max;
+};
+
+/* Whoever comes when all rows but one are taken shares the last one, which has no name. */
+static void database_row(void *arg, struct pool *pool)
 {
-	pool_tally_sum(pool, arg);
+	struct database_rows *rows = arg;
+	const char *name = pool_database(pool);
+	unsigned i = 0;
+
+	while (i < rows->n && strncmp(rows->out[i].database, name, REPORT_NAME - 1) != 0 && i + 1 < rows->max)
+		i++;
+	if (i == rows->n) {
+		memset(&rows->out[i], 0, sizeof rows->out[i]);
+		if (i + 1 < rows->max)
+			snprintf(rows->out[i].database, REPORT_NAME, "%.63s", name);
+		rows->n++;
+	}
+	pool_tally_sum(pool, &rows->out[i].tally);
 }
 
-static void hist(void *arg, enum report_hist_id id, struct report_hist *out)
+static unsigned databases(void *arg, struct report_database *out, unsigned max)
 {
 	struct reporting *r = arg;
-	struct tally_sum sum = {0};
-	const struct tally_hist *h = id == REPORT_QUERY	  ? &sum.query
-				     : id == REPORT_WAIT  ? &sum.wait
-				     : id == REPORT_FRESH ? &sum.fresh
-							  : &sum.connect;
+	struct database_rows rows = {.out = out, .max = max};
 
-	pools_each(r->pools, hist_row, &sum);
-	for (unsigned i = 0; i < HIST_BUCKETS; i++)
-		out->bucket[i] += h->bucket[i];
-	out->sum_us += h->sum_us;
+	pools_each(r->pools, database_row, &rows);
+	return rows.n;
 }
 
 struct top_rows {
@@ -215,9 +224,9 @@ struct report_source reporting_source(struct reporting *r)
 				      .counters = counters,
 				      .pools = pools,
 				      .caches = caches,
-				      .reasons = reasons,
+				      .databases = databases,
 				      .clients = clients,
 				      .tops = tops,
 				      .ready = ready,
-				      .hist = hist};
+				      .pin_name = pin_name};
 }

@@ -88,8 +88,8 @@ void averages_turn(struct averages *a)
 static enum tally_id divisor(unsigned id)
 {
 	switch (id) {
-	case TALLY_xact_us: return TALLY_xacts;
-	case TALLY_query_us: return TALLY_queries;
+	case TALLY_transaction_us: return TALLY_transactions;
+	case TALLY_statement_us: return TALLY_statements;
 	case TALLY_wait_us: return TALLY_assignments;
 	default: return NTALLIES;
 	}

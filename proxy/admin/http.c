@@ -3,13 +3,17 @@
 #include "proxy/admin/site.h"
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
+#include "proxy/net/tls.h"
 
 #include <errno.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <openssl/evp.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -29,6 +33,8 @@ struct http {
 	struct loop *loop;
 	struct evhttp *web; /* owned, with its listeners */
 	struct site site;
+	struct tls *tls;   /* counted; NULL = plain */
+	char *credentials; /* owned */
 	int port;
 	bool reuseport;
 	unsigned max_conns;
@@ -165,6 +171,25 @@ static void rest(struct http *h)
 	h->crowded = true;
 }
 
+static struct bufferevent *make_stream(struct http *h, struct event_base *base)
+{
+	struct bufferevent *stream;
+	SSL *ssl;
+
+	if (h->tls == NULL)
+		return bufferevent_socket_new(base, -1, 0);
+	ssl = tls_session(h->tls, NULL, NULL);
+	if (ssl == NULL)
+		return NULL;
+	/* libevent waits for the socket: what OpenSSL has read ahead would never be seen. */
+	SSL_set_read_ahead(ssl, 0);
+	stream = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
+						BEV_OPT_CLOSE_ON_FREE);
+	if (stream == NULL)
+		SSL_free(ssl);
+	return stream;
+}
+
 /* A connection has been accepted and evhttp wants its stream. */
 static struct bufferevent *new_stream(struct event_base *base, void *arg)
 {
@@ -173,7 +198,7 @@ static struct bufferevent *new_stream(struct event_base *base, void *arg)
 	struct client *c;
 
 	claim(h);
-	stream = bufferevent_socket_new(base, -1, 0);
+	stream = make_stream(h, base);
 	if (stream == NULL)
 		return NULL; /* evhttp fails in the same way and closes */
 	c = check_alloc(sizeof *c);
@@ -315,13 +340,31 @@ static int start(struct http *h, const char *addr, struct err *err)
 	return 0;
 }
 
+static char *credentials_of(const struct http_settings *set)
+{
+	char *plain = NULL, *coded;
+	int n;
+
+	if (set->user == NULL || set->user[0] == '\0')
+		return NULL;
+	n = asprintf(&plain, "%s:%s", set->user, set->password != NULL ? set->password : "");
+	check(n > 0);
+	coded = check_alloc((size_t)n * 2 + 8);
+	EVP_EncodeBlock((unsigned char *)coded, (const unsigned char *)plain, n);
+	OPENSSL_cleanse(plain, (size_t)n);
+	free(plain);
+	return coded;
+}
+
 struct http *http_new(struct loop *l, const struct http_settings *set, const struct report_source *source,
 		      struct err *err)
 {
 	struct http *h = check_alloc(sizeof *h);
 
 	h->loop = l;
-	h->site = (struct site){.source = *source, .started_us = clock_us()};
+	h->credentials = credentials_of(set);
+	h->tls = set->tls != NULL ? tls_ref(set->tls) : NULL;
+	h->site = (struct site){.source = *source, .started_us = clock_us(), .credentials = h->credentials};
 	h->port = set->port;
 	h->reuseport = set->reuseport;
 	h->max_conns = set->max_conns != 0 ? set->max_conns : CONNS;
@@ -359,5 +402,9 @@ void http_free(struct http **hp)
 	if (h->web != NULL)
 		evhttp_free(h->web);
 	check(ring_empty(&h->clients));
+	tls_unref(h->tls);
+	if (h->credentials != NULL)
+		OPENSSL_cleanse(h->credentials, strlen(h->credentials));
+	free(h->credentials);
 	free(h);
 }

@@ -12,6 +12,7 @@
 #include "proxy/admin/report.h"
 #include "proxy/base/err.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/tls.h"
 
 struct http;
 
@@ -20,7 +21,10 @@ struct http_settings {
 	int port;	  /* 0 = any free one */
 	bool reuseport;
 	unsigned max_conns; /* 0 = 64 */
-	uint64_t limit_us;  /* 0 = 10 s: a connection's whole life, however busy it is */
+	const char *user;   /* NULL or "" = nobody is asked */
+	const char *password;
+	struct tls *tls;   /* counted by the server; NULL = plain HTTP */
+	uint64_t limit_us; /* 0 = 10 s: a connection's whole life, however busy it is */
 };
 
 /* `source` is copied; what it points to stays until http_free. */

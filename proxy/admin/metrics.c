@@ -97,13 +97,19 @@ static void write_counter(struct page *p, const struct counter_row *row, int64_t
 	buf_add_u8(p->out, '\n');
 }
 
+/* Reasons that did not occur are left out. */
 static void write_reasons(struct page *p, const struct reading *r)
 {
 	family(p, "pgweir_pass", FAMILY_COUNTER, "", "Statements not answered from the cache, by reason.");
-	for (unsigned i = 1; i < NREASONS; i++) {
-		buf_add(p->out, "pgweir_pass_total", 17);
-		label(p, "{", "reason", reason_name((enum reason)i));
-		quote_printf(p->out, "} %" PRIu64 "\n", r->pass[i]);
+	for (unsigned k = 0; k < r->ndatabases; k++) {
+		for (unsigned i = 1; i < NREASONS; i++) {
+			if (r->databases[k].tally.pass[i] == 0)
+				continue;
+			buf_add(p->out, "pgweir_pass_total", 17);
+			label(p, "{", "database", r->databases[k].database);
+			label(p, ",", "reason", reason_name((enum reason)i));
+			quote_printf(p->out, "} %" PRIu64 "\n", r->databases[k].tally.pass[i]);
+		}
 	}
 }
 
@@ -127,6 +133,16 @@ static void write_clients(struct page *p, const struct report_clients *c)
 	family(p, "pgweir_clients_pinned", FAMILY_GAUGE, "",
 	       "Client connections that keep their backend beyond a transaction.");
 	sample_count(p, "pgweir_clients_pinned", c->pinned);
+}
+
+static void write_pins(struct page *p, const struct reading *r)
+{
+	family(p, "pgweir_pins", FAMILY_GAUGE, "", "Client connections that keep their backend, by reason.");
+	for (unsigned i = 0; r->pin_name != NULL && r->pin_name(i) != NULL && i < REPORT_PINS; i++) {
+		buf_add(p->out, "pgweir_pins", 11);
+		label(p, "{", "reason", r->pin_name(i));
+		quote_printf(p->out, "} %u\n", r->clients.pins[i]);
+	}
 }
 
 static void pool_labels(struct page *p, const char *name, const struct report_pool *pool)
@@ -185,9 +201,33 @@ static void write_pools(struct page *p, const struct reading *r)
 	sample_count(p, "pgweir_pools_hidden", r->hidden_pools);
 }
 
+/* tally.def for each pool: pgweir_pool_transactions_total, pgweir_pool_wait_seconds_total, .. */
+static void write_tally(struct page *p, const struct reading *r, unsigned id)
+{
+	const struct tally_row *row = &tally_rows[id];
+	struct counter_row like = {row->name, row->unit, row->help, 0};
+	bool us = strcmp(row->unit, "us") == 0;
+	char base[96], name[128];
+
+	metrics_counter_name(&like, base, sizeof base);
+	snprintf(name, sizeof name, "pgweir_pool_%s", base);
+	family(p, name, FAMILY_COUNTER, us ? "seconds" : row->unit, row->help);
+	for (unsigned i = 0; i < r->npools; i++) {
+		snprintf(name, sizeof name, "pgweir_pool_%s_total", base);
+		pool_labels(p, name, &r->pools[i]);
+		buf_add(p->out, "} ", 2);
+		if (us)
+			seconds(p->out, r->pools[i].v[id]);
+		else
+			quote_printf(p->out, "%" PRIu64, r->pools[i].v[id]);
+		buf_add_u8(p->out, '\n');
+	}
+}
+
 /* --- caches --- */
 
 struct cache_column {
+	enum family_type type;
 	const char *name;
 	const char *unit;
 	const char *help;
@@ -229,16 +269,46 @@ static uint64_t cache_rtt(const struct report_cache *c)
 	return c->rtt_us;
 }
 
+static uint64_t cache_restarts(const struct report_cache *c)
+{
+	return c->restarts;
+}
+
+static uint64_t cache_transactions(const struct report_cache *c)
+{
+	return c->transactions;
+}
+
+static uint64_t cache_invalidations(const struct report_cache *c)
+{
+	return c->invalidations;
+}
+
+static uint64_t cache_evictions(const struct report_cache *c)
+{
+	return c->evictions;
+}
+
 static const struct cache_column cache_columns[] = {
-	{"pgweir_cache_on", "", "1 while reads of the database can be answered from the cache.", cache_is_on},
-	{"pgweir_feed_position_lsn", "", "Log position up to which all changes are applied.", cache_pos},
-	{"pgweir_watermark_lag_seconds", "seconds",
+	{FAMILY_GAUGE, "pgweir_cache_on", "", "1 while reads of the database can be answered from the cache.",
+	 cache_is_on},
+	{FAMILY_GAUGE, "pgweir_feed_position_lsn", "", "Log position up to which all changes are applied.",
+	 cache_pos},
+	{FAMILY_GAUGE, "pgweir_watermark_lag_seconds", "seconds",
 	 "How long the feed was behind the last question for the log's position.", cache_lag},
-	{"pgweir_probe_rtt_seconds", "seconds",
+	{FAMILY_GAUGE, "pgweir_probe_rtt_seconds", "seconds",
 	 "Round trip of the question for the log's position, smoothed.", cache_rtt},
-	{"pgweir_database_cache_bytes", "bytes", "Memory of the database's cache.", cache_size},
-	{"pgweir_database_cache_entries", "", "Entries in the database's cache.", cache_count},
-	{"pgweir_cache_epoch", "", "Times that the database's cache began anew.", cache_generation},
+	{FAMILY_GAUGE, "pgweir_database_cache_bytes", "bytes", "Memory of the database's cache.", cache_size},
+	{FAMILY_GAUGE, "pgweir_database_cache_entries", "", "Entries in the database's cache.", cache_count},
+	{FAMILY_GAUGE, "pgweir_cache_epoch", "", "Times that the database's cache began anew.",
+	 cache_generation},
+	{FAMILY_COUNTER, "pgweir_database_feed_restarts", "",
+	 "Times that the database's feed had to start again.", cache_restarts},
+	{FAMILY_COUNTER, "pgweir_database_feed_transactions", "",
+	 "Committed transactions received from the database's feed.", cache_transactions},
+	{FAMILY_COUNTER, "pgweir_database_invalidations", "", "Versions raised by the database's changes.",
+	 cache_invalidations},
+	{FAMILY_COUNTER, "pgweir_database_evictions", "", "Entries removed to make room.", cache_evictions},
 };
 
 static void write_caches(struct page *p, const struct reading *r)
@@ -246,9 +316,9 @@ static void write_caches(struct page *p, const struct reading *r)
 	for (unsigned i = 0; i < sizeof cache_columns / sizeof cache_columns[0]; i++) {
 		const struct cache_column *col = &cache_columns[i];
 
-		family(p, col->name, FAMILY_GAUGE, col->unit, col->help);
+		family(p, col->name, col->type, col->unit, col->help);
 		for (unsigned k = 0; k < r->ncaches; k++) {
-			buf_add_span(p->out, span_str(col->name));
+			quote_printf(p->out, "%s%s", col->name, col->type == FAMILY_COUNTER ? "_total" : "");
 			label(p, "{", "database", r->caches[k].database);
 			buf_add(p->out, "} ", 2);
 			if (strcmp(col->unit, "seconds") == 0)
@@ -262,30 +332,41 @@ static void write_caches(struct page *p, const struct reading *r)
 
 /* --- histograms --- */
 
-static void write_hist(struct page *p, const char *short_name, const char *help, const struct report_hist *h)
+static void hist_labels(struct page *p, const char *name, const char *suffix, const char *database)
 {
-	char name[96];
+	quote_printf(p->out, "%s%s", name, suffix);
+	label(p, "{", "database", database);
+}
+
+static void write_hist(struct page *p, const char *name, const char *database, const struct tally_hist *h)
+{
 	uint64_t below = 0;
 
-	snprintf(name, sizeof name, "pgweir_%s_duration_seconds", short_name);
-	family(p, name, FAMILY_HISTOGRAM, "seconds", help);
 	for (unsigned i = 0; i < HIST_BUCKETS; i++) {
 		below += h->bucket[i];
-		quote_printf(p->out, "%s_bucket{le=\"", name);
+		hist_labels(p, name, "_bucket", database);
+		buf_add(p->out, ",le=\"", 5);
 		if (i == HIST_BUCKETS - 1)
 			buf_add(p->out, "+Inf", 4);
 		else
 			seconds(p->out, UINT64_C(1) << i);
 		quote_printf(p->out, "\"} %" PRIu64 "\n", below);
 	}
-	quote_printf(p->out, "%s_sum ", name);
+	hist_labels(p, name, "_sum", database);
+	buf_add(p->out, "} ", 2);
 	seconds(p->out, h->sum_us);
-	quote_printf(p->out, "\n%s_count %" PRIu64 "\n", name, below);
+	buf_add_u8(p->out, '\n');
+	hist_labels(p, name, "_count", database);
+	quote_printf(p->out, "} %" PRIu64 "\n", below);
 }
 
 static void write_hists(struct page *p, const struct reading *r)
 {
-#define HIST(id, name, help) write_hist(p, #name, help, &r->hist[REPORT_##id]);
+#define HIST(name, help)                                                                     \
+	family(p, "pgweir_" #name "_duration_seconds", FAMILY_HISTOGRAM, "seconds", help);   \
+	for (unsigned i = 0; i < r->ndatabases; i++)                                         \
+		write_hist(p, "pgweir_" #name "_duration_seconds", r->databases[i].database, \
+			   &r->databases[i].tally.name);
 	REPORT_HISTS(HIST)
 #undef HIST
 }
@@ -306,9 +387,11 @@ void metrics_write(struct buf *out, const struct reading *r, bool open)
 		write_counter(&page, &counter_rows[i], r->counters[i]);
 	write_reasons(&page, r);
 	write_clients(&page, &r->clients);
+	write_pins(&page, r);
 	write_pools(&page, r);
+	for (unsigned i = 0; i < NTALLIES; i++)
+		write_tally(&page, r, i);
 	write_caches(&page, r);
-	if (r->has_hist)
-		write_hists(&page, r);
+	write_hists(&page, r);
 	buf_add(out, "# EOF\n", 6);
 }

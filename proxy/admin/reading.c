@@ -33,6 +33,8 @@ static void pool_add(struct report_pool *to, const struct report_pool *from)
 		to->size = from->size;
 	if (from->maxwait_us > to->maxwait_us)
 		to->maxwait_us = from->maxwait_us;
+	for (unsigned i = 0; i < NTALLIES; i++)
+		to->v[i] += from->v[i];
 }
 
 static void take_pools(const struct report_source *source, struct reading *r)
@@ -81,6 +83,23 @@ static void take_tops(const struct report_source *source, struct reading *r)
 	}
 }
 
+static int database_order(const void *a, const void *b)
+{
+	return strcmp(((const struct report_database *)a)->database,
+		      ((const struct report_database *)b)->database);
+}
+
+static void take_databases(const struct report_source *source, struct reading *r)
+{
+	r->databases = check_alloc(REPORT_DATABASES * sizeof *r->databases);
+	r->ndatabases = source->databases(source->arg, r->databases, REPORT_DATABASES);
+	check(r->ndatabases <= REPORT_DATABASES);
+	if (r->ndatabases > 0)
+		qsort(r->databases, r->ndatabases, sizeof *r->databases, database_order);
+	for (unsigned i = 0; i < r->ndatabases; i++)
+		tally_sum_add(&r->all, &r->databases[i].tally);
+}
+
 void reading_take(const struct report_source *source, uint64_t started_us, struct reading *r)
 {
 	memset(r, 0, sizeof *r);
@@ -88,13 +107,11 @@ void reading_take(const struct report_source *source, uint64_t started_us, struc
 	r->ready = source->ready == NULL || source->ready(source->arg);
 	if (source->counters != NULL)
 		source->counters(source->arg, r->counters);
-	if (source->reasons != NULL)
-		source->reasons(source->arg, r->pass);
 	if (source->clients != NULL)
 		source->clients(source->arg, &r->clients);
-	r->has_hist = source->hist != NULL;
-	for (unsigned i = 0; r->has_hist && i < REPORT_NHISTS; i++)
-		source->hist(source->arg, (enum report_hist_id)i, &r->hist[i]);
+	r->pin_name = source->pin_name;
+	if (source->databases != NULL)
+		take_databases(source, r);
 	if (source->pools != NULL)
 		take_pools(source, r);
 	if (source->caches != NULL)
@@ -109,5 +126,6 @@ void reading_free(struct reading *r)
 	free(r->caches);
 	free(r->tops[REPORT_STATEMENTS]);
 	free(r->tops[REPORT_RELATIONS]);
+	free(r->databases);
 	memset(r, 0, sizeof *r);
 }

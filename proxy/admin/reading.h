@@ -11,10 +11,11 @@
 
 struct reading {
 	int64_t counters[NCOUNTERS];
-	uint64_t pass[NREASONS];
 	struct report_clients clients;
-	struct report_hist hist[REPORT_NHISTS];
-	bool has_hist;
+	struct report_database *databases; /* owned */
+	unsigned ndatabases;
+	struct tally_sum all; /* of all databases */
+	const char *(*pin_name)(unsigned pin);
 	bool ready;
 	struct report_pool *pools; /* owned */
 	unsigned npools;

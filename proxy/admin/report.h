@@ -7,16 +7,18 @@
 #ifndef PROXY_ADMIN_REPORT_H
 #define PROXY_ADMIN_REPORT_H
 
+#include "proxy/backend/tally.h"
 #include "proxy/base/counters.h"
-#include "proxy/base/hist.h"
 #include "proxy/base/toplist.h"
 #include "proxy/sql/verdict.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define REPORT_NAME 64u	   /* names are cut at PostgreSQL's length */
-#define REPORT_POOLS 1024u /* most that are read; more are only counted */
+#define REPORT_NAME 64u	     /* names are cut at PostgreSQL's length */
+#define REPORT_POOLS 256u    /* most that are read; more are only counted */
+#define REPORT_DATABASES 32u /* most with numbers of their own; the last row takes the rest */
+#define REPORT_PINS 8u
 #define REPORT_CACHES 256u
 
 /* Rows of one (database, user), say one of each worker, are added up. */
@@ -31,6 +33,8 @@ struct report_pool {
 	unsigned waiting;    /* clients that wait for a backend */
 	unsigned size;	     /* most backends allowed */
 	uint64_t maxwait_us; /* of the client that waits longest */
+	bool paused;
+	uint64_t v[NTALLIES];
 };
 
 struct report_cache {
@@ -51,6 +55,12 @@ struct report_cache {
 	char last_error[256];
 };
 
+/* The sum of all pools of a database. */
+struct report_database {
+	char database[REPORT_NAME]; /* "" = all that have no row of their own */
+	struct tally_sum tally;
+};
+
 struct report_clients {
 	unsigned total;
 	unsigned active;
@@ -58,26 +68,15 @@ struct report_clients {
 	unsigned waiting;
 	unsigned pinned;
 	unsigned login;
+	unsigned pins[REPORT_PINS]; /* by reason */
 };
 
-/* HIST(id, name, help): durations with buckets. */
-#define REPORT_HISTS(HIST)                                                                     \
-	HIST(QUERY, query, "Time from a client's statement to the end of its answer.")         \
-	HIST(WAIT, wait, "Time that a transaction waited for a backend.")                      \
-	HIST(FRESH, fresh, "Time that a read waited for the proof that the cache is current.") \
-	HIST(CONNECT, connect, "Time to connect and log in to a server.")
-
-enum report_hist_id {
-#define HIST(id, name, help) REPORT_##id,
-	REPORT_HISTS(HIST)
-#undef HIST
-		REPORT_NHISTS
-};
-
-struct report_hist {
-	uint64_t bucket[HIST_BUCKETS]; /* bucket i: at most 2^i microseconds; the last takes the rest */
-	uint64_t sum_us;
-};
+/* HIST(member of struct tally_sum, help): durations with buckets. */
+#define REPORT_HISTS(HIST)                                                              \
+	HIST(query, "Time from a client's statement to the end of its answer.")         \
+	HIST(wait, "Time that a transaction waited for a backend.")                     \
+	HIST(fresh, "Time that a read waited for the proof that the cache is current.") \
+	HIST(connect, "Time to connect and log in to a server.")
 
 #define REPORT_TOPS 1000u /* rows that are read of a top list */
 
@@ -89,12 +88,14 @@ struct report_source {
 	/* Fills at most `max` rows; returns how many there are. */
 	unsigned (*pools)(void *arg, struct report_pool *out, unsigned max);
 	unsigned (*caches)(void *arg, struct report_cache *out, unsigned max);
-	void (*reasons)(void *arg, uint64_t pass[NREASONS]); /* adds to zeroed `pass` */
+	/* At most `max` rows, the last one for all that did not fit; returns how many. */
+	unsigned (*databases)(void *arg, struct report_database *out, unsigned max);
 	void (*clients)(void *arg, struct report_clients *out);
 	/* Adds to `rows` (n used of max), the same thing in one row; returns how many there are then. Not sorted. */
 	unsigned (*tops)(void *arg, enum report_top which, struct toplist_row *rows, unsigned max);
-	bool (*ready)(void *arg);						  /* can lend a backend */
-	void (*hist)(void *arg, enum report_hist_id id, struct report_hist *out); /* adds to zeroed `out` */
+	bool (*ready)(void *arg); /* can lend a backend */
+	/* Name of a pin; NULL beyond the last one. */
+	const char *(*pin_name)(unsigned pin);
 };
 
 #endif

@@ -8,12 +8,12 @@
 /* ROW(tally, total's name, average's name) in PgBouncer's order; OURS behind them. */
 #define STATS_THEIRS(ROW)                                                  \
 	ROW(assignments, server_assignment_count, server_assignment_count) \
-	ROW(xacts, xact_count, xact_count)                                 \
-	ROW(queries, query_count, query_count)                             \
-	ROW(received, received, recv)                                      \
-	ROW(sent, sent, sent)                                              \
-	ROW(xact_us, xact_time, xact_time)                                 \
-	ROW(query_us, query_time, query_time)                              \
+	ROW(transactions, xact_count, xact_count)                          \
+	ROW(statements, query_count, query_count)                          \
+	ROW(bytes_received, received, recv)                                \
+	ROW(bytes_sent, sent, sent)                                        \
+	ROW(transaction_us, xact_time, xact_time)                          \
+	ROW(statement_us, query_time, query_time)                          \
 	ROW(wait_us, wait_time, wait_time)                                 \
 	ROW(client_parses, client_parse_count, client_parse_count)         \
 	ROW(server_parses, server_parse_count, server_parse_count)         \
@@ -93,7 +93,7 @@ static void stats_row(struct run *run, const struct database_totals *d, uint64_t
 static void own_row(const struct run *run, struct database_totals *d)
 {
 	*d = (struct database_totals){.database = "pgbouncer"};
-	d->v[TALLY_xacts] = d->v[TALLY_queries] = run->commands;
+	d->v[TALLY_transactions] = d->v[TALLY_statements] = run->commands;
 }
 
 static void stats(struct run *run, unsigned parts)

@@ -5,6 +5,7 @@
 #include "proxy/admin/stats.h"
 
 #include <event2/buffer.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,10 +82,35 @@ static void page_root(const struct site *site, struct evhttp_request *req, struc
 static const struct {
 	const char *path;
 	page_fn write;
+	bool open; /* for everybody */
 } pages[] = {
-	{"/", page_root},	   {"/metrics", page_metrics}, {"/stats.json", page_stats},
-	{"/healthz", page_health}, {"/readyz", page_ready},
+	{"/", page_root, false},
+	{"/metrics", page_metrics, false},
+	{"/stats.json", page_stats, false},
+	{"/healthz", page_health, true},
+	{"/readyz", page_ready, true},
 };
+
+static bool may_see(const struct site *site, struct evhttp_request *req)
+{
+	const char *given = evhttp_find_header(evhttp_request_get_input_headers(req), "Authorization");
+	size_t n = site->credentials != NULL ? strlen(site->credentials) : 0;
+
+	if (site->credentials == NULL)
+		return true;
+	if (given == NULL || strncasecmp(given, "Basic ", 6) != 0)
+		return false;
+	given += 6;
+	given += strspn(given, " ");
+	return strlen(given) == n && CRYPTO_memcmp(given, site->credentials, n) == 0;
+}
+
+static void ask_who(struct answer *a)
+{
+	say(a, 401, "name and password, please\n");
+	a->header = "WWW-Authenticate";
+	a->value = "Basic realm=\"pgweir\", charset=\"UTF-8\"";
+}
 
 static void find_page(const struct site *site, struct evhttp_request *req, struct answer *a)
 {
@@ -92,9 +118,17 @@ static void find_page(const struct site *site, struct evhttp_request *req, struc
 
 	for (unsigned i = 0; path != NULL && i < sizeof pages / sizeof pages[0]; i++) {
 		if (strcmp(path, pages[i].path) == 0) {
-			pages[i].write(site, req, a);
+			if (pages[i].open || may_see(site, req)) {
+				pages[i].write(site, req, a);
+				return;
+			}
+			ask_who(a);
 			return;
 		}
+	}
+	if (!may_see(site, req)) {
+		ask_who(a);
+		return;
 	}
 	say(a, 404, "not found; there is / /metrics /stats.json /healthz /readyz\n");
 }

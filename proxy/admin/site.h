@@ -1,6 +1,6 @@
 /* site.h - the pages of the stats port.
  * Source  RFC 9110 (methods, status codes, Vary, Allow).
- * Shape   / /metrics /stats.json /healthz /readyz; GET and HEAD, 405 for all other methods.
+ * Shape   / /metrics /stats.json /healthz /readyz; GET and HEAD,  405 for all other methods. With credentials, 401 but for the two that probes ask.
  * Owner   the http server.
  * Thread  the loop's.
  * Errors  become answers. */
@@ -14,6 +14,7 @@
 struct site {
 	struct report_source source;
 	uint64_t started_us;
+	const char *credentials; /* base64 of user:password; NULL = nobody is asked */
 };
 
 /* Answers the request, and asks for the connection's end. For evhttp_set_gencb. */

@@ -65,8 +65,10 @@ static void member_bool(struct json *j, const char *name, bool value)
 	quote_printf(j->out, "%s", value ? "true" : "false");
 }
 
-static void write_clients(struct json *j, const struct report_clients *c)
+static void write_clients(struct json *j, const struct reading *r)
 {
+	const struct report_clients *c = &r->clients;
+
 	key(j, "clients");
 	open_as(j, '{');
 	member_u64(j, "total", c->total);
@@ -75,7 +77,18 @@ static void write_clients(struct json *j, const struct report_clients *c)
 	member_u64(j, "waiting", c->waiting);
 	member_u64(j, "pinned", c->pinned);
 	member_u64(j, "login", c->login);
+	key(j, "pins");
+	open_as(j, '{');
+	for (unsigned i = 0; r->pin_name != NULL && r->pin_name(i) != NULL && i < REPORT_PINS; i++)
+		member_u64(j, r->pin_name(i), c->pins[i]);
 	close_as(j, '}');
+	close_as(j, '}');
+}
+
+static void write_tallies(struct json *j, const uint64_t v[NTALLIES])
+{
+	for (unsigned i = 0; i < NTALLIES; i++)
+		member_u64(j, tally_rows[i].name, v[i]);
 }
 
 static void write_pool(struct json *j, const struct report_pool *pool)
@@ -92,6 +105,8 @@ static void write_pool(struct json *j, const struct report_pool *pool)
 	member_u64(j, "waiting", pool->waiting);
 	member_u64(j, "size", pool->size);
 	member_u64(j, "maxwait_us", pool->maxwait_us);
+	member_bool(j, "paused", pool->paused);
+	write_tallies(j, pool->v);
 	close_as(j, '}');
 }
 
@@ -110,10 +125,18 @@ static void write_cache(struct json *j, const struct report_cache *c)
 	member_u64(j, "epoch", c->epoch);
 	member_u64(j, "lag_us", c->lag_us);
 	member_u64(j, "rtt_us", c->rtt_us);
+	member_u64(j, "since_us", c->since_us);
+	member_u64(j, "restarts", c->restarts);
+	member_u64(j, "transactions", c->transactions);
+	member_u64(j, "changes", c->changes);
+	member_u64(j, "evictions", c->evictions);
+	member_u64(j, "invalidations", c->invalidations);
+	member_u64(j, "resets", c->resets);
+	member_text(j, "last_error", c->last_error);
 	close_as(j, '}');
 }
 
-static void write_hist(struct json *j, const char *name, const struct report_hist *h)
+static void write_hist(struct json *j, const char *name, const struct tally_hist *h)
 {
 	uint64_t count = 0;
 
@@ -130,6 +153,32 @@ static void write_hist(struct json *j, const char *name, const struct report_his
 		quote_printf(j->out, "%" PRIu64, h->bucket[i]);
 	}
 	close_as(j, ']');
+	close_as(j, '}');
+}
+
+static void write_durations(struct json *j, const struct tally_sum *sum)
+{
+	key(j, "durations");
+	open_as(j, '{');
+#define HIST(name, help) write_hist(j, #name, &sum->name);
+	REPORT_HISTS(HIST)
+#undef HIST
+	close_as(j, '}');
+}
+
+static void write_database(struct json *j, const struct report_database *d)
+{
+	element(j);
+	open_as(j, '{');
+	member_text(j, "database", d->database);
+	write_tallies(j, d->tally.v);
+	key(j, "pass");
+	open_as(j, '{');
+	for (unsigned i = 1; i < NREASONS; i++)
+		if (d->tally.pass[i] > 0)
+			member_u64(j, reason_name((enum reason)i), d->tally.pass[i]);
+	close_as(j, '}');
+	write_durations(j, &d->tally);
 	close_as(j, '}');
 }
 
@@ -177,7 +226,7 @@ static void write_reasons(struct json *j, const struct reading *r)
 		open_as(j, '{');
 		member_text(j, "reason", reason_name((enum reason)i));
 		member_text(j, "text", reason_text((enum reason)i));
-		member_u64(j, "count", r->pass[i]);
+		member_u64(j, "count", r->all.pass[i]);
 		close_as(j, '}');
 	}
 	close_as(j, ']');
@@ -197,18 +246,16 @@ void stats_write(struct buf *out, const struct reading *r)
 		member_i64(j, counter_rows[i].name, r->counters[i]);
 	close_as(j, '}');
 	write_reasons(j, r);
-	write_clients(j, &r->clients);
+	write_clients(j, r);
 	write_lists(j, r);
 	write_tops(j, "statements", r->tops[REPORT_STATEMENTS], r->ntops[REPORT_STATEMENTS]);
 	write_tops(j, "relations", r->tops[REPORT_RELATIONS], r->ntops[REPORT_RELATIONS]);
-	if (r->has_hist) {
-		key(j, "durations");
-		open_as(j, '{');
-#define HIST(id, name, help) write_hist(j, #name, &r->hist[REPORT_##id]);
-		REPORT_HISTS(HIST)
-#undef HIST
-		close_as(j, '}');
-	}
+	write_durations(j, &r->all);
+	key(j, "databases");
+	open_as(j, '[');
+	for (unsigned i = 0; i < r->ndatabases; i++)
+		write_database(j, &r->databases[i]);
+	close_as(j, ']');
 	close_as(j, '}');
 	buf_add_u8(out, '\n');
 }

@@ -1,5 +1,11 @@
 #include "proxy/backend/tally.h"
 
+const struct tally_row tally_rows[NTALLIES] = {
+#define TALLY(name, unit, help) {#name, unit, help},
+#include "proxy/backend/tally.def"
+#undef TALLY
+};
+
 static void add_hist(struct tally_hist *sum, const struct hist *from)
 {
 	for (unsigned i = 0; i < HIST_BUCKETS; i++)
@@ -17,4 +23,23 @@ void tally_add_up(struct tally_sum *sum, const struct tally *from)
 	add_hist(&sum->wait, &from->wait);
 	add_hist(&sum->fresh, &from->fresh);
 	add_hist(&sum->connect, &from->connect);
+}
+
+static void sum_hist(struct tally_hist *sum, const struct tally_hist *from)
+{
+	for (unsigned i = 0; i < HIST_BUCKETS; i++)
+		sum->bucket[i] += from->bucket[i];
+	sum->sum_us += from->sum_us;
+}
+
+void tally_sum_add(struct tally_sum *sum, const struct tally_sum *from)
+{
+	for (unsigned i = 0; i < NTALLIES; i++)
+		sum->v[i] += from->v[i];
+	for (unsigned i = 0; i < TALLY_REASONS; i++)
+		sum->pass[i] += from->pass[i];
+	sum_hist(&sum->query, &from->query);
+	sum_hist(&sum->wait, &from->wait);
+	sum_hist(&sum->fresh, &from->fresh);
+	sum_hist(&sum->connect, &from->connect);
 }

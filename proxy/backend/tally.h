@@ -17,6 +17,13 @@ enum tally_id {
 	NTALLIES
 };
 
+struct tally_row {
+	const char *name;
+	const char *unit; /* "" when it counts things */
+	const char *help;
+};
+extern const struct tally_row tally_rows[NTALLIES];
+
 #define TALLY_REASONS 64
 
 struct tally {
@@ -52,5 +59,6 @@ static inline void tally_add(struct tally *t, enum tally_id id, uint64_t n)
 
 /* Adds all of `from` to `sum`. */
 void tally_add_up(struct tally_sum *sum, const struct tally *from);
+void tally_sum_add(struct tally_sum *sum, const struct tally_sum *from);
 
 #endif

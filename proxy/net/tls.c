@@ -18,6 +18,7 @@ struct tls {
 	SSL_CTX *ctx; /* owned */
 	enum tls_mode mode;
 	bool server;
+	bool http;
 };
 
 static bool given(const char *s)
@@ -168,10 +169,15 @@ fail:
 static int alpn_select(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
 		       unsigned int inlen, void *arg)
 {
-	static const unsigned char ours[] = "\012postgresql";
+	static const unsigned char ours[] = "\012postgresql", web[] = "\010http/1.1";
+	bool http = ((const struct tls *)arg)->http;
 
 	(void)ssl;
-	(void)arg;
+	if (http)
+		return SSL_select_next_proto((unsigned char **)out, outlen, web, sizeof web - 1, in, inlen) ==
+				       OPENSSL_NPN_NEGOTIATED
+			       ? SSL_TLSEXT_ERR_OK
+			       : SSL_TLSEXT_ERR_NOACK;
 	if (SSL_select_next_proto((unsigned char **)out, outlen, ours, sizeof ours - 1, in, inlen) ==
 	    OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_OK;
@@ -216,7 +222,8 @@ struct tls *tls_server_new(const struct tls_settings *set, struct err *err)
 		tls_unref(t);
 		return NULL;
 	}
-	SSL_CTX_set_alpn_select_cb(t->ctx, alpn_select, NULL);
+	SSL_CTX_set_alpn_select_cb(t->ctx, alpn_select, t);
+	t->http = set->http;
 	SSL_CTX_set_dh_auto(t->ctx, 1);
 	/* Tickets only: they cost us no memory. Required for them when client certificates are asked for. */
 	SSL_CTX_set_session_id_context(t->ctx, context, sizeof context - 1);

@@ -23,6 +23,7 @@ struct tls_settings {
 	const char *protocols; /* PgBouncer: "secure", "all", "tlsv1.2,tlsv1.3" */
 	const char *ciphers;   /* "default", "secure", .. or an OpenSSL list */
 	const char *ciphers13;
+	bool http; /* server side: ALPN is "http/1.1", and a client that wants something else may do without */
 };
 
 struct tls; /* counted */

@@ -11,8 +11,24 @@ void account_begin(struct session *s)
 		return;
 	s->statement_us = loop_now_us(s->house->host.loop);
 	s->request_us = s->statement_us;
+	s->outcome = OUTCOME_OWN;
+	s->waited_us = s->proof_us = 0;
 	if (s->xact_us == 0)
 		s->xact_us = s->statement_us;
+}
+
+void account_text(struct session *s, struct stmt *stmt)
+{
+	if (s->latest == stmt || (s->latest == NULL && s->config->log_min_duration_statement == 0))
+		return;
+	if (s->latest != NULL)
+		stmt_unref(s->latest);
+	s->latest = s->config->log_min_duration_statement > 0 ? stmt_ref(stmt) : NULL;
+}
+
+void account_outcome(struct session *s, enum outcome outcome)
+{
+	s->outcome = outcome;
 }
 
 void account_traffic(struct session *s)
@@ -26,8 +42,8 @@ void account_traffic(struct session *s)
 	count_add(c, COUNTER_bytes_received, (int64_t)(received - s->received));
 	count_add(c, COUNTER_bytes_sent, (int64_t)(sent - s->sent));
 	if (s->tally != NULL) {
-		tally_add(s->tally, TALLY_received, received - s->received);
-		tally_add(s->tally, TALLY_sent, sent - s->sent);
+		tally_add(s->tally, TALLY_bytes_received, received - s->received);
+		tally_add(s->tally, TALLY_bytes_sent, sent - s->sent);
 	}
 	s->received = received;
 	s->sent = sent;
@@ -38,15 +54,17 @@ void account_answered(struct session *s)
 	uint64_t now, took;
 
 	count(&s->house->host.counters, statements);
-	tally_add(s->tally, TALLY_queries, 1);
+	tally_add(s->tally, TALLY_statements, 1);
 	account_traffic(s);
 	if (s->statement_us == 0)
 		return;
 	now = clock_us();
 	took = now > s->statement_us ? now - s->statement_us : 0;
 	hist_add(&s->tally->query, took);
-	tally_add(s->tally, TALLY_query_us, took);
+	tally_add(s->tally, TALLY_statement_us, took);
 	s->statement_us = 0;
+	if (s->config->log_min_duration_statement > 0 && took >= s->config->log_min_duration_statement)
+		slow_log(s, took);
 }
 
 void account_xact(struct session *s)
@@ -54,17 +72,19 @@ void account_xact(struct session *s)
 	uint64_t now;
 
 	count(&s->house->host.counters, transactions);
-	tally_add(s->tally, TALLY_xacts, 1);
+	tally_add(s->tally, TALLY_transactions, 1);
 	if (s->xact_us == 0)
 		return;
 	now = clock_us();
 	if (now > s->xact_us)
-		tally_add(s->tally, TALLY_xact_us, now - s->xact_us);
+		tally_add(s->tally, TALLY_transaction_us, now - s->xact_us);
 	s->xact_us = 0;
 }
 
 void account_pass(struct session *s, enum reason reason)
 {
+	s->outcome = OUTCOME_PASS;
+	s->outcome_reason = reason;
 	house_pass(s->house, reason);
 	tally_raise(&s->tally->pass[reason], 1);
 }

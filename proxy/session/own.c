@@ -185,7 +185,7 @@ static bool answer_query(struct session *s, struct batch *batch)
 	} else if (ours && run(s, batch, stmt->facts->stmts, true)) {
 		stmts_set_unnamed(&s->stmts, NULL); /* as PostgreSQL does at a simple query */
 		conn_consume(s->client, batch->op[0].end);
-		count(&s->house->host.counters, statements);
+		account_answered(s);
 		local_ready(s);
 	}
 	stmt_unref(stmt);
@@ -241,7 +241,7 @@ static bool answer_op(struct session *s, struct batch *batch, const struct op *o
 			write_param_description(out, NULL, 0);
 		describe(out, stmt->facts->stmts);
 		return true;
-	default: count(&s->house->host.counters, statements); return run(s, batch, stmt->facts->stmts, false);
+	default: account_answered(s); return run(s, batch, stmt->facts->stmts, false);
 	}
 }
 

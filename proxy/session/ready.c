@@ -51,6 +51,7 @@ static void lent(struct lend *lend, struct backend *b, const struct err *err)
 	count_add(&s->house->host.counters, COUNTER_wait_us, (int64_t)waited);
 	hist_add(&s->tally->wait, waited);
 	tally_add(s->tally, TALLY_wait_us, waited);
+	s->waited_us += waited;
 	if (b == NULL) {
 		/* Only this statement fails; the client may try again when the database is back. */
 		fill_drop(s);

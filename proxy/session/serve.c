@@ -337,6 +337,8 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 	tops_statement(h, s->database, w->stmt, TOPLIST_HITS);
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_HITS);
 	tally_add(s->tally, TALLY_hits, 1);
+	account_outcome(s, OUTCOME_HIT);
+	account_text(s, w->stmt);
 	account_answered(s);
 	if (s->txn == TXN_NONE)
 		account_xact(s);
@@ -350,6 +352,7 @@ static enum serve miss(struct session *s)
 	count(&h->host.counters, cache_misses);
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_MISSES);
 	tally_add(s->tally, TALLY_misses, 1);
+	account_outcome(s, OUTCOME_MISS);
 	if (!flight_join(s->served->cache, buf_span(&s->key), &s->flight_wait)) {
 		count(&h->host.counters, flights_followed);
 		s->flight_waiting = true;
@@ -438,7 +441,8 @@ void serve_fresh(struct fresh_wait *w, enum fresh_result result)
 	struct counters *c = &s->house->host.counters;
 
 	check(s->state == SESSION_PROOF);
-	hist_add(&s->tally->fresh, clock_us() - w->since_us);
+	s->proof_us += clock_us() - w->since_us;
+	hist_add(&s->tally->fresh, s->proof_us);
 	session_enter(s, SESSION_READY);
 	if (result != FRESH_PROVEN) {
 		count(c, cache_late);

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+_Static_assert((int)NPINS <= SESSION_PINS, "session_counts has room for all pins");
+
 #define INPUT_MAX (64u * 1024u)
 #define LINGER_US 5000000u
 
@@ -30,7 +32,8 @@ static const struct state_row {
 
 struct log_who session_who(const struct session *s)
 {
-	return (struct log_who){.kind = "client", .id = s->id, .database = s->database, .user = s->user};
+	return (struct log_who){
+		.kind = "client", .id = s->id, .database = s->database, .user = s->user, .peer = s->peer};
 }
 
 void session_enter(struct session *s, enum session_state state)
@@ -125,6 +128,7 @@ void session_new(struct house *h, int fd, bool is_unix)
 	session_enter(s, SESSION_HELLO);
 	s->client = conn_new(h->host.loop, fd, &client_ops, s);
 	conn_input_max(s->client, INPUT_MAX);
+	conn_peer(s->client, s->peer, sizeof s->peer);
 }
 
 static void free_late(void *arg)
@@ -150,6 +154,8 @@ static void free_late(void *arg)
 	snapshot_free(&s->fill.s0);
 	if (s->begin != NULL)
 		stmt_unref(s->begin);
+	if (s->latest != NULL)
+		stmt_unref(s->latest);
 	if (s->deallocating != NULL)
 		stmt_unref(s->deallocating);
 	if (s->parsing != NULL)
@@ -199,7 +205,8 @@ void session_close(struct session *s, const char *why)
 	if (s->state == SESSION_CLOSED)
 		return;
 	if (s->database != NULL && s->client != NULL && s->config->log_disconnections)
-		log_info(&w, "client disconnected", F_STR("reason", why));
+		log_info(&w, "client disconnected", F_STR("reason", why),
+			 F_US("after", clock_us() - s->born_us));
 	if (s->status != 'I' || s->state == SESSION_BUSY)
 		count(&h->host.counters, clients_vanished);
 	account_traffic(s);
@@ -283,5 +290,7 @@ void session_count_all(const struct house *h, struct session_counts *c)
 			c->idle++;
 		if (s->pins != 0)
 			c->pinned++;
+		for (unsigned i = 0; s->pins != 0 && i < NPINS; i++)
+			c->pins[i] += (s->pins & (1u << i)) != 0;
 	}
 }

@@ -20,8 +20,11 @@ void session_drain_all(struct house *h, uint64_t patience_us);
 /* All at once (second signal, deadline). */
 void session_close_all(struct house *h, const char *why);
 
+#define SESSION_PINS 8
+
 struct session_counts {
 	unsigned total, active, waiting, idle, pinned, login;
+	unsigned pins[SESSION_PINS]; /* by reason, see pin_name */
 };
 void session_count_all(const struct house *h, struct session_counts *c);
 

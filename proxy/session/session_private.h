@@ -40,6 +40,9 @@ enum pin {
 	NPINS
 };
 
+/* What was decided about the statement in work. */
+enum outcome { OUTCOME_OWN, OUTCOME_HIT, OUTCOME_MISS, OUTCOME_PASS };
+
 /* An answer on its way into the cache. */
 struct fill {
 	bool on;
@@ -64,6 +67,11 @@ struct session {
 	uint64_t statement_us; /* when the statement in work arrived; 0 = none */
 	uint64_t xact_us;      /* when the first statement of the transaction arrived; 0 = none */
 	uint64_t request_us;   /* when the latest statement arrived */
+	enum outcome outcome;
+	enum reason outcome_reason;   /* of OUTCOME_PASS */
+	uint64_t waited_us, proof_us; /* for a backend, for the proof */
+	struct stmt *latest;	      /* counted: its text, when log_min_duration_statement asks for it */
+	char peer[64];		      /* address of the client */
 	uint64_t born_us;
 	uint64_t received, sent; /* bytes of the client that are counted already */
 	struct tally *tally;	 /* borrowed from the pool; NULL until it is known */
@@ -202,16 +210,21 @@ struct log_who session_who(const struct session *s);
 void session_vanish_backend(struct session *s); /* gives a backend back whatever its state */
 
 /* account.c: counters and durations */
-void account_begin(struct session *s);	  /* a statement has arrived */
-void account_answered(struct session *s); /* its answer is on its way */
-void account_xact(struct session *s);	  /* a transaction has ended */
-void account_traffic(struct session *s);  /* bytes since the last time */
+void account_begin(struct session *s);			 /* a statement has arrived */
+void account_answered(struct session *s);		 /* its answer is on its way */
+void account_xact(struct session *s);			 /* a transaction has ended */
+void account_text(struct session *s, struct stmt *stmt); /* the statement in work is that one */
+void account_outcome(struct session *s, enum outcome outcome);
+void account_traffic(struct session *s); /* bytes since the last time */
 void account_pass(struct session *s, enum reason reason);
 
 /* console.c */
 void console_begin(struct session *s); /* does it want the console? */
 void console_handing(struct later *later);
 void console_hand_over(struct session *s);
+
+/* slow_log.c */
+void slow_log(struct session *s, uint64_t took_us);
 
 /* startup.c */
 enum step step_hello(struct session *s);

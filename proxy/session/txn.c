@@ -194,6 +194,7 @@ void txn_note(struct session *s, struct stmt *stmt)
 	const struct facts *f = stmt->facts;
 	uint32_t effects = f->effects;
 
+	account_text(s, stmt);
 	if (s->replication != NULL)
 		return;
 	if (f->nstmts < 0 || !s->certain) {

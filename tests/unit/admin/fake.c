@@ -30,7 +30,11 @@ static unsigned pools(void *arg, struct report_pool *out, unsigned max)
 	}
 	/* Two workers share a pool. */
 	for (unsigned i = 0; i < 2; i++) {
-		out[i] = (struct report_pool){.mode = "transaction", .active = 2, .idle = 1, .size = 20};
+		out[i] = (struct report_pool){.mode = "transaction",
+					      .active = 2,
+					      .idle = 1,
+					      .size = 20,
+					      .v = {[TALLY_wait_us] = 1500000, [TALLY_hits] = 20}};
 		name(out[i].database, "shop");
 		name(out[i].user, "api");
 		out[i].waiting = i;
@@ -60,32 +64,37 @@ static unsigned caches(void *arg, struct report_cache *out, unsigned max)
 	return 2;
 }
 
-static void reasons(void *arg, uint64_t pass[NREASONS])
+static unsigned databases(void *arg, struct report_database *out, unsigned max)
 {
 	(void)arg;
-	pass[REASON_NOT_SELECT] += 9;
+	(void)max;
+	memset(out, 0, 2 * sizeof *out);
+	name(out[0].database, "shop");
+	out[0].tally.pass[REASON_NOT_SELECT] = 9;
+	out[0].tally.query.bucket[0] = 1;
+	out[0].tally.query.bucket[10] = 2;
+	out[0].tally.query.bucket[HIST_BUCKETS - 1] = 1;
+	out[0].tally.query.sum_us = 2500000;
+	/* All that did not fit. */
+	out[1].tally.pass[REASON_NOT_SELECT] = 3;
+	return 2;
+}
+
+static const char *pin_of(unsigned pin)
+{
+	return pin == 0 ? "temp" : NULL;
 }
 
 static void clients(void *arg, struct report_clients *out)
 {
 	(void)arg;
-	*out = (struct report_clients){.total = 12, .active = 3, .idle = 8, .waiting = 1, .pinned = 2};
+	*out = (struct report_clients){
+		.total = 12, .active = 3, .idle = 8, .waiting = 1, .pinned = 2, .pins = {2}};
 }
 
 static bool ready(void *arg)
 {
 	return !((struct fake *)arg)->not_ready;
-}
-
-static void hist(void *arg, enum report_hist_id id, struct report_hist *out)
-{
-	(void)arg;
-	if (id != REPORT_QUERY)
-		return;
-	out->bucket[0] += 1;
-	out->bucket[10] += 2;
-	out->bucket[HIST_BUCKETS - 1] += 1;
-	out->sum_us += 2500000;
 }
 
 struct report_source fake_source(struct fake *fake)
@@ -94,8 +103,8 @@ struct report_source fake_source(struct fake *fake)
 				      .counters = counters,
 				      .pools = pools,
 				      .caches = caches,
-				      .reasons = reasons,
+				      .databases = databases,
 				      .clients = clients,
 				      .ready = ready,
-				      .hist = hist};
+				      .pin_name = pin_of};
 }
