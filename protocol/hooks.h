@@ -27,4 +27,12 @@
 	" OR EXISTS (SELECT FROM pg_catalog.pg_attrdef d WHERE d.adbin::text ~ " HOOKS_CALLS ")"                      \
 	" THEN 'on' ELSE 'off' END"
 
+/* The custom settings (app.x) that functions of users name where they set one, in one text, blanks between them. */
+#define CUSTOMS_SQL                                                                                                 \
+	"coalesce((SELECT pg_catalog.string_agg(DISTINCT pg_catalog.lower(m[1]), ' ') FROM"                         \
+	" pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang CROSS JOIN LATERAL"               \
+	" pg_catalog.regexp_matches(p.prosrc, E'(?:set_config\\\\s*\\\\(\\\\s*\'\'?|\\\\mset\\\\s+(?:session\\\\s+" \
+	"|local\\\\s+)?)([a-z_][a-z0-9_$]*(?:\\\\.[a-z_][a-z0-9_$]*)+)', 'gi') m"                                   \
+	" WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c')), '')"
+
 #endif

@@ -37,6 +37,7 @@ static void free_late(void *arg)
 	settings_free(&b->params);
 	settings_free(&b->defaults);
 	settings_free(&b->image);
+	settings_free(&b->customs);
 	prepared_clear(&b->prepared);
 	expects_free(&b->expects);
 	target_unref(b->target);
@@ -209,6 +210,7 @@ struct backend *backend_new(struct pool *pool, struct pool_target *target, struc
 	settings_init(&b->params);
 	settings_init(&b->defaults);
 	settings_init(&b->image);
+	settings_init(&b->customs);
 	prepared_init(&b->prepared);
 	b->seq_batch = UINT64_MAX;
 	later_init(&b->free_later, settle_end);
@@ -348,7 +350,7 @@ static const char setup_query[] =
 	"FROM pg_catalog.pg_settings WHERE context IN ('user', 'superuser') "
 	"UNION ALL SELECT 'server', pg_catalog.concat_ws(' ', (SELECT system_identifier FROM pg_catalog.pg_control_system()), "
 	"extract(epoch FROM pg_catalog.pg_postmaster_start_time()), pg_catalog.pg_is_in_recovery()::int) "
-	"UNION ALL SELECT 'hooks', " HOOKS_SQL;
+	"UNION ALL SELECT 'hooks', " HOOKS_SQL " UNION ALL SELECT 'customs', " CUSTOMS_SQL;
 
 static void setup_done(struct backend *b)
 {

@@ -59,6 +59,8 @@ struct backend {
 	struct settings params;	  /* reported by ParameterStatus */
 	struct settings defaults; /* unreported ones asked at login: search_path, .. */
 	struct settings image;	  /* what sessions have set on it, differing from the defaults */
+	struct settings
+		customs; /* custom settings that are known to it, values unused: nothing can make them unknown again */
 	struct prepared prepared;
 	uint64_t unnamed;	/* id of the statement in the unnamed slot, 0 = none */
 	uint64_t unnamed_batch; /* when that was sent (expect.h) */
@@ -94,7 +96,16 @@ struct backend {
 #define BACKEND_INPUT_MAX (256u * 1024u)
 
 /* Statements of our own that a backend may hold. */
-enum sys_stmt { SYS_BEGIN, SYS_COMMIT, SYS_SET, SYS_GET, SYS_SNAPSHOT, SYS_DISCARD_SEQUENCES, NSYS_STMTS };
+enum sys_stmt {
+	SYS_BEGIN,
+	SYS_COMMIT,
+	SYS_SET,
+	SYS_GET,
+	SYS_GET_CUSTOM,
+	SYS_SNAPSHOT,
+	SYS_DISCARD_SEQUENCES,
+	NSYS_STMTS
+};
 
 /* Starts to connect; pool_backend_ready or pool_backend_failed follows. */
 struct backend *backend_new(struct pool *pool, struct pool_target *target, struct host *host);

@@ -140,6 +140,25 @@ static void ask_to_move(struct pool *p, struct host *from, struct host *to)
 	loop_post(from->loop, &m->mail);
 }
 
+/* The wanted one if it is idle here, else the one used last. A strict session gets one that does not fit only if no other can be
+ * made: it closes it and comes again. */
+static struct ring *choose(struct pool *p, const struct lend *l)
+{
+	struct ring *idle = &p->idle[l->host->index], *best = NULL;
+
+	ring_each (it, idle) {
+		struct backend *b = ring_item(it, struct backend, node);
+
+		if (l->fits != NULL && !l->fits(l, b))
+			continue;
+		if (best == NULL || b->id == l->prefer || p->target->config->server_round_robin)
+			best = it;
+		if (b->id == l->prefer || (l->prefer == 0 && !p->target->config->server_round_robin))
+			break;
+	}
+	return best == NULL && (!l->strict || p->total >= size_now(p)) ? ring_first(idle) : best;
+}
+
 /* Serves the queue as far as it goes. */
 void pool_match(struct pool *p)
 {
@@ -149,7 +168,7 @@ void pool_match(struct pool *p)
 		return;
 	while ((first = ring_first(&p->waiters)) != NULL) {
 		struct lend *l = ring_item(first, struct lend, node);
-		struct ring *idle = ring_first(&p->idle[l->host->index]);
+		struct ring *idle = choose(p, l);
 
 		if (idle == NULL)
 			break;
@@ -162,8 +181,10 @@ void pool_match(struct pool *p)
 	if (p->nidle > 0) {
 		struct lend *l = ring_item(first, struct lend, node);
 
-		ask_to_move(p, host_with_idle(p), l->host);
-		return;
+		if (!l->strict || p->total >= size_now(p)) {
+			ask_to_move(p, host_with_idle(p), l->host);
+			return;
+		}
 	}
 	if (clock_us() < p->retry_at_us) {
 		/* The server refused us a moment ago and there is nothing else to wait for. */
@@ -202,20 +223,6 @@ static void run_move(struct mail *mail, void *ctx)
 	free(m);
 }
 
-/* The wanted one if it is idle here, else the one used last. */
-static struct ring *choose(struct pool *p, const struct host *host, const struct lend *l)
-{
-	struct ring *idle = &p->idle[host->index];
-
-	if (l->prefer != 0)
-		ring_each (it, idle)
-			if (ring_item(it, struct backend, node)->id == l->prefer)
-				return it;
-	if (p->target->config->server_round_robin && !ring_empty(idle))
-		return idle->prev;
-	return ring_first(idle);
-}
-
 struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 {
 	struct backend *b = NULL;
@@ -225,7 +232,7 @@ struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 	l->host = host;
 	l->since_us = clock_us();
 	pthread_mutex_lock(&p->lock);
-	idle = choose(p, host, l);
+	idle = choose(p, l);
 	if (idle != NULL && p->nwaiters == 0 && !p->paused) {
 		ring_remove(idle);
 		p->nidle--;

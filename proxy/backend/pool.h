@@ -47,6 +47,9 @@ struct lend {
 	struct backend *backend; /* while assigned */
 	struct err *err;	 /* owned, while refused */
 	struct mail mail;
+	/* NULL = any does. Those that fit come first; `strict`: the others only if there is no room for a new one. */
+	bool (*fits)(const struct lend *lend, const struct backend *b);
+	bool strict;
 	uint64_t prefer; /* id of the backend that it would like best, 0 = any; kept by the caller */
 	bool reserve;	 /* has waited long enough for the reserve pool */
 };
@@ -101,6 +104,9 @@ void pool_unpin(struct pool *p);
 /* Some session of it has read currval() or lastval(). */
 void pool_ask_sequences(struct pool *p);
 bool pool_asks_sequences(struct pool *p);
+/* Some backend of it knows a custom setting. */
+void pool_has_custom(struct pool *p);
+bool pool_customs(struct pool *p);
 /* Paused by an operator: nothing is lent until it is resumed. */
 bool pool_paused(const struct pool *p);
 /* Raised by what makes older backends unfit: new settings, another server. */

@@ -424,6 +424,17 @@ bool pool_asks_sequences(struct pool *p)
 	return atomic_load_explicit(&p->asks_sequences, memory_order_relaxed);
 }
 
+void pool_has_custom(struct pool *p)
+{
+	if (!pool_customs(p))
+		atomic_store_explicit(&p->customs, true, memory_order_relaxed);
+}
+
+bool pool_customs(struct pool *p)
+{
+	return atomic_load_explicit(&p->customs, memory_order_relaxed);
+}
+
 bool pool_pin(struct pool *p, unsigned max)
 {
 	bool ok;

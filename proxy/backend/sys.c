@@ -15,6 +15,8 @@ static const struct sys_row {
 	[SYS_GET] = {"pgweir_sys_get",
 		     "SELECT pg_catalog.current_setting($1, true), "
 		     "(SELECT source FROM pg_catalog.pg_settings WHERE lower(name) = lower($1))"},
+	[SYS_GET_CUSTOM] = {"pgweir_sys_get_custom",
+			    "SELECT pg_catalog.current_setting($1, true), 'session'"},
 	[SYS_DISCARD_SEQUENCES] = {"pgweir_sys_discard_sequences", "DISCARD SEQUENCES"},
 	[SYS_SNAPSHOT] = {"pgweir_sys_snapshot", "SELECT pg_catalog.pg_current_snapshot()"},
 };
@@ -87,6 +89,7 @@ int backend_query(struct backend *b, const char *text, enum expect_why why)
 {
 	write_query(conn_out(b->conn), span_str(text));
 	conn_flush_later(b->conn);
-	backend_unnamed(b, 0); /* a simple query drops it */
+	b->unnamed = 0; /* a simple query drops it, and ours have nothing in front of them that could fail */
+	b->unnamed_batch = UINT64_MAX;
 	return push(b, EXPECT_QUERY, why, 0);
 }

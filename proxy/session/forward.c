@@ -200,6 +200,8 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 		s->clean = false;
 	}
 	s->bound = true;
+	if (stmt != NULL && (s->effects & EFFECT_TAINT))
+		customs_note_words(s, avail);
 	buf_add_u8(out, 'B');
 	buf_add_u32(out, (uint32_t)(4 + portal.n + 1 + server.n + 1 + (body_n - used)));
 	buf_add_span(out, portal);

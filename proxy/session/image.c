@@ -61,8 +61,16 @@ static void set_on_backend(struct session *s, const char *name, const char *valu
 
 static void put_difference(void *arg, const char *name, const char *value)
 {
-	if (strcasecmp(name, "session_authorization") != 0 && strcasecmp(name, "role") != 0)
-		set_on_backend(arg, name, value);
+	struct session *s = arg;
+	struct span empty = span_str("");
+
+	if (strcasecmp(name, "session_authorization") == 0 || strcasecmp(name, "role") == 0)
+		return;
+	set_on_backend(s, name, value);
+	if (customs_name(name)) {
+		settings_set(&s->backend->customs, span_str(name), &empty);
+		pool_has_custom(s->pool);
+	}
 }
 
 /* A role may not be allowed to change what another has set, so settings are put under the login's own rights: roles go back
@@ -177,7 +185,7 @@ void image_link(struct session *s)
 
 	adopt_defaults(s);
 
-	if (settings_same(&s->image, &b->image)) {
+	if (settings_same(&s->image, &b->image) && customs_defined_here(s)) {
 		image_tell_params(s, false);
 		return;
 	}
@@ -188,6 +196,7 @@ void image_link(struct session *s)
 		reset_first(s);
 	put_roles_back(s);
 	settings_diff(&b->image, &s->image, put_difference, s);
+	customs_define(s);
 	put_roles(s);
 	backend_sys(b, SYS_COMMIT, NULL, 0, WHY_IMAGE, IMAGE_LAST);
 	if (settings_copy(&s->image, &b->image) != 0)
@@ -230,7 +239,7 @@ void image_note_unknown(struct session *s)
 /* Does that mark in `touched` mean that a value which is not there any more has been reset? */
 static bool may_be_reset(const char *how)
 {
-	return strcmp(how, "set") != 0;
+	return strcmp(how, "reset") == 0 || strcmp(how, "maybe") == 0;
 }
 
 /* RESET on the shared backend goes back to its default, so what the startup packet asked for is set behind it: it is what the rest
@@ -272,7 +281,9 @@ void image_touch(struct session *s, const char *name)
 void image_note(struct session *s, const struct stmt_facts *f)
 {
 	for (unsigned i = 0; i < f->nsettings; i++)
-		if (f->settings[i].action != SETTING_SET_LOCAL)
+		/* SET LOCAL makes a custom setting known to the session for ever. */
+		if (f->settings[i].action != SETTING_SET_LOCAL ||
+		    (customs_name(f->settings[i].name) && !customs_known(s, f->settings[i].name)))
 			touch(s, f->settings[i].name, f->settings[i].action == SETTING_RESET);
 	if (f->effects & EFFECT_ROLE) {
 		touch(s, "role", false);
@@ -297,10 +308,13 @@ bool image_inspect(struct session *s)
 {
 	struct backend *b = s->backend;
 	bool probe = txn_needs_probe(s), tainted = (s->effects & EFFECT_TAINT) != 0;
-	struct settings touched = s->touched;
+	struct settings touched;
 
 	if (b == NULL)
 		return false;
+	if (tainted)
+		customs_note_code(s);
+	touched = s->touched;
 	if (probe)
 		touch_custom(s, &touched);
 	s->touched = s->inspecting;
@@ -310,7 +324,8 @@ bool image_inspect(struct session *s)
 	for (unsigned i = 0; i < s->inspecting.n; i++) {
 		struct span name = span_str(s->inspecting.at[i].name);
 
-		backend_sys(b, SYS_GET, &name, 1, WHY_INSPECT, i);
+		backend_sys(b, customs_name(s->inspecting.at[i].name) ? SYS_GET_CUSTOM : SYS_GET, &name, 1,
+			    WHY_INSPECT, i);
 		s->asked++;
 	}
 	if (s->asked > 0)
@@ -340,11 +355,13 @@ static bool is_default(const struct session *s, const char *name, struct span va
 	return false;
 }
 
-static void learned(struct session *s, const char *name, bool reset, const struct span *value)
+static void learned(struct session *s, const char *name, const char *mark, const struct span *value)
 {
-	const char *back = reset ? settings_get(&s->startup, name) : NULL;
+	const char *back = may_be_reset(mark) ? settings_get(&s->startup, name) : NULL;
 	struct span startup = back != NULL ? span_str(back) : span_of(NULL, 0);
 
+	if (customs_learned(s, name, mark, value))
+		return;
 	if (value != NULL && is_default(s, name, *value))
 		value = NULL;
 	settings_set(&s->backend->image, span_str(name), value);
@@ -362,8 +379,7 @@ void image_inspected(struct session *s, uint32_t index, struct span value, bool 
 		return;
 	}
 	check(index < s->inspecting.n);
-	learned(s, s->inspecting.at[index].name, may_be_reset(s->inspecting.at[index].value),
-		null ? NULL : &value);
+	learned(s, s->inspecting.at[index].name, s->inspecting.at[index].value, null ? NULL : &value);
 }
 
 void image_probed(struct session *s, char kind, struct span name, struct span value)

@@ -8,6 +8,16 @@
 
 static void lent(struct lend *lend, struct backend *b, const struct err *err);
 
+/* It knows a custom setting that this client may not find: a new one takes its place. */
+static void refuse_backend(struct session *s)
+{
+	struct backend *b = s->backend;
+
+	s->backend = NULL;
+	b->broken = true;
+	backend_give_back(b, true);
+}
+
 /* A backend for the request in the input: the linked one, a free one now, or one that comes later. */
 static enum step want_backend(struct session *s)
 {
@@ -19,7 +29,14 @@ static enum step want_backend(struct session *s)
 		return STEP_AGAIN;
 	}
 	s->lend.fn = lent;
+	s->lend.fits = customs_fits;
 	b = pool_lend(s->pool, &h->host, &s->lend);
+	while (b != NULL && s->lend.strict && !customs_fits(&s->lend, b)) {
+		s->backend = b;
+		backend_lent(b, &relay_ops, s);
+		refuse_backend(s);
+		b = pool_lend(s->pool, &h->host, &s->lend);
+	}
 	s->lending = b == NULL;
 	if (b == NULL) {
 		count(&h->host.counters, waits);
@@ -32,6 +49,17 @@ static enum step want_backend(struct session *s)
 	tally_add(s->tally, TALLY_assignments, 1);
 	ready_lent(s);
 	return STEP_AGAIN;
+}
+
+/* What other clients have made known while this one waited counts too. */
+static void ask_again(struct session *s)
+{
+	struct batch batch;
+	const char *why;
+
+	if (pool_customs(s->pool) &&
+	    batch_scan(conn_input(s->client), (uint32_t)s->config->max_packet_size, &batch, &why) == BATCH_OK)
+		customs_ask(s, &batch);
 }
 
 static void lent(struct lend *lend, struct backend *b, const struct err *err)
@@ -60,8 +88,15 @@ static void lent(struct lend *lend, struct backend *b, const struct err *err)
 	}
 	s->backend = b;
 	backend_lent(b, &relay_ops, s);
-	tally_add(s->tally, TALLY_assignments, 1);
-	ready_lent(s);
+	ask_again(s);
+	if (lend->strict && !customs_fits(lend, b)) {
+		session_enter(s, SESSION_READY);
+		refuse_backend(s);
+		s->pass_only = true;
+	} else {
+		tally_add(s->tally, TALLY_assignments, 1);
+		ready_lent(s);
+	}
 	session_run(s);
 }
 
@@ -128,6 +163,7 @@ static enum step dispatch(struct session *s, struct batch *batch)
 	}
 	s->pass_only = false;
 	replay_keep(s, batch);
+	customs_ask(s, batch);
 	return want_backend(s);
 }
 

@@ -140,6 +140,8 @@ static void free_late(void *arg)
 	settings_free(&s->image);
 	settings_free(&s->params);
 	settings_free(&s->touched);
+	settings_free(&s->defined);
+	settings_free(&s->unknowns);
 	settings_free(&s->inspecting);
 	settings_free(&s->probed);
 	pool_defaults_unref(s->defaults);

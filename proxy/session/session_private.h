@@ -145,12 +145,15 @@ struct session {
 
 	/* --- transaction --- */
 	enum txn txn;
-	uint64_t txn_since_us;	    /* when it was opened */
-	char status;		    /* what the client was told last: I T E */
-	struct stmt *begin;	    /* counted: text of the deferred BEGIN */
-	bool clean;		    /* everything in this transaction so far is proven harmless */
-	bool above_rc;		    /* this transaction's isolation is above READ COMMITTED, or not known */
-	uint32_t effects;	    /* of all statements since the last transaction end */
+	uint64_t txn_since_us; /* when it was opened */
+	char status;	       /* what the client was told last: I T E */
+	struct stmt *begin;    /* counted: text of the deferred BEGIN */
+	bool clean;	       /* everything in this transaction so far is proven harmless */
+	bool above_rc;	       /* this transaction's isolation is above READ COMMITTED, or not known */
+	uint32_t effects;      /* of all statements since the last transaction end */
+	struct settings
+		defined; /* custom settings that it has made known, and that are empty; values unused */
+	struct settings unknowns;   /* custom settings that it has asked for without having set them */
 	struct settings touched;    /* names that may have changed, values unused */
 	struct settings inspecting; /* names that the backend is being asked for */
 	struct settings probed;	    /* settings that the probe has shown so far */
@@ -310,6 +313,18 @@ void sequence_note(struct session *s, uint32_t effects);
 bool sequence_certain(const struct session *s, const struct facts *f);
 /* After a transaction: pins the session if it may ask again, or no longer. */
 void sequence_keep(struct session *s);
+
+/* customs.c: settings like app.x */
+bool customs_name(const char *name);
+bool customs_known(const struct session *s, const char *name); /* to this client */
+void customs_note_words(struct session *s, struct span bytes); /* of a statement that may set them unseen */
+void customs_note_code(struct session *s);
+/* What a setting is after a transaction. true = it is dealt with. */
+bool customs_learned(struct session *s, const char *name, const char *mark, const struct span *value);
+bool customs_defined_here(const struct session *s);
+void customs_define(struct session *s); /* between BEGIN and COMMIT of the image */
+void customs_ask(struct session *s, const struct batch *batch);
+bool customs_fits(const struct lend *lend, const struct backend *b);
 
 /* replay.c: a cached plan that is out of date */
 void replay_keep(struct session *s, const struct batch *batch); /* before the batch is forwarded */

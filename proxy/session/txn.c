@@ -203,6 +203,8 @@ void txn_note(struct session *s, struct stmt *stmt)
 	}
 	effects |= runs_hidden_code(s, stmt) ? EFFECT_TAINT : 0;
 	s->effects |= effects;
+	if (effects & EFFECT_TAINT)
+		customs_note_words(s, stmt->text);
 	sequence_note(s, effects);
 	if (s->served == NULL && brings_code(stmt)) {
 		pools_suspect(s->house->pools, s->database);

@@ -10,9 +10,11 @@ NOT_YET = "55000"
 
 @pytest.fixture(scope="module")
 def setup(cluster):
+    """A database of its own: code that other tests bring may change sessions unseen, which costs more."""
+    cluster.sql("CREATE DATABASE sequences")
     cluster.sql("CREATE SEQUENCE other_seq; CREATE TABLE numbered (id serial PRIMARY KEY, v int); CREATE TABLE plain (v int);"
                 "CREATE TABLE identity (id int GENERATED ALWAYS AS IDENTITY, v int);"
-                "CREATE FUNCTION add_one() RETURNS void LANGUAGE sql AS 'INSERT INTO numbered (v) VALUES (1)'")
+                "CREATE FUNCTION add_one() RETURNS void LANGUAGE sql AS 'INSERT INTO numbered (v) VALUES (1)'", dbname="sequences")
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def insert(conn):
 
 
 def test_own_values_in_two_statements(proxy):
-    with proxy.connect() as one:
+    with proxy.connect("sequences") as one:
         mine = insert(one)
         assert value(one, "SELECT lastval()") == mine
         assert value(one, "SELECT currval('numbered_id_seq')") == mine
@@ -46,7 +48,7 @@ def test_own_values_in_two_statements(proxy):
 @pytest.mark.parametrize("use", ["INSERT INTO numbered (v) VALUES (1)", "INSERT INTO identity (v) VALUES (1)", "SELECT nextval('other_seq')",
                                  "SELECT setval('other_seq', 500)", "SELECT add_one()", "DO $$ BEGIN PERFORM nextval('other_seq'); END $$"])
 def test_never_another_clients(proxy, use):
-    with proxy.connect() as one, proxy.connect() as two:
+    with proxy.connect("sequences") as one, proxy.connect("sequences") as two:
         one.execute(use)
         for question in ("lastval()", "currval('numbered_id_seq')", "currval('other_seq')", "currval('identity_id_seq')"):
             assert value(two, f"SELECT {question}") == NOT_YET, question
@@ -54,7 +56,7 @@ def test_never_another_clients(proxy, use):
 
 def test_never_another_clients_behind_an_own_write(proxy):
     """A write that advances no sequence does not make another client's values one's own."""
-    with proxy.connect() as one, proxy.connect() as two:
+    with proxy.connect("sequences") as one, proxy.connect("sequences") as two:
         insert(one)
         two.execute("INSERT INTO plain VALUES (1)")
         assert value(two, "SELECT lastval()") == NOT_YET
@@ -65,12 +67,12 @@ def test_never_another_clients_behind_an_own_write(proxy):
 
 
 def test_own_values_in_a_transaction(proxy):
-    with proxy.connect() as one, proxy.connect() as two:
+    with proxy.connect("sequences") as one, proxy.connect("sequences") as two:
         two.execute("SELECT nextval('other_seq')")
         with one.transaction():
             mine = insert(one)
             assert value(one, "SELECT lastval()") == mine
-    with proxy.connect() as one:
+    with proxy.connect("sequences") as one:
         with one.transaction():
             mine = value(one, "SELECT nextval('other_seq')")
             assert value(one, "SELECT currval('other_seq')") == mine
@@ -78,7 +80,7 @@ def test_own_values_in_a_transaction(proxy):
 
 def test_who_asks_keeps_its_values_from_then_on(cluster, setup):
     proxy = Proxy(cluster, {"default_pool_size": 2})
-    with proxy.connect() as one, proxy.connect() as two:
+    with proxy.connect("sequences") as one, proxy.connect("sequences") as two:
         insert(one)
         value(one, "SELECT lastval()")
         for _ in range(3):
@@ -93,7 +95,7 @@ def test_who_asks_keeps_its_values_from_then_on(cluster, setup):
 
 
 def test_who_never_asks_costs_and_pins_nothing(proxy):
-    conns = [proxy.connect() for _ in range(3)]
+    conns = [proxy.connect("sequences") for _ in range(3)]
     for _ in range(4):
         for conn in conns:
             insert(conn)  # a session's first few are kept apart
@@ -110,7 +112,7 @@ def test_a_pipeline_that_skips_the_discard(proxy):
     """The DISCARD SEQUENCES in front is skipped by an error: what comes behind must not believe in it."""
     from pgweir_test.wire import SYNC, Wire, bind, errors, execute, parse, rows
 
-    with proxy.connect() as one, Wire(proxy.port).login() as two:
+    with proxy.connect("sequences") as one, Wire(proxy.port).login(database="sequences") as two:
         insert(one)
         run = parse("", "SELECT lastval()") + bind("", "") + execute()
         two.send(parse("", "SELECT 1/0") + bind("", "") + execute() + run + SYNC + run + SYNC)

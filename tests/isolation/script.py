@@ -256,7 +256,7 @@ class Generator:
             if self.random.random() < 0.25:
                 startup[name] = self.pick(*values)
         self.add(client, f"connects with {startup}", startup, kind="connect")
-        # A custom setting that nobody has set is unknown; one that a pooled connection has seen before is empty.
+        # Asked for later in a transaction, one that nobody has set is empty where a pooled connection has seen it before.
         self.add(client, "SET app.tenant = ''", query("SET app.tenant = ''"))
 
     def script(self, length):

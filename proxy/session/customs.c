@@ -1,0 +1,202 @@
+/* Custom settings (app.x). They do not show in pg_settings, so code that sets them unseen is found out by asking for the names that may
+ * be meant. And once set they are known to a backend for ever, empty, where PostgreSQL says "unrecognized configuration
+ * parameter" to a session that has never set them: a client that has asked so gets a backend that does not know the name. */
+#include "proxy/session/session_private.h"
+
+#include <ctype.h>
+#include <strings.h>
+
+#define NAMES_MAX 32 /* that one statement may mean, or a session has asked for in vain */
+#define LENGTH_MAX 63
+
+bool customs_name(const char *name)
+{
+	return strchr(name, '.') != NULL;
+}
+
+static bool in_name(uint8_t c)
+{
+	return isalnum(c) || c == '_' || c == '$' || c == '.' || c >= 0x80;
+}
+
+/* The next x.y at or behind *at; *before_r is the byte in front of it. */
+static bool next_name(struct span text, size_t *at, char out[LENGTH_MAX + 1], uint8_t *before_r)
+{
+	for (size_t i = *at; i < text.n;) {
+		size_t from = i, dots = 0;
+
+		while (i < text.n && in_name(text.p[i]))
+			dots += text.p[i++] == '.';
+		if (dots > 0 && i - from <= LENGTH_MAX && text.p[from] != '.' && text.p[i - 1] != '.' &&
+		    !isdigit(text.p[from])) {
+			*before_r = from > 0 ? text.p[from - 1] : 0;
+			memcpy(out, text.p + from, i - from);
+			out[i - from] = '\0';
+			*at = i;
+			return true;
+		}
+		i += i == from;
+	}
+	*at = text.n;
+	return false;
+}
+
+bool customs_known(const struct session *s, const char *name)
+{
+	return settings_get(&s->image, name) != NULL || settings_get(&s->defined, name) != NULL ||
+	       settings_get(&s->startup, name) != NULL;
+}
+
+/* --- set unseen --- */
+
+static void guess(struct session *s, const char *name)
+{
+	struct span mark = span_str("guess");
+
+	if (settings_get(&s->touched, name) == NULL)
+		settings_set(&s->touched, span_str(name), &mark);
+}
+
+/* A text or the values of a Bind: what stands in quotes, behind SET, or at the begin of a value may be a setting's name. */
+void customs_note_words(struct session *s, struct span bytes)
+{
+	char name[LENGTH_MAX + 1];
+	uint8_t before;
+	unsigned n = 0;
+
+	for (size_t at = 0; n < NAMES_MAX && next_name(bytes, &at, name, &before);) {
+		const uint8_t *end = bytes.p + at - strlen(name);
+		bool set = end - bytes.p >= 4 && (strncasecmp((const char *)end - 4, "set ", 4) == 0 ||
+						  strncasecmp((const char *)end - 4, "cal ", 4) == 0 ||
+						  strncasecmp((const char *)end - 4, "ion ", 4) == 0);
+
+		if (before == '\'' || before < ' ' || set) {
+			guess(s, name);
+			n++;
+		}
+	}
+}
+
+/* The names that functions of the database mention (hooks.h). */
+void customs_note_code(struct session *s)
+{
+	const char *names = settings_get(&s->backend->defaults, "customs");
+	struct span text = span_str(names != NULL ? names : "");
+	char name[LENGTH_MAX + 1];
+	uint8_t before;
+
+	for (size_t at = 0; next_name(text, &at, name, &before);)
+		guess(s, name);
+}
+
+/* --- known for ever --- */
+
+bool customs_learned(struct session *s, const char *name, const char *mark, const struct span *value)
+{
+	struct backend *b = s->backend;
+	struct span empty = span_str("");
+
+	if (!customs_name(name))
+		return false;
+	if (value != NULL && value->n == 0 && strcmp(mark, "guess") == 0 && !customs_known(s, name))
+		return true; /* another client has made it known here; this one has nothing to do with it */
+	if (value != NULL) {
+		settings_set(&b->customs, span_str(name), &empty);
+		pool_has_custom(s->pool);
+	}
+	if (value == NULL || value->n > 0)
+		return false;
+	settings_set(&s->defined, span_str(name), &empty);
+	settings_set(&s->image, span_str(name), NULL);
+	settings_set(&b->image, span_str(name), NULL);
+	return true;
+}
+
+bool customs_defined_here(const struct session *s)
+{
+	for (unsigned i = 0; i < s->defined.n; i++)
+		if (settings_get(&s->backend->customs, s->defined.at[i].name) == NULL)
+			return false;
+	return true;
+}
+
+void customs_define(struct session *s)
+{
+	struct backend *b = s->backend;
+	struct span empty = span_str("");
+
+	for (unsigned i = 0; i < s->defined.n; i++) {
+		struct span v[2] = {span_str(s->defined.at[i].name), empty};
+
+		if (settings_get(&b->customs, s->defined.at[i].name) != NULL)
+			continue;
+		backend_sys(b, SYS_SET, v, 2, WHY_IMAGE, 0);
+		settings_set(&b->customs, v[0], &empty);
+	}
+}
+
+/* --- asked for without having been set --- */
+
+static void ask_text(struct session *s, struct span text)
+{
+	struct span empty = span_str("");
+	char name[LENGTH_MAX + 1];
+	uint8_t before;
+
+	for (size_t at = 0; s->unknowns.n < NAMES_MAX && next_name(text, &at, name, &before);)
+		if (!customs_known(s, name)) {
+			settings_set(&s->unknowns, span_str(name), &empty);
+			s->lend.strict = true;
+		}
+}
+
+static bool reads_settings(const struct stmt *stmt)
+{
+	for (int i = 0; i < stmt->facts->nstmts; i++)
+		if (stmt->facts->stmts[i].command == COMMAND_SHOW)
+			return true;
+	return memmem(stmt->text.p, stmt->text.n, "current_setting", 15) != NULL;
+}
+
+void customs_ask(struct session *s, const struct batch *batch)
+{
+	s->lend.strict = false;
+	if (!pool_customs(s->pool))
+		return;
+	for (unsigned i = 0; i < batch->n; i++) {
+		const struct op *op = &batch->op[i];
+		struct front_bind bind;
+		struct front_parse parse;
+		struct span text = {0};
+		struct stmt *stmt = NULL, *named;
+		const char *why;
+
+		if (op->type == 'Q' && front_query_decode(op->body, &text, &why) == 0)
+			stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
+		else if (op->type == 'P' && front_parse_decode(op->body, &parse, &why) == 0)
+			stmt = memo_get(s->house->memo, parse.query, parse.param_oids);
+		else if (op->type == 'B' && front_bind_decode(op->body, &bind, &why) == 0 &&
+			 (named = stmts_find(&s->stmts, bind.stmt)) != NULL)
+			stmt = stmt_ref(named);
+		if (stmt == NULL)
+			continue;
+		if (reads_settings(stmt)) {
+			ask_text(s, stmt->text);
+			if (op->type == 'B')
+				ask_text(s, op->body);
+		}
+		stmt_unref(stmt);
+	}
+}
+
+bool customs_fits(const struct lend *lend, const struct backend *b)
+{
+	const struct session *s =
+		(const struct session *)(const void *)((const char *)lend - offsetof(struct session, lend));
+
+	for (unsigned i = 0; i < s->unknowns.n; i++)
+		if (settings_get(&b->customs, s->unknowns.at[i].name) != NULL &&
+		    !customs_known(s, s->unknowns.at[i].name))
+			return false;
+	return true;
+}

@@ -1,0 +1,81 @@
+"""Custom settings (app.x): kept for who has set them by whatever way, unknown to who has not."""
+import psycopg
+import pytest
+
+from pgweir_test.proxy import Proxy, PGBOUNCER
+
+pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer knows nothing of them")
+UNKNOWN = "42704"
+
+
+@pytest.fixture(scope="module")
+def proxy(cluster):
+    """One backend for all."""
+    cluster.sql("CREATE FUNCTION be(v text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN set_config('app.user_id', v, false); END $$;"
+                "CREATE PROCEDURE become(v text) LANGUAGE plpgsql AS $$ BEGIN SET app.role_name = 'x'; PERFORM set_config('app.role_name', v, false); END $$;"
+                "CREATE FUNCTION put(n text, v text) RETURNS text LANGUAGE sql AS 'SELECT set_config(n, v, false)'")
+    made = Proxy(cluster, {"default_pool_size": 1})
+    yield made
+    assert made.stop() == 0, made.log_text()[-2000:]
+
+
+def value(conn, text, *values):
+    """The value, or the SQLSTATE."""
+    try:
+        return conn.execute(text, *values).fetchone()[0]
+    except psycopg.Error as error:
+        return error.sqlstate
+
+
+@pytest.mark.parametrize("name, sets", [
+    ("app.user_id", "SELECT be('7')"), ("app.role_name", "CALL become('7')"), ("app.named", "SELECT put('app.named', '7')"),
+    ("app.quoted", "DO $$ BEGIN PERFORM set_config('app.quoted', '7', false); END $$"), ("app.plain", "DO $$ BEGIN SET app.plain = 7; END $$"),
+    ("app.local", "DO $$ BEGIN SET LOCAL app.local = 1; SET SESSION app.local = 7; END $$")])
+def test_what_code_has_set_is_kept_and_nobody_elses(proxy, name, sets):
+    with proxy.connect() as one, proxy.connect() as two:
+        one.execute(sets)
+        assert value(two, f"SHOW {name}") == UNKNOWN
+        assert value(two, f"SELECT current_setting('{name}', true)") is None
+        assert value(two, "SELECT current_setting(%s, true)", [name]) is None
+        assert value(one, f"SHOW {name}") == "7"
+        assert value(one, "SELECT current_setting(%s)", [name]) == "7"
+
+
+def test_a_name_by_parameter(proxy):
+    with proxy.connect() as one, proxy.connect() as two:
+        one.execute("SELECT put(%s, %s)", ["app.by_parameter", "7"])
+        assert value(two, "SHOW app.by_parameter") == UNKNOWN
+        assert value(one, "SHOW app.by_parameter") == "7"
+
+
+def test_what_was_set_locally_is_known_and_empty(proxy):
+    """As in PostgreSQL, where a custom setting never becomes unknown again."""
+    with proxy.connect() as one, proxy.connect() as two:
+        for sets in ("SET LOCAL app.gone = '1'", "SELECT set_config('app.kept', '1', true)"):
+            with one.transaction():
+                one.execute(sets)
+        with pytest.raises(ZeroDivisionError), one.transaction():
+            one.execute("SET app.undone = '1'")
+            raise ZeroDivisionError
+        for name in ("app.gone", "app.kept", "app.undone"):
+            assert value(two, f"SHOW {name}") == UNKNOWN
+            assert value(one, f"SHOW {name}") == ""
+        one.execute("SET app.gone = '2'")
+        one.execute("DISCARD ALL")
+        two.execute("SELECT 1")
+        assert value(one, "SHOW app.gone") == ""
+
+
+def test_server_connections_are_replaced_only_for_who_asks(proxy):
+    with proxy.connect() as one, proxy.connect() as two:
+        one.execute("SET app.tenant = '1'")
+        opened = proxy.metrics()["pgweir_backends_opened_total"]
+        for _ in range(5):
+            assert value(two, "SELECT 1") == 1
+            assert value(one, "SHOW app.tenant") == "1"
+            two.execute("BEGIN")
+            assert value(two, "SELECT 2") == 2
+            two.execute("COMMIT")
+        assert proxy.metrics()["pgweir_backends_opened_total"] == opened
+        assert value(two, "SELECT current_setting('app.tenant', true)") is None
+        assert proxy.metrics()["pgweir_backends_opened_total"] == opened + 1
