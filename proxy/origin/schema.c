@@ -37,9 +37,10 @@
 	"(SELECT " WRITTEN("inserted") " + " WRITTEN("updated") " + " WRITTEN(                                                   \
 		"deleted") " FROM unnest(ARRAY['pg_authid','pg_auth_members','pg_db_role_setting','pg_database','pg_namespace']" \
 			   "::regclass[]) c),"
-#define SETTINGS                                        \
-	"'|', extract(epoch FROM pg_conf_load_time())," \
-	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)," HOOKS_SQL "," CUSTOMS_SQL
+#define SETTINGS                                                                                         \
+	"'|', extract(epoch FROM pg_conf_load_time()),"                                                  \
+	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)," HOOKS_SQL \
+	"," CUSTOMS_SQL
 #define STATE_BEGIN "SELECT pg_current_snapshot()::text, concat_ws(' '," RELATIONS
 #define STATE_END ROLES DATABASE "," TIMES SETTINGS ")"
 

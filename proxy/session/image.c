@@ -145,7 +145,7 @@ void image_tell_params(struct session *s, bool changing)
 		if (told != NULL && strcmp(told, b->params.at[i].value) == 0)
 			continue;
 		if (changing ? image_changes(s, b->params.at[i].name)
-			     : image_reset_value(s, span_str(b->params.at[i].name)) != NULL)
+			     : image_reset_value(s, span_str(b->params.at[i].name), v) != NULL)
 			continue; /* a RESET was told already as what it means for this client */
 		write_param_status(conn_out(s->client), span_str(b->params.at[i].name), v);
 		conn_flush_later(s->client);
@@ -215,16 +215,20 @@ static void touch(struct session *s, const char *name, bool reset)
 		s->effects |= EFFECT_TAINT; /* too many to remember: the probe sees them all */
 }
 
-const char *image_reset_value(const struct session *s, struct span name)
+const char *image_reset_value(const struct session *s, struct span name, struct span value)
 {
+	const char *how, *usual;
 	char n[64];
-	const char *how;
 
 	snprintf(n, sizeof(n), "%.*s", (int)name.n, (const char *)name.p);
 	how = settings_get(&s->touched, n);
-	return how != NULL && (strcmp(how, "reset") == 0 || (s->reset_done > 1 && strcmp(how, "maybe") == 0))
-		       ? settings_get(&s->startup, n)
-		       : NULL;
+	if (how == NULL || (strcmp(how, "reset") != 0 && strcmp(how, "maybe") != 0))
+		return NULL;
+	usual = s->defaults != NULL ? settings_get(&s->defaults->params, n) : NULL;
+	if (strcmp(how, "maybe") == 0 &&
+	    (s->reset_done < 2 || usual == NULL || !span_eq(value, span_str(usual))))
+		return NULL;
+	return settings_get(&s->startup, n);
 }
 
 void image_note_unknown(struct session *s)
@@ -256,7 +260,7 @@ void image_reset_follows(struct session *s, const struct facts *f, bool sync)
 		const struct setting *back = &s->startup.at[i];
 		struct span v[2] = {span_str(back->name), span_str(back->value)};
 
-		if (image_reset_value(s, v[0]) == NULL)
+		if (image_reset_value(s, v[0], v[1]) == NULL)
 			continue;
 		backend_sys(s->backend, SYS_SET, v, 2, WHY_RESET, sync);
 		sent = true;

@@ -137,6 +137,7 @@ static bool answer_query(struct session *s, struct batch *batch)
 	}
 	stmt_unref(stmt);
 	stmts_set_unnamed(&s->stmts, NULL); /* as PostgreSQL does at a simple query */
+	s->begin_extended = false;
 	conn_consume(s->client, batch->op[0].end);
 	account_answered(s);
 	local_ready(s);
@@ -280,6 +281,7 @@ static bool answer_extended(struct session *s, struct batch *batch)
 			break;
 		}
 	}
+	s->begin_extended = true; /* its portal stays */
 	if (stmt->facts->nstmts == 1 && stmt->facts->stmts->command == COMMAND_DEALLOCATE &&
 	    stmt->facts->stmts->name == NULL)
 		stmts_forget_all(&s->stmts); /* its own name goes as well */

@@ -200,8 +200,9 @@ static void on_async(struct session *s, struct run *r, const struct frame *f, si
 		if (back_param_decode(f->body, &p, &why) != 0)
 			p = (struct back_param){0};
 		/* RESET goes to what the client's startup packet asked for; the shared backend reports its own default. */
-		reset = s->reset_done > 0 || image_reports_at_once(s->backend) ? image_reset_value(s, p.name)
-									       : NULL;
+		reset = s->reset_done > 0 || image_reports_at_once(s->backend)
+				? image_reset_value(s, p.name, p.value)
+				: NULL;
 		if (hidden && head->why == WHY_RESET)
 			tell_instead(s, r, p.name, p.value);
 		else if (!hidden && reset != NULL)
@@ -350,7 +351,7 @@ static void tell_resets(struct session *s, struct run *r)
 	s->reset_done = 1; /* only those that are certain */
 	for (unsigned i = 0; i < s->startup.n; i++) {
 		struct span name = span_str(s->startup.at[i].name);
-		const char *value = image_reset_value(s, name);
+		const char *value = image_reset_value(s, name, name);
 
 		if (value != NULL && settings_get(&s->params, s->startup.at[i].name) != NULL)
 			tell_instead(s, r, name, span_str(value));

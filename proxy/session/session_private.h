@@ -117,13 +117,14 @@ struct session {
 	bool same_encoding;    /* client_encoding = server_encoding */
 	bool read_committed;   /* default_transaction_isolation */
 	struct stmts stmts;
-	struct stmt *parsing;	   /* counted: of the last named Parse that was forwarded */
-	uint64_t parsing_number;   /* its number on the backend */
-	unsigned unsettling;	   /* statements on their way that may make or take names by SQL */
-	bool begin_portal;	   /* the unnamed portal is still that of the deferred BEGIN */
-	bool bound;		   /* a Bind was sent since the last Sync */
-	bool binds_unsettle;	   /* one of them was bound since the last Sync */
-	bool flushed;		   /* a Flush was sent for what is held back */
+	struct stmt *parsing;	 /* counted: of the last named Parse that was forwarded */
+	uint64_t parsing_number; /* its number on the backend */
+	unsigned unsettling;	 /* statements on their way that may make or take names by SQL */
+	bool begin_extended; /* the client has sent its BEGIN by the extended protocol, and no query since */
+	bool begin_portal;   /* the unnamed portal is still that of the deferred BEGIN */
+	bool bound;	     /* a Bind was sent since the last Sync */
+	bool binds_unsettle; /* one of them was bound since the last Sync */
+	bool flushed;	     /* a Flush was sent for what is held back */
 	struct stmt *resetting;	   /* counted: a RESET was bound since the last Sync */
 	struct stmt *deallocating; /* counted: the newest of them */
 	int deallocating_at;	   /* the next of its statements that may be a DEALLOCATE */
@@ -364,8 +365,9 @@ void image_inspect_done(struct session *s, bool probe);
 void image_count_pin(struct session *s);
 /* Parameters are reported in front of CommandComplete already (before PostgreSQL 14). */
 bool image_reports_at_once(const struct backend *b);
-/* The value that a parameter goes back to by a RESET of this transaction, if that is not the backend's default; NULL = not so. */
-const char *image_reset_value(const struct session *s, struct span name);
+/* The value that a parameter, now `value` on the backend, goes back to by a RESET of this transaction, if that is not the backend's
+ * default; NULL = not so. */
+const char *image_reset_value(const struct session *s, struct span name, struct span value);
 /* A statement with these facts has just been sent: behind a RESET the startup packet's values follow. */
 void image_reset_follows(struct session *s, const struct facts *f, bool sync);
 void image_synced(struct session *s); /* the backend's image is equal now */

@@ -23,6 +23,7 @@ void txn_begin_virtual(struct session *s, struct stmt *begin)
 {
 	forget_begin(s);
 	s->begin = stmt_ref(begin);
+	s->begin_extended = false;
 	s->txn = TXN_VIRTUAL;
 	s->txn_since_us = loop_now_us(s->house->host.loop);
 	s->status = 'T';
@@ -65,7 +66,7 @@ void txn_materialise(struct session *s)
 	} else {
 		backend_sys(b, SYS_BEGIN, NULL, 0, WHY_BEGIN, 0);
 	}
-	s->begin_portal = true;
+	s->begin_portal = !s->begin_extended;
 	replay_begin_sent(s, s->begin);
 	forget_begin(s);
 	s->txn = TXN_REAL;
