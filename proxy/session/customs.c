@@ -106,6 +106,13 @@ bool customs_learned(struct session *s, const char *name, const char *mark, cons
 	}
 	if (value == NULL || value->n > 0)
 		return false;
+	if (strcmp(mark, "reset") == 0 && settings_get(&s->startup, name) != NULL) {
+		struct span back = span_str(settings_get(&s->startup, name));
+
+		settings_set(&s->image, span_str(name), &back);
+		settings_set(&b->image, span_str(name), NULL);
+		return true;
+	}
 	settings_set(&s->defined, span_str(name), &empty);
 	settings_set(&s->image, span_str(name), NULL);
 	settings_set(&b->image, span_str(name), NULL);

@@ -260,6 +260,13 @@ static int parse_ours(struct session *s, struct span name, struct stmt *stmt, ui
 	return expect_push(&b->expects, &e);
 }
 
+/* A failed transaction refuses to parse anything else. */
+static bool allowed_when_failed(const struct facts *f)
+{
+	return f->nstmts == 0 || f->stmts[0].command == COMMAND_COMMIT ||
+	       f->stmts[0].command == COMMAND_ROLLBACK || f->stmts[0].command == COMMAND_TXN;
+}
+
 enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt)
 {
 	uint64_t number;
@@ -284,6 +291,13 @@ enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt)
 	number = prepared_id(s, stmt);
 	if (!number_certain(s, number))
 		return HOLD_WAIT;
+	if (prepared_look(&s->backend->prepared, number) == PREPARED_HELD) {
+		/* Not sent, so it has to be known that it would not fail. */
+		if (s->backend->expects.batches_sent != s->backend->expects.batches_done)
+			return HOLD_WAIT;
+		if (s->backend->status == 'E' && !allowed_when_failed(stmt->facts))
+			return parse_again(s, name, stmt) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
+	}
 	return parse_ours(s, name, stmt, number) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
 }
 

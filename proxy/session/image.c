@@ -414,7 +414,7 @@ static void take_probe(struct session *s)
 	for (unsigned i = 0; i < s->inspecting.n; i++) {
 		const char *name = s->inspecting.at[i].name, *back = settings_get(&s->startup, name);
 
-		if (may_be_reset(s->inspecting.at[i].value) && back != NULL &&
+		if (may_be_reset(s->inspecting.at[i].value) && back != NULL && !customs_name(name) &&
 		    settings_get(&s->probed, name) == NULL) {
 			struct span v = span_str(back);
 

@@ -146,6 +146,7 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 		return true;
 	}
 	s->replay.on = false;
+	s->reset_done = 0; /* rolled back */
 	if (head != NULL && rename_error(s, head, f->body)) {
 		run_skip(r, used);
 	} else {

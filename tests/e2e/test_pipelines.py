@@ -47,6 +47,8 @@ SCRIPTS = {
                                            query("PREPARE p AS SELECT 4"), query("DEALLOCATE p"), run("p") + SYNC, query("EXECUTE p")],
     "SQL runs what the protocol has made": [parse("p", "SELECT $1::int + 1") + SYNC, query("EXECUTE p(41)"), query("PREPARE p AS SELECT 1"),
                                             query("BEGIN; EXECUTE p(1); DEALLOCATE p; COMMIT"), query("EXECUTE p(1)"), run("p") + SYNC],
+    "a text that is known in a failed transaction": [parse("p1", "SELECT 1") + SYNC + query("BEGIN") + parse("", "SELECT 1/0") + run("") + SYNC
+                                                     + parse("p2", "SELECT 1") + run("p2") + SYNC + query("ROLLBACK") + run("p2") + SYNC],
     "a flush in between": [parse("p", "SELECT 1") + FLUSH + run("p") + SYNC + parse("p", "SELECT 2") + FLUSH + run("p") + SYNC + run("p") + SYNC],
 }
 
