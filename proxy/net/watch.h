@@ -3,7 +3,7 @@
  * Shape   one persistent event per watch.
  * Owner   the embedding object; watch_stop before the fd is closed.
  * Thread  the loop's.
- * Errors  none; small allocations abort. */
+ * Errors  none; small allocations abort. What the kernel cannot watch now is tried again every 10 ms. */
 #ifndef PROXY_NET_WATCH_H
 #define PROXY_NET_WATCH_H
 
@@ -13,7 +13,8 @@
 #define WATCH_WRITE 2
 
 struct watch {
-	struct event *ev; /* owned, NULL while stopped */
+	struct event *ev;  /* owned, NULL while stopped */
+	struct loop *loop; /* borrowed, of the last watch_set */
 	void (*fn)(void *arg, int what);
 	void *arg;
 	int fd;
