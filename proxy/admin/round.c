@@ -4,13 +4,29 @@
 
 #include <stdlib.h>
 
+static void round_part_free(struct round_part *p)
+{
+	socket_rows_free(&p->rows);
+	buf_free(&p->text);
+}
+
+static char *copy(const char *text)
+{
+	char *own = text != NULL ? strdup(text) : NULL;
+
+	check(text == NULL || own != NULL);
+	return own;
+}
+
 static void round_free(void *arg)
 {
 	struct round *r = arg;
 
 	timer_free(&r->limit);
 	for (unsigned i = 0; i < r->nparts; i++)
-		socket_rows_free(&r->parts[i].rows);
+		round_part_free(&r->parts[i]);
+	free(r->text);
+	free(r->user);
 	free(r);
 }
 
@@ -62,6 +78,8 @@ struct round *round_start(const struct console_parts *parts, const struct round_
 
 	r->loop = parts->loop;
 	r->order = *order;
+	r->order.text = r->text = copy(order->text);
+	r->order.user = r->user = copy(order->user);
 	r->done = done;
 	r->arg = arg;
 	r->nparts = r->left = parts->nhouses;
@@ -73,6 +91,7 @@ struct round *round_start(const struct console_parts *parts, const struct round_
 		p->round = r;
 		p->house = parts->houses[i];
 		p->rows.max = SIZE_MAX;
+		buf_init(&p->text, ROUND_TEXT);
 		p->mail.run = part_work;
 		loop_post(p->house->host.loop, &p->mail);
 	}

@@ -12,6 +12,7 @@
 #include "proxy/session/roster.h"
 
 #define ROUND_US 2000000u
+#define ROUND_TEXT (1u << 20)
 
 struct round;
 
@@ -22,6 +23,7 @@ struct round_part {
 	struct house *house;
 	bool back;
 	struct socket_rows rows;
+	struct buf text; /* whatever `work` has to say */
 	uint64_t number;
 };
 
@@ -33,7 +35,8 @@ struct round_order {
 	uint64_t id;
 	bool on;
 	bool deep;
-	const char *why; /* static */
+	const char *why;	 /* static */
+	const char *text, *user; /* copied by round_start; NULL = none */
 };
 
 struct round {
@@ -43,6 +46,7 @@ struct round {
 	void *arg;
 	struct timer limit;
 	unsigned nparts, left, missing;
+	char *text, *user; /* owned: the order's */
 	struct round_part parts[];
 };
 

@@ -3,10 +3,14 @@
 
 #include "proxy/admin/averages.h"
 #include "proxy/base/check.h"
+#include "proxy/session/console.h"
+#include "proxy/session/explain.h"
 #include "proxy/sql/verdict.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const struct column columns_cache[] = {{"database", COLUMN_TEXT},	{"state", COLUMN_TEXT},
 				       {"entries", COLUMN_INT8},	{"bytes", COLUMN_INT8},
@@ -129,4 +133,98 @@ void show_reasons(struct run *run)
 		table_text(&run->table, reason_text((enum reason)i));
 	}
 	run_done(run);
+}
+
+/* --- top lists --- */
+
+const struct column columns_statements[] = {{"database", COLUMN_TEXT}, {"statement", COLUMN_TEXT},
+					    {"hits", COLUMN_INT8},     {"misses", COLUMN_INT8},
+					    {"fills", COLUMN_INT8},    {NULL, 0}};
+const struct column columns_relations[] = {{"database", COLUMN_TEXT},
+					   {"relation", COLUMN_TEXT},
+					   {"hits", COLUMN_INT8},
+					   {"misses", COLUMN_INT8},
+					   {"fills", COLUMN_INT8},
+					   {"changes", COLUMN_INT8},
+					   {NULL, 0}};
+const struct column columns_explain[] = {{"item", COLUMN_TEXT}, {"value", COLUMN_TEXT}, {NULL, 0}};
+
+static void show_top(struct run *run, enum report_top which)
+{
+	const struct report_source *source = &run->parts->report;
+	struct toplist_row *rows = check_alloc(REPORT_TOPS * sizeof *rows);
+	unsigned n = source->tops(source->arg, which, rows, REPORT_TOPS);
+
+	toplist_sort(rows, n);
+	for (unsigned i = 0; i < n; i++) {
+		if (!run_wants(run, rows[i].group))
+			continue;
+		table_text(&run->table, rows[i].group);
+		table_text(&run->table, rows[i].name);
+		table_unsigned(&run->table, rows[i].count[TOPLIST_HITS]);
+		table_unsigned(&run->table, rows[i].count[TOPLIST_MISSES]);
+		table_unsigned(&run->table, rows[i].count[TOPLIST_FILLS]);
+		if (which == REPORT_RELATIONS)
+			table_unsigned(&run->table, rows[i].count[TOPLIST_CHANGES]);
+	}
+	free(rows);
+	run_done(run);
+}
+
+void show_statements(struct run *run)
+{
+	show_top(run, REPORT_STATEMENTS);
+}
+
+void show_relations(struct run *run)
+{
+	show_top(run, REPORT_RELATIONS);
+}
+
+/* --- EXPLAIN CACHE FOR: asked of the first worker --- */
+
+static void add_line(void *arg, const char *item, const char *value)
+{
+	struct buf *text = arg;
+
+	buf_add_cstr(text, item);
+	buf_add_cstr(text, value);
+}
+
+static void explain(struct house *h, const struct round_order *order, struct round_part *part)
+{
+	if (h->host.index == 0)
+		explain_cache(h, order->database, order->user, span_str(order->text), add_line, &part->text);
+}
+
+static void have_lines(struct run *run, struct round *r)
+{
+	const struct buf *text = &r->parts[0].text;
+	size_t at = 0;
+
+	if (!r->parts[0].back || text->failed) {
+		run_fail(run, "57014", "the worker that was asked is busy");
+		return;
+	}
+	while (at < text->len) {
+		const char *cell = (const char *)text->p + at;
+
+		table_text(&run->table, cell);
+		at += strlen(cell) + 1;
+	}
+	run_done(run);
+}
+
+void show_explain(struct run *run)
+{
+	const char *database = run->parsed.arg[0];
+	struct round_order order = {.work = explain, .text = run->parsed.arg[1], .user = run->who.user};
+
+	if (console_name(database) ||
+	    config_database(run->parts->control.config(run->parts->control.arg), database) == NULL) {
+		run_fail(run, "3D000", "no such database: %s", database);
+		return;
+	}
+	snprintf(order.database, sizeof order.database, "%.63s", database);
+	run_round(run, &order, have_lines);
 }

@@ -51,7 +51,11 @@ void show_param(struct run *run);
 void show_one(struct run *run);
 
 /* show_cache.c */
-extern const struct column columns_cache[], columns_coherence[], columns_reasons[];
+extern const struct column columns_cache[], columns_coherence[], columns_reasons[], columns_statements[],
+	columns_relations[], columns_explain[];
+void show_statements(struct run *run);
+void show_relations(struct run *run);
+void show_explain(struct run *run);
 void show_cache(struct run *run);
 void show_coherence(struct run *run);
 void show_reasons(struct run *run);

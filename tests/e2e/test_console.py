@@ -188,6 +188,26 @@ def test_the_cache_shows_itself(made, database):
         assert pin["pins"] == "temp" and pin["link"].startswith("s")
 
 
+def test_statements_and_explain(made, database):
+    made.cluster.sql("CREATE TABLE told (id int PRIMARY KEY, a text); INSERT INTO told VALUES (1, 'x')", database)
+    with made.connect(database) as client:
+        wait_for("a hit", lambda: client.execute("SELECT a FROM told WHERE id = 1").fetchone() and any(
+            row["statement"] == "SELECT a FROM told WHERE id = ?" and row["hits"] > 0
+            for row in ask(made, f"SHOW STATEMENTS {database}")))
+        assert any(row["relation"] == "public.told" for row in ask(made, "SHOW RELATIONS"))
+        told = ask(made, f"EXPLAIN CACHE FOR {database} 'SELECT a FROM told WHERE id = 1'")
+        values = {row["item"]: row["value"] for row in told}
+        assert "told" in values["relation"], told
+        told = ask(made, f"EXPLAIN CACHE FOR {database} 'DELETE FROM told WHERE a = ''x'' OR true'")
+        assert {row["item"]: row["value"] for row in told}["verdict"] != values["verdict"], told
+    assert made.cluster.sql("SELECT count(*) FROM told", database) == "1"  # nothing was run
+    with made.connect("pgbouncer") as console:
+        for text, error in ((f"EXPLAIN CACHE FOR {database}", psycopg.errors.SyntaxError),
+                            ("EXPLAIN CACHE FOR pgbouncer 'SELECT 1'", psycopg.errors.InvalidCatalogName)):
+            with pytest.raises(error):
+                console.execute(text)
+
+
 def test_help_lists_every_command(made):
     found = ask(made, "SHOW HELP")
     for words in [*("SHOW " + what for what in THEIRS), "PAUSE", "RESUME", "KILL_CLIENT", "SHUTDOWN", "SET", "SHOW PINS"]:

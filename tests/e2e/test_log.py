@@ -1,0 +1,62 @@
+"""What the log says of clients and slow statements, and what it must not say."""
+import json
+
+import psycopg
+import pytest
+
+from pgweir_test.proxy import PGWEIR, Proxy
+from pgweir_test.wire import Wire, errors
+
+pytestmark = pytest.mark.skipif(not PGWEIR, reason="needs pgweir itself")
+
+
+def lines(proxy, event):
+    return [line for line in map(json.loads, proxy.log_text().splitlines()) if line["event"] == event]
+
+
+def test_slow_statements_without_their_literals(cluster):
+    proxy = Proxy(cluster, {"log_format": "json", "log_min_duration_statement": "50ms", "cache_size": 0})
+    with proxy.connect() as client:
+        client.execute("SELECT /* for: 'secret comment' */ pg_sleep(0.3), 'secret literal', 4711 -- secret tail")
+        client.execute("SELECT pg_sleep(0.3), %s::text", ["secret parameter"])
+        client.execute("DO $$ BEGIN PERFORM pg_sleep(0.3), 'secret body'; END $$")
+        with pytest.raises(psycopg.errors.SyntaxError):
+            client.execute("SELECT pg_sleep(0.3) 'secret open")
+    assert proxy.stop() == 0
+    slow = [line for line in lines(proxy, "slow statement") if line["duration_us"] >= 300000]
+    assert [line["statement"] for line in slow] == ["SELECT pg_sleep(?), ?, ?", "SELECT pg_sleep(?), $1::text", "DO ?"]
+    for line in slow:
+        assert line["waited_us"] < line["duration_us"]
+        assert line["verdict"] == "OFF" and line["database"] == "postgres" and line["user"] == "postgres"
+        assert line["peer"].startswith("127.0.0.1:")
+    assert "secret" not in proxy.log_text() and "4711" not in proxy.log_text()
+
+
+def test_the_text_as_it_is_when_asked_for(cluster):
+    proxy = Proxy(cluster, {"log_min_duration_statement": "50ms", "log_statement_literals": 1})
+    with proxy.connect() as client:
+        client.execute("SELECT pg_sleep(0.1), 'shown' -- too")
+    assert proxy.stop() == 0
+    assert "SELECT pg_sleep(0.1), 'shown' -- too" in proxy.log_text()
+
+
+def test_nothing_is_slow_by_default(cluster):
+    proxy = Proxy(cluster)
+    with proxy.connect() as client:
+        client.execute("SELECT pg_sleep(0.1)")
+    assert proxy.stop() == 0
+    assert "slow statement" not in proxy.log_text()
+
+
+def test_comings_and_goings(cluster):
+    proxy = Proxy(cluster, {"log_format": "json", "client_idle_timeout": 1})
+    with proxy.connect():
+        pass
+    with Wire(proxy.port).login() as idle:
+        assert errors(idle.drain()) == ["57P05"]
+    assert proxy.stop() == 0
+    came, went = lines(proxy, "client logged in"), lines(proxy, "client disconnected")
+    assert len(came) == len(went) == 2
+    assert all(line["peer"].startswith("127.0.0.1:") and line["method"] == "trust" for line in came)
+    assert went[0]["reason"] == "client said goodbye" and went[0]["after_us"] > 0
+    assert went[1]["reason"] == "client_idle_timeout"
