@@ -38,7 +38,7 @@ struct question {
 	unsigned mask; /* attributes that are asked for */
 	int64_t args[ATTRIBUTES];
 	unsigned nargs;
-	enum { LIST, COUNT, PAGED, JOINED, NKINDS } kind;
+	enum { LIST, COUNT, PAGED, JOINED, SLOW, NKINDS } kind;
 };
 
 static char texts[NKINDS][1u << ATTRIBUTES][256];
@@ -63,6 +63,10 @@ static void make_texts(void)
 		snprintf(texts[PAGED][mask], sizeof(texts[PAGED][mask]),
 			 "SELECT id, version FROM owned WHERE %s ORDER BY id LIMIT 3", where);
 	}
+	/* Its snapshot is old when the answer is there. */
+	snprintf(
+		texts[SLOW][1], sizeof(texts[SLOW][1]),
+		"SELECT id, version FROM owned WHERE owner = $1 AND 0 <= (SELECT count(*) FROM slow a, slow b, slow c)");
 	snprintf(
 		texts[JOINED][1], sizeof(texts[JOINED][1]),
 		"SELECT i.id, i.version, w.version FROM owners w LEFT JOIN owned i ON i.owner = w.id WHERE w.id = $1");
@@ -74,7 +78,7 @@ static struct question ask(unsigned dice)
 
 	dice /= NKINDS;
 	/* Mostly by owner: what many ask for is what is in the cache. */
-	if (q.kind != JOINED && dice % 3 == 0)
+	if (q.kind != JOINED && q.kind != SLOW && dice % 3 == 0)
 		q.mask = 1 + dice / 3 % 15;
 	dice /= 64;
 	for (unsigned i = 0; i < ATTRIBUTES; i++) {
@@ -252,7 +256,7 @@ bool lists_set_up(struct link *l, unsigned rows)
 {
 	make_texts();
 	nrows = rows < LISTS_ROWS ? rows : LISTS_ROWS;
-	if (!link_do(l, PROTOCOL_SIMPLE, "DROP TABLE IF EXISTS owned, owners", NULL, 0) ||
+	if (!link_do(l, PROTOCOL_SIMPLE, "DROP TABLE IF EXISTS owned, owners, slow", NULL, 0) ||
 	    !link_do(l, PROTOCOL_SIMPLE, "CREATE TABLE owners (id int PRIMARY KEY, version bigint NOT NULL)",
 		     NULL, 0) ||
 	    !link_do(
@@ -260,6 +264,9 @@ bool lists_set_up(struct link *l, unsigned rows)
 		    "CREATE TABLE owned (id int PRIMARY KEY, version bigint, owner int, kind int, flag int, grp int)",
 		    NULL, 0) ||
 	    !link_do(l, PROTOCOL_SIMPLE, "INSERT INTO owners SELECT i, 0 FROM generate_series(1, 4) i", NULL,
+		     0))
+		return false;
+	if (!link_do(l, PROTOCOL_SIMPLE, "CREATE TABLE slow AS SELECT i FROM generate_series(1, 13) i", NULL,
 		     0))
 		return false;
 	for (unsigned id = 1; id <= nrows; id++)

@@ -1,6 +1,6 @@
 /* lists.h - answers of many rows: lists by owner, counts, pages, joins.
  * Source  the oracle; each row has one writer, its attributes are a function of its key and version.
- * Shape   rows move between owners as their versions rise. An answer must have every row that was there at all versions which were
+ * Shape   some of the reads take longer, so that much happens meanwhile. Rows move between owners as their versions rise. An answer must have every row that was there at all versions which were
  *         possible while it was asked for, none that was there at no such version, and each at a possible version.
  * Owner   the caller's link.
  * Thread  any; a row is written by one.

@@ -5,7 +5,7 @@ import signal
 import psycopg
 import pytest
 
-from conftest import cache_is_on, start_pair, stop_pair
+from conftest import CYCLES, cache_is_on, start_pair, stop_pair
 from pgweir_test.proxy import PGWEIR
 from pgweir_test.tools import PG_BIN, as_pg_user, new_dir, reap, spawn, wait_for
 
@@ -40,12 +40,15 @@ def test_fresh(cluster, pair, truth, commits, protocol):
 def test_fresh_lists(cluster, pair, truth, commits):
     """Lists by owner, counts, pages and joins, whose rows move between owners."""
     more = ["--async"] if commits == "async" else []
-    truth(cluster, pair, "--lists", "--rows", 30, "--writers", 4, "--readers", 8, "--pause", 8000, *more).finish().fresh()
+    truth(cluster, pair, "--lists", "--rows", 30, "--writers", 4, "--readers", 8, "--pause", 8000, *more,
+          cycles=CYCLES // 4).finish().fresh()
 
 
 def test_fresh_lists_under_identity_full(cluster, pair, truth):
     """The same when old rows are shown."""
-    with truth(cluster, pair, "--lists", "--rows", 30, "--pause", 8000) as run:
+    cluster.sql("DROP TABLE IF EXISTS owned")
+    with truth(cluster, pair, "--lists", "--rows", 30, "--pause", 8000, cycles=CYCLES // 4) as run:
+        wait_for("the table to be filled", lambda: cluster.sql("SELECT to_regclass('owned') IS NOT NULL") == "t")
         cluster.sql("ALTER TABLE owned REPLICA IDENTITY FULL")
     run.fresh()
 

@@ -15,6 +15,7 @@ LOADS = [
 ]
 # These rules are about answers of many rows.
 LISTS = [
+    ["--lists", "--writers", 2, "--readers", 8, "--rows", 8, "--pause", 20000],
     ["--lists", "--writers", 3, "--readers", 9, "--rows", 12, "--pause", 4000],
     ["--lists", "--writers", 6, "--readers", 6, "--rows", 40],
     ["--lists", "--writers", 2, "--readers", 6, "--rows", 6, "--pause", 1000],
