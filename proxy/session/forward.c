@@ -308,7 +308,7 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	}
 	e.change = stmts_change(&s->stmts, span_str(""), NULL, 0, s->backend->expects.batches_sent);
 	backend_unnamed(s->backend, 0);
-	s->binds_unsettle = s->bound = s->begin_portal = false;
+	s->binds_unsettle = s->bound = false;
 	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
 	if (expect_push(&s->backend->expects, &e) != 0)
 		return fail(s, "54000", "too many messages in a pipeline");

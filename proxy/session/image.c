@@ -243,7 +243,7 @@ void image_note_unknown(struct session *s)
 /* Does that mark in `touched` mean that a value which is not there any more has been reset? */
 static bool may_be_reset(const char *how)
 {
-	return strcmp(how, "reset") == 0 || strcmp(how, "maybe") == 0;
+	return strcmp(how, "reset") == 0 || strcmp(how, "maybe") == 0 || strcmp(how, "was reset") == 0;
 }
 
 /* RESET on the shared backend goes back to its default, so what the startup packet asked for is set behind it: it is what the rest
@@ -282,13 +282,25 @@ void image_touch(struct session *s, const char *name)
 	touch(s, name, false);
 }
 
+/* What a RESET has left is not what the setting shows for the rest of the transaction. */
+static void hide_reset(struct session *s, const char *name)
+{
+	const char *how = settings_get(&s->touched, name);
+	struct span was = span_str("was reset");
+
+	if (how != NULL && strcmp(how, "reset") == 0)
+		settings_set(&s->touched, span_str(name), &was);
+}
+
 void image_note(struct session *s, const struct stmt_facts *f)
 {
 	for (unsigned i = 0; i < f->nsettings; i++)
-		/* SET LOCAL makes a custom setting known to the session for ever. */
-		if (f->settings[i].action != SETTING_SET_LOCAL ||
-		    (customs_name(f->settings[i].name) && !customs_known(s, f->settings[i].name)))
-			touch(s, f->settings[i].name, f->settings[i].action == SETTING_RESET);
+		if (f->settings[i].action == SETTING_SET_LOCAL)
+			hide_reset(s, f->settings[i].name);
+	/* SET LOCAL makes a custom setting known to the session for ever. */
+	if (f->settings[i].action != SETTING_SET_LOCAL ||
+	    (customs_name(f->settings[i].name) && !customs_known(s, f->settings[i].name)))
+		touch(s, f->settings[i].name, f->settings[i].action == SETTING_RESET);
 	if (f->effects & EFFECT_ROLE) {
 		touch(s, "role", false);
 		touch(s, "session_authorization", false);

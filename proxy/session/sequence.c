@@ -96,4 +96,9 @@ void sequence_keep(struct session *s)
 		return;
 	s->pins ^= 1u << PIN_SEQUENCE;
 	image_count_pin(s);
+	if (s->over_pinned && s->pins == 1u << PIN_SEQUENCE) {
+		/* Not worth the client: it may get 55000, as the text above says. */
+		s->over_pinned = false;
+		s->pins = 0;
+	}
 }

@@ -192,7 +192,8 @@ def cancel_running(stage):
     """It stops the statement, and only it."""
     owner, other = stage.client(), stage.client()
     owner.send(query("SELECT pg_sleep(8)"))
-    time.sleep(0.2)
+    stage.until("the statement to run", lambda: stage.origin_sql(
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(8)'") == "1")
     other.send(query("SELECT 7"))
     stage.cancel(owner)
     stopped = errors(owner.until(b"Z"))
