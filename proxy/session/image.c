@@ -294,13 +294,16 @@ static void hide_reset(struct session *s, const char *name)
 
 void image_note(struct session *s, const struct stmt_facts *f)
 {
-	for (unsigned i = 0; i < f->nsettings; i++)
-		if (f->settings[i].action == SETTING_SET_LOCAL)
-			hide_reset(s, f->settings[i].name);
-	/* SET LOCAL makes a custom setting known to the session for ever. */
-	if (f->settings[i].action != SETTING_SET_LOCAL ||
-	    (customs_name(f->settings[i].name) && !customs_known(s, f->settings[i].name)))
-		touch(s, f->settings[i].name, f->settings[i].action == SETTING_RESET);
+	for (unsigned i = 0; i < f->nsettings; i++) {
+		const struct setting_change *change = &f->settings[i];
+
+		/* SET LOCAL makes a custom setting known to the session for ever. */
+		if (change->action != SETTING_SET_LOCAL ||
+		    (customs_name(change->name) && !customs_known(s, change->name)))
+			touch(s, change->name, change->action == SETTING_RESET);
+		else
+			hide_reset(s, change->name);
+	}
 	if (f->effects & EFFECT_ROLE) {
 		touch(s, "role", false);
 		touch(s, "session_authorization", false);

@@ -21,6 +21,7 @@ def proxy(cluster):
 def test_one_too_many_is_told_so_and_nobody_else_is_hurt(proxy, what):
     with proxy.connect() as one, proxy.connect() as two, proxy.connect() as three:
         one.execute("CREATE TEMP TABLE mine AS SELECT 5 AS i")
+        one.execute("SELECT 1")  # now it is known to be pinned
         try:
             two.execute(PINS[what].replace("77", "78"))
             with pytest.raises(psycopg.OperationalError) as refused:
