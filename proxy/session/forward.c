@@ -1,6 +1,5 @@
 /* Client to backend: messages are forwarded one by one; names of prepared statements become ours, and what has to be parsed again is
  * parsed in front. Long messages stream through. */
-#include "proxy/session/custom.h"
 #include "proxy/session/image_ids.h"
 #include "proxy/session/listen.h"
 #include "proxy/session/session_private.h"
@@ -195,7 +194,6 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	server = hold_server_name(s, name, ours, &e);
 	if (stmt != NULL) {
 		note_statement(s, stmt);
-		custom_note_bind(s, stmt, avail);
 	} else {
 		s->clean = false;
 	}

@@ -1,5 +1,4 @@
 /* Transactions of a session: where they are, what they have done, and what becomes of the backend at their end. */
-#include "proxy/session/custom.h"
 #include "proxy/session/listen.h"
 #include "proxy/session/session_private.h"
 
@@ -218,7 +217,6 @@ void txn_note(struct session *s, struct stmt *stmt)
 		image_note(s, &f->stmts[i]);
 		wishes_note(&s->wishes, &f->stmts[i]);
 	}
-	custom_note_text(s, stmt);
 	if ((f->effects & EFFECT_RESET_ALL) && s->status != 'E')
 		wishes_reset(&s->wishes, s->txn != TXN_NONE);
 	if (f->effects & EFFECT_TXN_SNAPSHOT)
