@@ -416,6 +416,14 @@ void image_probed(struct session *s, char kind, struct span name, struct span va
 		settings_set(&s->probed, name, &value);
 }
 
+/* Is it not set on the backend? statement_timeout is probed by its value. */
+static bool probed_default(const struct session *s, const char *name)
+{
+	const char *value = settings_get(&s->probed, name);
+
+	return value == NULL || (strcasecmp(name, "statement_timeout") == 0 && strcmp(value, "0") == 0);
+}
+
 static void take_probe(struct session *s)
 {
 	for (unsigned i = 0; i < s->image.n; i++) {
@@ -430,7 +438,7 @@ static void take_probe(struct session *s)
 		const char *name = s->inspecting.at[i].name, *back = settings_get(&s->startup, name);
 
 		if (may_be_reset(s->inspecting.at[i].value) && back != NULL && !customs_name(name) &&
-		    settings_get(&s->probed, name) == NULL) {
+		    probed_default(s, name)) {
 			struct span v = span_str(back);
 
 			settings_set(&s->image, span_str(name), &v);

@@ -11,7 +11,7 @@ def extended(text):
     return parse("", text) + bind("", "") + describe("P") + execute() + SYNC
 
 
-STARTUP = {"client_encoding": "LATIN1", "DateStyle": "German", "options": "-c work_mem=6MB -c app.tenant=9"}
+STARTUP = {"client_encoding": "LATIN1", "DateStyle": "German", "options": "-c work_mem=6MB -c app.tenant=9 -c statement_timeout=80s"}
 SCRIPTS = {
     "RESET in a transaction": ["BEGIN", "SET work_mem = '9MB'", "RESET work_mem", "SHOW work_mem", "COMMIT", "SHOW work_mem"],
     "RESET rolled back": ["SET work_mem = '9MB'", "BEGIN", "RESET work_mem", "SHOW work_mem", "ROLLBACK", "SHOW work_mem"],
@@ -19,6 +19,8 @@ SCRIPTS = {
     "RESET ALL in a transaction": ["BEGIN", "SET DateStyle = 'SQL'", "RESET ALL", "SHOW DateStyle", "SHOW work_mem", "SHOW app.tenant", "COMMIT", "SHOW DateStyle"],
     "what RESET reports": ["SET client_encoding = UTF8", "RESET client_encoding", "SHOW client_encoding", "SET client_encoding = UTF8", "DISCARD ALL",
                            "SHOW client_encoding", "SET client_encoding = UTF8", "SET NAMES", "SHOW client_encoding"],
+    "DISCARD ALL and what the startup packet says": ["DISCARD ALL", "SHOW statement_timeout", "SHOW work_mem", "RESET statement_timeout",
+                                                     "SHOW statement_timeout", "DO $$ BEGIN END $$", "SHOW statement_timeout"],
     "SET x = DEFAULT": ["SET DateStyle = 'SQL'", "SET DateStyle = DEFAULT", "SELECT '2024-02-03'::date"],
     "a virtual transaction that failed": ["BEGIN", "EXECUTE pgweir_1", "SELEC 1", "SELECT 1", "", "COMMIT", "SELECT 1"],
 }
