@@ -277,11 +277,6 @@ static void touch_all(struct session *s)
 		touch(s, s->backend->image.at[i].name, true);
 }
 
-void image_touch(struct session *s, const char *name)
-{
-	touch(s, name, false);
-}
-
 /* What a RESET has left is not what the setting shows for the rest of the transaction. */
 static void hide_reset(struct session *s, const char *name)
 {

@@ -354,8 +354,7 @@ struct reads_session image_reads_session(struct session *s);
 /* Refreshes certain, same_encoding and read_committed after params or image have changed. */
 void image_note_params(struct session *s);
 void image_note(struct session *s, const struct stmt_facts *f);
-void image_touch(struct session *s, const char *name); /* that setting may have been changed */
-void image_note_unknown(struct session *s);	       /* a text that is not understood */
+void image_note_unknown(struct session *s); /* a text that is not understood */
 /* After a transaction: asks for what has changed; true = answers are outstanding. */
 bool image_inspect(struct session *s);
 void image_inspected(struct session *s, uint32_t index, struct span row, bool null);
