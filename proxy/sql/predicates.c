@@ -161,8 +161,10 @@ static void carry_all(struct finding *f)
 {
 	for (bool more = true; more;) {
 		more = false;
-		for (unsigned i = 0; i < f->nlinks; i++)
-			more |= carry(f, &f->link[i], 0) | carry(f, &f->link[i], 1);
+		for (unsigned i = 0; i < f->nlinks; i++) {
+			more |= carry(f, &f->link[i], 0);
+			more |= carry(f, &f->link[i], 1);
+		}
 	}
 }
 
