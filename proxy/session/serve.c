@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define PARAMS_MAX 256
 
@@ -205,25 +206,33 @@ static enum reason note_reads(struct session *s, const struct wanted *w, const s
 			      const struct reads_param *params, uint16_t n)
 {
 	const struct reads_signatures signatures = {.applied = signature_applied, .arg = s};
-	struct reads_set set = {.keys = s->dep_keys,
+	struct deps *d = s->deps != NULL ? s->deps : check_alloc(sizeof *d);
+	struct reads_set set = {.keys = d->keys,
 				.max = LEASE_KEYS,
 				.relids = s->dep_rels,
 				.maxrels = sizeof s->dep_rels / sizeof *s->dep_rels};
 	enum reason r = reads_keys(reads, params, n, &signatures, &set);
 
+	s->deps = d;
 	if (r != REASON_NONE)
 		return r;
 	for (unsigned i = 0; i < set.nrules; i++) {
-		note_rule(&s->dep_rules[i], &set.rule[i], w);
-		s->dep_keys[set.nkeys + i] = set.otherwise[i];
+		note_rule(&d->rules[i], &set.rule[i], w);
+		d->keys[set.nkeys + i] = set.otherwise[i];
 	}
-	s->ndep_rules = set.nrules;
-	s->ndep_keys = set.nkeys + set.nrules;
+	d->nrules = set.nrules;
+	d->nkeys = set.nkeys + set.nrules;
 	s->ndep_rels = set.nrels;
 	return REASON_NONE;
 }
 
-/* The read set of this execution into s->dep_*. */
+static void deps_drop(struct session *s)
+{
+	free(s->deps);
+	s->deps = NULL;
+}
+
+/* The read set of this execution into s->deps and s->dep_rels. */
 static enum reason find_keys(struct session *s, struct wanted *w, struct reads *reads)
 {
 	struct reads_param params[PARAMS_MAX + LITERALS_MAX];
@@ -323,6 +332,7 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 {
 	struct house *h = s->house;
 
+	deps_drop(s); /* of a miss that became a hit while it waited for another client's fill */
 	if (entry_stored_us(e) > s->floor_us)
 		s->floor_us = entry_stored_us(e); /* it may show more than the newest proof */
 	conn_send_blob(s->client, entry_answer(e));
@@ -395,6 +405,7 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 		s->fill.statement = tops_statement(s->house, s->database, w.stmt, TOPLIST_MISSES);
 	wanted_free(&w);
 	if (r != REASON_NONE) {
+		deps_drop(s);
 		account_pass(s, r);
 		return SERVE_PASS;
 	}
@@ -505,7 +516,9 @@ void fill_begin(struct session *s)
 	struct fill *f = &s->fill;
 	struct cache *c = s->served->cache;
 	struct policy *p = &s->policy;
+	struct deps *d = s->deps;
 
+	check(d != NULL);
 	s->fill_wanted = false;
 	if (!same_server(s)) {
 		count(&s->house->host.counters, cache_fills_refused);
@@ -513,9 +526,8 @@ void fill_begin(struct session *s)
 		return;
 	}
 	/* Register before the statement leaves. */
-	lease_take_rows(c, s->dep_epoch, s->dep_keys, s->ndep_keys, s->ndep_rules, s->dep_rels, s->ndep_rels,
-			&f->lease);
-	if (f->lease.full && !lease_needs_snapshot(&f->lease)) {
+	lease_take_rows(c, s->dep_epoch, d->keys, d->nkeys, d->nrules, s->dep_rels, s->ndep_rels, &d->lease);
+	if (d->lease.full && !lease_needs_snapshot(&d->lease)) {
 		count(&s->house->host.counters, cache_fills_refused);
 		fill_drop(s);
 		return;
@@ -525,7 +537,7 @@ void fill_begin(struct session *s)
 	f->have_s0 = false;
 	buf_clear(&f->answer);
 	f->answer.max = p->cache_max_result;
-	if (lease_needs_snapshot(&f->lease) &&
+	if (lease_needs_snapshot(&d->lease) &&
 	    backend_sys(s->backend, SYS_SNAPSHOT, NULL, 0, WHY_SNAPSHOT, 0) != 0)
 		f->spoiled = true;
 }
@@ -552,6 +564,7 @@ void fill_drop(struct session *s)
 		flight_done(s->served->cache, buf_span(&s->key));
 	}
 	buf_free(&f->answer);
+	deps_drop(s);
 }
 
 static void note_stored(struct session *s)
@@ -564,15 +577,15 @@ static void note_stored(struct session *s)
 
 static int fill_store(struct session *s, struct blob *blob, const struct snapshot *s0)
 {
-	const struct lease *l = &s->fill.lease;
+	const struct deps *d = s->deps;
 	struct cache *c = s->served->cache;
 	uint64_t rows[LEASE_ROWS_MAX];
 	unsigned n;
 
-	if (s->ndep_rules > 0 && rows_of_answer(span_of(blob->bytes, blob->n), s->dep_rules, s->ndep_rules,
-						rows, LEASE_ROWS_MAX, &n))
-		return cache_store_rows(c, buf_span(&s->key), blob, l, s0, rows, n);
-	return cache_store(c, buf_span(&s->key), blob, l, s0);
+	if (d->nrules > 0 &&
+	    rows_of_answer(span_of(blob->bytes, blob->n), d->rules, d->nrules, rows, LEASE_ROWS_MAX, &n))
+		return cache_store_rows(c, buf_span(&s->key), blob, &d->lease, s0, rows, n);
+	return cache_store(c, buf_span(&s->key), blob, &d->lease, s0);
 }
 
 void fill_end(struct session *s)
@@ -583,7 +596,7 @@ void fill_end(struct session *s)
 
 	if (!f->on)
 		return;
-	if (!f->spoiled && f->answer.len > 0 && (!lease_needs_snapshot(&f->lease) || f->have_s0)) {
+	if (!f->spoiled && f->answer.len > 0 && (!lease_needs_snapshot(&s->deps->lease) || f->have_s0)) {
 		blob = blob_new(buf_span(&f->answer));
 		if (blob != NULL && fill_store(s, blob, f->have_s0 ? &f->s0 : NULL) == 1)
 			note_stored(s);

@@ -43,6 +43,15 @@ enum pin {
 /* What was decided about the statement in work. */
 enum outcome { OUTCOME_OWN, OUTCOME_HIT, OUTCOME_MISS, OUTCOME_PASS };
 
+/* What an answer on its way into the cache depends on. */
+struct deps {
+	uint64_t keys[LEASE_KEYS + LEASE_OTHERWISE];
+	unsigned nkeys;	 /* with the notherwise ones */
+	unsigned nrules; /* that many of the keys are replaced by rows of the answer */
+	struct rows_rule rules[READS_RULES_MAX];
+	struct lease lease;
+};
+
 /* An answer on its way into the cache. */
 struct fill {
 	bool on;
@@ -50,7 +59,6 @@ struct fill {
 	bool leading; /* flight_done has to be called */
 	bool have_s0;
 	uint64_t statement; /* its number in the top list */
-	struct lease lease;
 	struct snapshot s0;
 	struct buf answer;
 };
@@ -176,12 +184,10 @@ struct session {
 	struct fresh_wait fresh_wait;
 	struct flight_wait flight_wait;
 	bool flight_waiting;
-	struct buf key; /* cache key of the statement in work */
-	uint64_t dep_keys[LEASE_KEYS + LEASE_OTHERWISE];
-	uint32_t dep_rels[16];
-	unsigned ndep_keys, ndep_rels; /* keys with the notherwise ones */
-	unsigned ndep_rules;	       /* that many of the keys are replaced by rows of the answer */
-	struct rows_rule dep_rules[READS_RULES_MAX];
+	struct buf key;	       /* cache key of the statement in work */
+	uint32_t dep_rels[16]; /* that the statement in work reads */
+	unsigned ndep_rels;
+	struct deps *deps; /* owned; from a miss to the end of its fill */
 	uint64_t dep_epoch;
 	uint64_t
 		floor_us; /* clock_us() of the last answer that came from PostgreSQL: no hit may be older (bounded) */
