@@ -222,17 +222,34 @@ TEST(docs, a_real_pgbouncer_ini_gives_a_notice_for_each_ignored_key)
 
 TEST(docs, the_pgbouncer_ini_above_has_every_key_of_ours_that_pgbouncer_has)
 {
-	static const char *const ours[] = {"workers",	       "max_pinned",
-					   "pin_timeout",      "notify_queue_size",
-					   "defer_begin",      "coherence",
-					   "max_staleness",    "cache_size",
-					   "cache_max_result", "probe_patience",
-					   "catalog_poll",     "feed_plugin",
-					   "feed_user",	       "feed_password",
-					   "feed_publication", "max_change_keys",
-					   "drain_timeout",    "log_level",
-					   "log_format",       "stats_port",
-					   "stats_addr",       NULL};
+	static const char *const ours[] = {"workers",
+					   "max_pinned",
+					   "pin_timeout",
+					   "notify_queue_size",
+					   "defer_begin",
+					   "coherence",
+					   "max_staleness",
+					   "cache_size",
+					   "cache_max_result",
+					   "probe_patience",
+					   "catalog_poll",
+					   "feed_plugin",
+					   "feed_user",
+					   "feed_password",
+					   "feed_publication",
+					   "max_change_keys",
+					   "drain_timeout",
+					   "log_level",
+					   "log_format",
+					   "stats_port",
+					   "stats_addr",
+					   "stats_user",
+					   "stats_password",
+					   "stats_tls_cert_file",
+					   "stats_tls_key_file",
+					   "log_min_duration_statement",
+					   "log_statement_literals",
+					   NULL};
 	unsigned n;
 	const struct config_option *rows = config_options(&n);
 
