@@ -125,6 +125,29 @@ def test_nobody_reads_the_statements_of_others(proxy, db):
         one.execute("RESET DateStyle")
 
 
+@pytest.mark.parametrize("make, use, drop", [
+    ("CREATE TEMP TABLE own (i int)", "SELECT * FROM own", "DROP TABLE own"),
+    ("CREATE STATISTICS pg_temp.own ON id, v FROM public.t", "ALTER STATISTICS pg_temp.own SET STATISTICS 5",
+     "DROP STATISTICS pg_temp.own"),
+    ("CREATE COLLATION pg_temp.own FROM \"C\"", "SELECT 'a' COLLATE pg_temp.own", "DROP COLLATION pg_temp.own"),
+    ("CREATE FUNCTION pg_temp.own() RETURNS int LANGUAGE sql AS 'SELECT 1'", "SELECT pg_temp.own()", "DROP FUNCTION pg_temp.own"),
+    ("CREATE TYPE pg_temp.own AS (i int)", "SELECT NULL::pg_temp.own", "DROP TYPE pg_temp.own"),
+])
+def test_whatever_is_temporary_stays_with_its_session(cluster, db, make, use, drop):
+    proxy = Proxy(cluster, {"default_pool_size": "2", "workers": "1"})
+    with proxy.connect(db) as one, proxy.connect(db) as two, proxy.connect(db) as three:
+        one.execute(make)
+        for other in (two, three):
+            other.execute("SELECT 1")
+            with pytest.raises(psycopg.Error):
+                other.execute(use)
+        one.execute(use)
+        one.execute(drop)
+        with pytest.raises(psycopg.Error):
+            one.execute(use)
+    assert proxy.stop() == 0
+
+
 def test_a_loaded_library_goes_with_its_session(proxy, db):
     with proxy.connect(db) as one:
         one.execute("LOAD 'auto_explain'")
