@@ -363,6 +363,7 @@ static void heard(struct notify *n, struct span body)
 		lose(n, "08P01", why);
 		return;
 	}
+	count(&n->host->counters, notifications_heard);
 	c = find(n, b.channel);
 	if (c == NULL)
 		return;

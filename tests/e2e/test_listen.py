@@ -415,7 +415,8 @@ def test_five_thousand_listen_over_one_server_connection(cluster, database):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     n = min(CROWD, (hard - 500) // 2)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    proxy = Proxy(cluster, {"default_pool_size": "5", "workers": "1", "max_client_conn": str(n + 10)})
+    proxy = Proxy(cluster, {"default_pool_size": "5", "workers": "1", "max_client_conn": str(n + 10),
+                            "query_wait_notify": "0"})
     try:
         socks = crowd(proxy, db, n)
         for sock in socks:
@@ -428,6 +429,8 @@ def test_five_thousand_listen_over_one_server_connection(cluster, database):
         cluster.sql("NOTIFY news, 'to all'", db)
         for sock in socks:
             assert expect(sock, b"to all\0").endswith(b"news\0to all\0")
+        counted = proxy.metrics()
+        assert counted.count("notifications_heard") == 1 and counted.count("notifications_delivered") == n
         assert int(cluster.sql(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{db}' AND backend_type = 'client backend'")) < 10
     finally:
         for sock in socks:
