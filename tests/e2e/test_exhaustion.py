@@ -45,6 +45,7 @@ def test_thousands_of_attempts_leave_nothing(cluster):
     assert proxy.stop() == 0, proxy.log_text()[-2000:]
 
 
+@pytest.mark.slow  # the allocator of AddressSanitizer keeps what is freed
 def test_who_does_not_read_holds_up_nobody(cluster):
     """200 MB for each of four clients that never read: back pressure, not memory."""
     proxy = Proxy(cluster, {"default_pool_size": 6})

@@ -116,6 +116,8 @@ _processes = []
 def spawn(command, log, env=None):
     """Starts a background process that ends with this one at the latest."""
     handle = open(log, "ab")
+    # Whoever runs the tests in the background may have SIGINT ignored, and programs that were ended by it would not end.
+    command = ["env", "--default-signal=INT", *command]
     process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=handle,
                                stderr=handle, env={**os.environ, **(env or {})})
     handle.close()
@@ -132,7 +134,7 @@ def reap(process, how=signal.SIGTERM, patience=None):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(5)
-            raise AssertionError(f"{process.args[0]} did not end on signal {how}")
+            raise AssertionError(f"{process.args[2]} did not end on signal {how}")
         finally:
             _processes.remove(process)
     elif process in _processes:
