@@ -2,6 +2,7 @@
  *
  *   bounded --target NAME=CONNINFO.. --direct NAME=CONNINFO --bound US [--sessions N] [--rows N] [--readers N] [--cycles N] [--seconds N]
  *           [--pause US] [--async]
+ *   bounded --direct NAME=CONNINFO --set-up        makes the tables, first
  *
  * Each row has one writer. A write changes `parent`; a trigger writes `copy` and a foreign key cascades into `child`, all in
  * the same transaction. A cycle is a write and the reads of its three rows by the same session, which must see it; then reads
@@ -31,7 +32,7 @@
 static struct {
 	struct target target[TARGETS_MAX];
 	unsigned ntargets, sessions, readers, rows, pause_us;
-	bool async;
+	bool async, set_up;
 	uint64_t cycles, seconds, bound_us;
 } opt = {.sessions = 8, .rows = 16, .cycles = 1000, .seconds = 600, .bound_us = 100000};
 
@@ -246,7 +247,7 @@ static void parse_options(int argc, char **argv)
 		{"target", 1, NULL, 't'},   {"direct", 1, NULL, 'd'}, {"bound", 1, NULL, 'b'},
 		{"sessions", 1, NULL, 'n'}, {"rows", 1, NULL, 'r'},   {"cycles", 1, NULL, 'c'},
 		{"readers", 1, NULL, 'R'},  {"async", 0, NULL, 'a'},  {"seconds", 1, NULL, 's'},
-		{"pause", 1, NULL, 'p'},    {NULL, 0, NULL, 0},
+		{"pause", 1, NULL, 'p'},    {"set-up", 0, NULL, 'S'}, {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -262,8 +263,11 @@ static void parse_options(int argc, char **argv)
 		case 'R': opt.readers = (unsigned)atoi(optarg); break;
 		case 'a': opt.async = true; break;
 		case 'p': opt.pause_us = (unsigned)atoi(optarg); break;
+		case 'S': opt.set_up = true; break;
 		default: exit(64);
 		}
+	if (opt.set_up)
+		return;
 	if (opt.sessions == 0 || opt.sessions + opt.readers > SESSIONS_MAX || opt.rows < opt.sessions ||
 	    opt.rows > ROWS_MAX || opt.ntargets == 0)
 		exit(64);
@@ -274,9 +278,12 @@ int main(int argc, char **argv)
 	uint64_t until;
 
 	parse_options(argc, argv);
-	for (unsigned i = 0; i < opt.ntargets; i++)
-		if (opt.target[i].direct)
-			set_up(&opt.target[i]);
+	if (opt.set_up) {
+		for (unsigned i = 0; i < opt.ntargets; i++)
+			if (opt.target[i].direct)
+				set_up(&opt.target[i]);
+		return 0;
+	}
 	until = link_now_us() + opt.seconds * 1000000;
 	for (unsigned i = 0; i < opt.sessions + opt.readers; i++) {
 		struct session *self = &sessions[i];

@@ -46,13 +46,18 @@ def cluster():
     made.remove()
 
 
-def cache_is_on(proxy):
-    """A read of a table of its own is answered by the cache."""
+def serves(proxy, sql):
+    """The cache answers this."""
     with proxy.connect() as conn:
         before = proxy.metrics().count("cache_hits")
         for _ in range(3):
-            conn.execute("SELECT v FROM warm WHERE id = 1")
+            conn.execute(sql)
         return proxy.metrics().count("cache_hits") > before
+
+
+def cache_is_on(proxy):
+    """A read of a table of its own is answered by the cache."""
+    return serves(proxy, "SELECT v FROM warm WHERE id = 1")
 
 
 def start_pair(cluster, settings=None):

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from conftest import CYCLES, ROOT, start_pair, stop_pair
+from conftest import CYCLES, ROOT, serves, start_pair, stop_pair
 from pgweir_test.proxy import PGWEIR
-from pgweir_test.tools import base_dir, run
+from pgweir_test.tools import base_dir, run, wait_for
 
 
 LOAD = ["--pause", 4000, "--sessions", 6, "--readers", 6, "--async"]
@@ -27,7 +27,12 @@ def bounded():
 
 
 def check(bounded, cluster, pair, bound_ms, *args):
-    command = [bounded, "--direct", f"postgres={cluster.dsn()}", "--bound", bound_ms * 1000, "--cycles", CYCLES]
+    direct = [bounded, "--direct", f"postgres={cluster.dsn()}"]
+    run([*direct, "--set-up"])
+    if PGWEIR:
+        for proxy in pair:
+            wait_for("the cache to know the tables", lambda proxy=proxy: serves(proxy, "SELECT v FROM parent WHERE id = 200"))
+    command = [*direct, "--bound", bound_ms * 1000, "--cycles", CYCLES]
     for name, proxy in zip("AB", pair):
         command += ["--target", f"{name}={proxy.dsn()}"]
     before = [proxy.metrics().count("cache_hits") for proxy in pair] if PGWEIR else []
