@@ -26,11 +26,11 @@ def doctor(url, *args):
 @pytest.fixture
 def role(cluster):
     """A role without any right; dropped with what was granted to it."""
-    cluster.sql("CREATE ROLE plain LOGIN")
-    yield "plain"
+    cluster.sql("CREATE ROLE rightless LOGIN")
+    yield "rightless"
     for dbname in cluster.sql("SELECT datname FROM pg_database WHERE datallowconn").split():
-        cluster.sql("DROP OWNED BY plain", dbname)
-    cluster.sql("DROP ROLE plain")
+        cluster.sql("DROP OWNED BY rightless", dbname)
+    cluster.sql("DROP ROLE rightless")
 
 
 def test_a_healthy_server_has_no_findings(cluster, database):
