@@ -31,6 +31,7 @@ def test_descriptors_run_out_and_come_back(cluster):
     assert proxy.stop() == 0, proxy.log_text()[-2000:]
 
 
+@pytest.mark.slow  # as below: what it measures is the allocator there
 def test_thousands_of_attempts_leave_nothing(cluster):
     proxy = Proxy(cluster, {"max_client_conn": 100})
     assert serves(proxy)

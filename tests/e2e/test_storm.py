@@ -196,8 +196,10 @@ def converse(wire, data, hold):
     return got
 
 
+# The settings of plpgsql are there once somebody has used the language: only a value that is not the default counts.
 STATE = """
-SELECT name, setting, source FROM pg_settings WHERE name NOT IN ('application_name') AND source <> 'client' ORDER BY name;
+SELECT name, setting, source FROM pg_settings WHERE name NOT IN ('application_name') AND source <> 'client'
+    AND (name NOT LIKE 'plpgsql.%' OR source <> 'default') ORDER BY name;
 SELECT name FROM pg_prepared_statements WHERE name !~ '^pgweir_';
 SELECT * FROM pg_cursors;
 SELECT pg_listening_channels();
