@@ -1,5 +1,6 @@
 """Ports, deadlines, processes and PostgreSQL's own programs."""
 import atexit
+import fcntl
 import os
 import pathlib
 import pwd
@@ -40,12 +41,24 @@ def new_dir(name, owner=None):
     return path
 
 
+def _claim(port):
+    """Takes a port for this process: the lock on its file goes with the process, however it ends."""
+    claims = pathlib.Path(tempfile.gettempdir()) / f"pgweir-ports-{os.geteuid()}"
+    claims.mkdir(exist_ok=True)
+    handle = open(claims / str(port), "ab")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        return False
+    free_port.given[port] = handle
+    return True
+
+
 def free_port():
-    """A port that nobody listens on. Kept below the range that the kernel hands to clients, and apart from those of the
-    other processes of a parallel run (pytest -n)."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    first = 21000 + int(worker[2:]) % 4 * 2750 if worker else 21000 + os.getpid() % 4000 * 2
-    for port in range(first, first + 2750 if worker else 32000):
+    """A port that nobody listens on. Kept below the range that the kernel hands to clients, and claimed, since several
+    processes look for ports at the same time."""
+    for port in range(21000 + os.getpid() % 4000 * 2, 32000):
         if port in free_port.given:
             continue
         with socket.socket() as probe:
@@ -53,12 +66,12 @@ def free_port():
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        free_port.given.add(port)
-        return port
+        if _claim(port):
+            return port
     raise RuntimeError("no free port")
 
 
-free_port.given = set()
+free_port.given = {}
 
 
 def wait_for(what, condition, patience=None):
