@@ -17,6 +17,14 @@ BEGIN
 	IF pg_is_in_recovery() THEN
 		RETURN;
 	END IF;
+	-- ALTER TABLE .. DETACH PARTITION .. CONCURRENTLY commits twice. The events below come with the second commit, but who reads the
+	-- table misses the partition from the first one on.
+	IF tg_event = 'ddl_command_start' THEN
+		IF current_query() ~* 'concurrently' THEN
+			PERFORM pg_logical_emit_message(true, 'pgweir', concat_ws(' ', 'ddl', tg_tag));
+		END IF;
+		RETURN;
+	END IF;
 	-- Temporary objects are nobody else's business: no message, so that they do not cost the cache anything.
 	IF tg_event = 'sql_drop' THEN
 		IF NOT EXISTS (SELECT 1 FROM pg_event_trigger_dropped_objects() WHERE NOT is_temporary) THEN
@@ -41,9 +49,12 @@ DROP EVENT TRIGGER IF EXISTS pgweir_ddl;
 CREATE EVENT TRIGGER pgweir_ddl ON ddl_command_end EXECUTE FUNCTION pgweir.note_ddl();
 DROP EVENT TRIGGER IF EXISTS pgweir_drop;
 CREATE EVENT TRIGGER pgweir_drop ON sql_drop EXECUTE FUNCTION pgweir.note_ddl();
+DROP EVENT TRIGGER IF EXISTS pgweir_detach;
+CREATE EVENT TRIGGER pgweir_detach ON ddl_command_start WHEN tag IN ('ALTER TABLE') EXECUTE FUNCTION pgweir.note_ddl();
 -- ALWAYS: also when session_replication_role is replica, as in restores and logical replication.
 ALTER EVENT TRIGGER pgweir_ddl ENABLE ALWAYS;
 ALTER EVENT TRIGGER pgweir_drop ENABLE ALWAYS;
+ALTER EVENT TRIGGER pgweir_detach ENABLE ALWAYS;
 
 -- Only for feed_plugin = pgoutput, which also needs the event trigger above to serve as strict: the tables that may be cached. Each
 -- needs a primary key or another replica identity: without one PostgreSQL would refuse UPDATE and DELETE of it. So never FOR ALL

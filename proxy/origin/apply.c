@@ -37,8 +37,7 @@ void apply_begin(struct apply *a, uint32_t xid)
 	a->ddl = a->unknown = false;
 }
 
-/* The relation and all above it: a query that names the parent reads the child's rows. The key of a child says nothing
- * about how the parent's readers hashed theirs, so ancestors are touched as a whole. */
+/* The relation and all above it: a query that names the parent reads the child's rows. */
 void apply_touch(struct apply *a, const struct catalog_relation *rel, bool whole)
 {
 	change_relation(&a->change, rel->oid, whole);
@@ -218,10 +217,11 @@ static int add_tuple(struct apply *a, const struct catalog_relation *rel, const 
 	return 0;
 }
 
-/* Are the primary keys of all rows that the record touches in it? A table without key has no entries that ask. */
-static bool keys_shown(const struct catalog_relation *rel, const struct row *row)
+/* Are the primary keys of all rows that the record touches in it? A table without key has no entries that ask. `identity` is that of
+ * the table that has the row. */
+static bool keys_shown(const struct catalog_relation *rel, const struct row *row, char identity)
 {
-	bool old_shown = rel->replica_identity == 'd' || rel->replica_identity == 'f';
+	bool old_shown = identity == 'd' || identity == 'f';
 
 	if (rel->nkey == 0)
 		return row->kind == DECODING_DELETE || row->new_tuple.bytes.p != NULL;
@@ -231,11 +231,11 @@ static bool keys_shown(const struct catalog_relation *rel, const struct row *row
 	return row->new_tuple.bytes.p != NULL && (row->kind != DECODING_UPDATE || old_shown);
 }
 
-static int row_keys(struct apply *a, const struct catalog_relation *rel, const struct row *row, bool old_row,
-		    struct row_keys *keys, const char **why_r)
+static int row_keys(struct apply *a, const struct catalog_relation *rel, const struct row *row, char identity,
+		    bool old_row, struct row_keys *keys, const char **why_r)
 {
 	keys->n = 0;
-	keys->certain = rel->ncolumns > 0 && keys_shown(rel, row);
+	keys->certain = rel->ncolumns > 0 && keys_shown(rel, row, identity);
 	if (rel->ncolumns == 0)
 		return 0;
 	if (row->new_tuple.bytes.p != NULL && add_tuple(a, rel, row, false, true, keys, why_r) != 0)
@@ -245,9 +245,57 @@ static int row_keys(struct apply *a, const struct catalog_relation *rel, const s
 	return 0;
 }
 
-int apply_row(struct apply *a, const struct catalog_relation *rel, const struct row *row, const char **why_r)
+/* What readers of `rel` depend on: the table that has the row, or a partitioned table above it, whose columns have the same names but
+ * other numbers. */
+static int touch_row(struct apply *a, const struct catalog_relation *rel, const struct row *row,
+		     char identity, bool old_row, const char **why_r)
 {
 	struct row_keys keys;
+
+	if (row_keys(a, rel, row, identity, old_row, &keys, why_r) != 0)
+		return -1;
+	change_relation(&a->change, rel->oid, !keys.certain || a->unknown);
+	if (row->kind != DECODING_INSERT && !old_row)
+		change_gone(&a->change, rel->oid);
+	for (unsigned i = 0; i < keys.n; i++)
+		change_key(&a->change, rel->oid, keys.key[i]);
+	return 0;
+}
+
+/* An old key is shown, or known to be kept, by the columns of the leaf's. */
+static bool key_within(const struct catalog_relation *above, const struct catalog_relation *leaf)
+{
+	for (unsigned i = 0; i < above->nkey; i++) {
+		const struct catalog_column *wanted = catalog_column_at(above, above->key[i]), *mine;
+		bool found = false;
+
+		for (unsigned k = 0; k < leaf->nkey && wanted != NULL && !found; k++) {
+			mine = catalog_column_at(leaf, leaf->key[k]);
+			found = mine != NULL && strcmp(mine->name, wanted->name) == 0;
+		}
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* Partitioned tables are told by rows like their partitions; parents of plain inheritance as a whole. */
+static int touch_ancestors(struct apply *a, const struct catalog_relation *rel, const struct row *row,
+			   bool old_row, const char **why_r)
+{
+	for (uint16_t i = 0; i < rel->nancestors; i++) {
+		const struct catalog_relation *above = catalog_find_oid(a->catalog, rel->ancestors[i]);
+
+		if (above == NULL || above->kind != 'p' || !key_within(above, rel))
+			change_relation(&a->change, rel->ancestors[i], true);
+		else if (touch_row(a, above, row, rel->replica_identity, old_row, why_r) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int apply_row(struct apply *a, const struct catalog_relation *rel, const struct row *row, const char **why_r)
+{
 	bool old_row;
 
 	a->nrows++;
@@ -256,14 +304,9 @@ int apply_row(struct apply *a, const struct catalog_relation *rel, const struct 
 		return 0;
 	/* The old values of all columns, not only of the key. */
 	old_row = rel->replica_identity == 'f' && row->old_key.bytes.p != NULL && !row->old_key.key_only;
-	if (row_keys(a, rel, row, old_row, &keys, why_r) != 0)
+	if (touch_row(a, rel, row, rel->replica_identity, old_row, why_r) != 0)
 		return -1;
-	apply_touch(a, rel, !keys.certain || a->unknown);
-	if (row->kind != DECODING_INSERT && !old_row)
-		change_gone(&a->change, rel->oid);
-	for (unsigned i = 0; i < keys.n; i++)
-		change_key(&a->change, rel->oid, keys.key[i]);
-	return 0;
+	return touch_ancestors(a, rel, row, old_row, why_r);
 }
 
 static int decoding_row(struct apply *a, const struct decoding *d, const char **why_r)

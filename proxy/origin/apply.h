@@ -2,7 +2,8 @@
  * Source  protocol/decoding.h (test_decoding), protocol/pgoutput.h; docs/coherence.md, "invalidate".
  * Shape   apply_decoding() or apply_pgoutput() per record; at APPLY_COMMIT `change` and the facts about the transaction are complete.
  *         A row counts by its primary key, old and new, where both are certain; else as its whole relation. A new row, and an
- *         old one that is shown whole, also counts by the columns of each signature. Partitions and children also touch all their ancestors. A relation that the catalog does not know touches everything.
+ *         old one that is shown whole, also counts by the columns of each signature. A row of a partition counts for all partitioned tables above it
+ *         in the same way, by their own keys and signatures; parents of plain inheritance are touched as a whole. A relation that the catalog does not know touches everything.
  * Owner   the stream; the catalog is borrowed.
  * Thread  the stream's.
  * Errors  -1 and the reason: a record that is not understood, or memory is gone; the stream must start anew. */

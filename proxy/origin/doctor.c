@@ -164,7 +164,7 @@ static const char trigger_sql[] =
 	"SELECT e.evtname, e.evtenabled, p.prosrc, p.prosecdef, n.nspname || '.' || p.proname,"
 	" has_schema_privilege('public', n.oid, 'USAGE')"
 	" FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace"
-	" WHERE e.evtname IN ('pgweir_ddl', 'pgweir_drop') ORDER BY 1";
+	" WHERE e.evtname IN ('pgweir_ddl', 'pgweir_drop', 'pgweir_detach') ORDER BY 1";
 
 #define TRIGGER_FIX "pgweir setup --apply, or psql -f docs/setup.sql, as a superuser"
 
@@ -179,12 +179,12 @@ static void judge_triggers(struct doctor *d, const PGresult *r)
 	enum doctor_level before = d->worst;
 
 	d->worst = DOCTOR_OK;
-	if (PQntuples(r) < 2)
+	if (PQntuples(r) < 3)
 		doctor_say(
 			d, DOCTOR_WARNING, TRIGGER_FIX,
 			"%s: changes of rights, and of tables made directly on the server, are noticed by polling (catalog_poll)",
 			PQntuples(r) == 0 ? "there is no event trigger"
-					  : "one of the two event triggers is missing");
+					  : "one of the three event triggers is missing");
 	for (int i = 0; i < PQntuples(r); i++) {
 		const char *name = PQgetvalue(r, i, 0);
 		char fix[128];

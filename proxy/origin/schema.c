@@ -59,8 +59,10 @@
 	"WITH RECURSIVE up(relid, parent) AS (SELECT inhrelid, inhparent FROM pg_inherits" \
 	" UNION SELECT u.relid, h.inhparent FROM up u JOIN pg_inherits h ON h.inhrelid = u.parent)"
 #define LOAD_SCHEMA \
-	"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity," \
-	" c.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid), c.relhasrules," \
+	UP " SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity," \
+	" CASE c.relkind WHEN 'p' THEN c.oid IN (SELECT u.parent FROM up u JOIN pg_class x ON x.oid = u.relid" \
+	" WHERE x.relkind NOT IN ('r','p') OR x.relpersistence <> 'p')" \
+	" ELSE EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid) END, c.relhasrules," \
 	" (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND NOT a.attisdropped)" \
 	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace" \
 	" WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence <> 't' ORDER BY c.oid;" \
@@ -75,8 +77,9 @@
 	UP " SELECT relid, parent FROM up ORDER BY 1, 2;" \
 	"SELECT DISTINCT proname FROM pg_proc WHERE pronamespace <> 11 OR oid >= " FIRST_USER_OID ";" \
 	"SELECT DISTINCT oprname FROM pg_operator WHERE oprnamespace <> 11 OR oid >= " FIRST_USER_OID ";" \
-	"SELECT count(DISTINCT t.evtevent) = 2 FROM pg_event_trigger t JOIN pg_proc f ON f.oid = t.evtfoid" \
-	" WHERE t.evtenabled = 'A' AND t.evttags IS NULL AND t.evtevent IN ('ddl_command_end', 'sql_drop')" \
+	"SELECT count(DISTINCT t.evtevent) = 3 FROM pg_event_trigger t JOIN pg_proc f ON f.oid = t.evtfoid" \
+	" WHERE t.evtenabled = 'A' AND (t.evttags IS NULL AND t.evtevent IN ('ddl_command_end', 'sql_drop')" \
+	" OR t.evtevent = 'ddl_command_start' AND coalesce('ALTER TABLE' = ANY (t.evttags), true))" \
 	" AND f.prosrc LIKE '%pg_logical_emit_message(true, ''pgweir''%';"
 
 /* What makes a table published, told by who wrote it last: the publication, its list, the table's place and its parents. Tables with

@@ -31,7 +31,8 @@ struct catalog_relation {
 	char persistence;      /* pg_class.relpersistence */
 	char replica_identity; /* pg_class.relreplident */
 	bool row_security;
-	bool has_children;   /* pg_inherits parent (also a partitioned table) */
+	bool has_children; /* rows of others are read with it that the feed may not tell of: a parent of plain inheritance, or
+			      * one with partitions that are foreign or not permanent */
 	bool has_rules;	     /* rewrite rules on SELECT can't be on tables; kept for completeness */
 	bool not_fed;	     /* the feed does not carry all of its changes, or its children's: never cached */
 	uint16_t ngenerated; /* of its columns; pgoutput leaves them out of rows */

@@ -140,9 +140,9 @@ enum reason names_relation(const struct names *names, const PgQuery__RangeVar *v
 
 static bool harmless_relation(const struct catalog_relation *rel)
 {
-	/* Policies and views may call anything. */
+	/* Policies and views may call anything, and so may foreign partitions and children. */
 	return (rel->kind == 'r' || rel->kind == 'p' || rel->kind == 'm' || rel->kind == 'S') &&
-	       !rel->row_security && !rel->has_rules;
+	       !rel->row_security && !rel->has_rules && !rel->has_children;
 }
 
 bool names_harmless(const struct names *names, const PgQuery__RangeVar *var)

@@ -50,9 +50,9 @@ static struct rel_read *add_read(struct analysis *a, const struct catalog_relati
 
 static enum reason relation_reason(const struct catalog_relation *rel)
 {
-	if (rel->kind == 'p' || rel->has_children)
+	if (rel->has_children)
 		return REASON_INHERITANCE;
-	if (rel->kind != 'r' || rel->persistence != 'p' || rel->has_rules)
+	if ((rel->kind != 'r' && rel->kind != 'p') || rel->persistence != 'p' || rel->has_rules)
 		return REASON_RELATION_KIND;
 	if (rel->not_fed)
 		return REASON_NOT_PUBLISHED;

@@ -47,6 +47,10 @@ TEST(schema, tables_as_they_are)
 	    "CREATE TABLE pa (id int PRIMARY KEY) PARTITION BY RANGE (id);"
 	    "CREATE TABLE pb PARTITION OF pa FOR VALUES FROM (0) TO (9) PARTITION BY RANGE (id);"
 	    "CREATE TABLE pc PARTITION OF pb FOR VALUES FROM (0) TO (9);"
+	    "CREATE TABLE qa (id int) PARTITION BY RANGE (id);"
+	    "CREATE TABLE qb PARTITION OF qa FOR VALUES FROM (0) TO (9) PARTITION BY RANGE (id);"
+	    "CREATE UNLOGGED TABLE qc PARTITION OF qb FOR VALUES FROM (0) TO (9);"
+	    "CREATE TABLE ia (id int); CREATE TABLE ib () INHERITS (ia);"
 	    "CREATE TABLE sec (id int); ALTER TABLE sec ENABLE ROW LEVEL SECURITY; CREATE SEQUENCE se;"
 	    "CREATE TABLE de (id int PRIMARY KEY DEFERRABLE)");
 	sql(s.db, "CREATE FUNCTION lower(int) RETURNS int LANGUAGE sql AS 'SELECT 1';"
@@ -79,8 +83,12 @@ TEST(schema, tables_as_they_are)
 	EXPECT(relation(c, "pg_catalog", "pg_class") != NULL);
 	EXPECT(relation(c, "public", "sec") != NULL && relation(c, "public", "sec")->row_security);
 	EXPECT(relation(c, "public", "de") != NULL && relation(c, "public", "de")->replica_identity == 'n');
-	EXPECT(relation(c, "public", "pa")->has_children && relation(c, "public", "pa")->nancestors == 0);
-	EXPECT(relation(c, "public", "pb")->has_children && relation(c, "public", "pb")->nancestors == 1);
+	EXPECT(!relation(c, "public", "pa")->has_children && relation(c, "public", "pa")->nancestors == 0);
+	EXPECT(!relation(c, "public", "pb")->has_children && relation(c, "public", "pb")->nancestors == 1);
+	EXPECT(relation(c, "public", "pa")->kind == 'p' && relation(c, "public", "pa")->nkey == 1);
+	/* One partition that is not logged, at any depth, is one too many. */
+	EXPECT(relation(c, "public", "qa")->has_children && relation(c, "public", "qb")->has_children);
+	EXPECT(relation(c, "public", "ia")->has_children && !relation(c, "public", "ib")->has_children);
 	r = relation(c, "public", "pc");
 	REQUIRE(r != NULL && r->nancestors == 2 && !r->has_children);
 	EXPECT(r->ancestors[0] == site_relid(&s, "pa") || r->ancestors[1] == site_relid(&s, "pa"));

@@ -42,7 +42,8 @@ static const struct table tables[] = {
 	{"public", "by_pair", 'r', 'p', false, false, "4t"},
 	{"public", "by_date", 'r', 'p', false, false, "d"},
 	{"public", "no_key", 'r', 'p', false, false, ""},
-	{"public", "split", 'p', 'p', false, true, "4"},
+	{"public", "split", 'p', 'p', false, true, "4"}, /* with a foreign partition */
+	{"public", "parts", 'p', 'p', false, false, "4"},
 	{"public", "parent", 'r', 'p', false, true, "4"},
 	{"public", "guarded", 'r', 'p', true, false, "4"},
 	{"public", "unlogged", 'r', 'u', false, false, "4"},
