@@ -41,6 +41,7 @@ enum expect_why {
 	WHY_RESET,     /* puts the startup packet's value behind a RESET */
 	WHY_ABORT,     /* fails, so that the transaction has */
 	WHY_EVICT,     /* closing a prepared statement to make room */
+	WHY_PART,      /* a Sync where the client has sent a Flush, or is silent */
 	WHY_LISTEN, /* channels put onto the backend, asked for, or taken off it; what the listening connection sends */
 };
 

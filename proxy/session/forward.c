@@ -197,7 +197,7 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	} else {
 		s->clean = false;
 	}
-	s->bound = true;
+	s->bound = s->ran = true;
 	if (stmt != NULL && (s->effects & EFFECT_TAINT))
 		customs_note_words(s, avail);
 	buf_add_u8(out, 'B');
@@ -306,13 +306,50 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	}
 	e.change = stmts_change(&s->stmts, span_str(""), NULL, 0, s->backend->expects.batches_sent);
 	backend_unnamed(s->backend, 0);
-	s->binds_unsettle = s->bound = false;
+	s->binds_unsettle = s->bound = s->ran = false;
 	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
 	if (expect_push(&s->backend->expects, &e) != 0)
 		return fail(s, "54000", "too many messages in a pipeline");
 	pass_on(s, in, FRAME_HEADER + (size_t)body_n);
 	reset_sent(s, true);
 	return FORWARD_NEXT;
+}
+
+/* --- a client that prepares and flushes --- */
+
+/* Would a Sync end nothing? Parse, Describe and Close leave no portal and no change; behind an error the server has rolled back. What
+ * differs from PostgreSQL is in docs/isolation.md. */
+static bool may_part(const struct session *s)
+{
+	return s->unsynced && s->replication == NULL && !s->backend->copying_in &&
+	       (!s->ran || s->backend->ignoring);
+}
+
+static void part(struct session *s)
+{
+	s->skipping |= s->backend->ignoring;
+	s->parting = true;
+	s->unsynced = s->binds_unsettle = s->bound = s->ran = false;
+	if (backend_sync(s->backend, WHY_PART) != 0)
+		s->backend->broken = true;
+}
+
+void forward_part(struct session *s)
+{
+	if (may_part(s) && conn_input(s->client).n == 0)
+		part(s);
+}
+
+/* At once, instead of the Flush, when nothing is behind it and no earlier batch can still turn into a COPY. */
+static bool part_instead(struct session *s, size_t total)
+{
+	const struct expects *q = &s->backend->expects;
+
+	if (!may_part(s) || conn_input(s->client).n != total || q->batches_sent != q->batches_done)
+		return false;
+	conn_consume(s->client, total);
+	part(s);
+	return true;
 }
 
 static enum forward forward_plain(struct session *s, char type, struct span in, size_t total)
@@ -322,16 +359,18 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 
 	if ((type == 'S' || type == 'F') && listen_must_wait(s, type, NULL))
 		return FORWARD_WAIT;
+	if (type == 'H' && part_instead(s, total))
+		return FORWARD_NEXT;
 	switch (type) {
 	case 'E':
-		s->unsynced = true;
+		s->unsynced = s->ran = true;
 		close_begin_portal(s);
 		s->unsettling += e.unsettles;
 		rc = expect_push(&s->backend->expects, &e);
 		break;
 	case 'S':
 		s->unsynced = false;
-		s->binds_unsettle = s->bound = false;
+		s->binds_unsettle = s->bound = s->ran = false;
 		s->backend->ignoring = false;
 		rc = expecting(s, EXPECT_SYNC);
 		break;
@@ -451,8 +490,8 @@ bool forward_input(struct session *s)
 		in = conn_input(s->client);
 		if (in.n == 0)
 			return true;
-		if (s->asked > 0)
-			return true; /* what the transaction has changed is known in a moment */
+		if (s->asked > 0 || s->parting || s->skipping)
+			return true; /* what the transaction has changed, or whether it goes on, is known in a moment */
 		f = forward_one(s, in);
 		if (f == FORWARD_NEXT)
 			s->flushed = false;
@@ -464,8 +503,10 @@ enum step step_busy(struct session *s)
 {
 	bool was_cut = s->client_left > 0;
 
-	/* The replies may all have come while the rest of a long message, or a cancel request, was still under way. */
-	if (forward_input(s) && ((was_cut && s->client_left == 0) || s->quiet_waits) && relay_quiet(s))
+	/* The replies may all have come while the rest of a long message, or a cancel request, was still under way, or messages that
+	 * an error makes the server skip. */
+	if (forward_input(s) && ((was_cut && s->client_left == 0) || s->quiet_waits || s->unsynced) &&
+	    relay_quiet(s))
 		return STEP_AGAIN;
 	return STEP_WAIT;
 }

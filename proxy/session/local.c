@@ -30,6 +30,24 @@ void local_ready(struct session *s)
 		s->xact_us = 0;
 }
 
+/* Its end is not in sight: a long simple query, or extended messages whose Sync is still to come (step_ready). */
+static void skip_cut(struct session *s)
+{
+	struct span in = conn_input(s->client);
+	uint32_t body_n;
+	const char *why;
+	char type;
+
+	if (frame_peek(in, (uint32_t)s->config->max_packet_size, &type, &body_n, &why) != FRAME_OK ||
+	    (type != 'Q' && type != 'F')) {
+		s->skipping = true;
+		return;
+	}
+	s->client_left = (uint32_t)FRAME_HEADER + body_n;
+	s->client_skip = true;
+	local_ready(s);
+}
+
 /* The request in the input fails with an ERROR of ours; what follows up to its Sync is skipped, as PostgreSQL does. */
 void local_error(struct session *s, const char *sqlstate, const char *message)
 {
@@ -38,11 +56,6 @@ void local_error(struct session *s, const char *sqlstate, const char *message)
 	enum batch_status st =
 		batch_scan(conn_input(s->client), (uint32_t)s->config->max_packet_size, &batch, &why);
 
-	if (st != BATCH_OK || !batch.whole) {
-		/* Its end is not in sight, so it cannot be skipped. */
-		session_fatal(s, sqlstate, message, NULL);
-		return;
-	}
 	if (s->status == 'T')
 		s->status = 'E';
 	if (s->config->log_pooler_errors) {
@@ -51,8 +64,12 @@ void local_error(struct session *s, const char *sqlstate, const char *message)
 		log_warn(&w, "statement refused", F_STR("sqlstate", sqlstate), F_STR("reason", message));
 	}
 	write_error(out(s), 'E', "ERROR", sqlstate, message, NULL, NULL);
-	conn_consume(s->client, batch.op[batch.n - 1].end);
-	local_ready(s);
+	if (st == BATCH_OK && batch.whole) {
+		conn_consume(s->client, batch.op[batch.n - 1].end);
+		local_ready(s);
+	} else {
+		skip_cut(s);
+	}
 	session_enter(s, SESSION_READY);
 	session_run(s);
 }

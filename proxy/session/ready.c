@@ -138,6 +138,7 @@ static bool trivial(struct session *s, const struct batch *batch)
 	case 'H': conn_consume(s->client, batch->op[0].end); return true;
 	case 'S':
 		conn_consume(s->client, batch->op[0].end);
+		s->skipping = false;
 		local_ready(s);
 		return true;
 	default: return false;
@@ -167,14 +168,16 @@ static enum step dispatch(struct session *s, struct batch *batch)
 	return want_backend(s);
 }
 
-/* CopyData of a COPY that has failed already is thrown away, as PostgreSQL does, however long it is. */
-static bool late_copy_data(struct session *s, struct span in)
+/* CopyData of a COPY that has failed already is thrown away, as PostgreSQL does, however long it is; and behind an error everything up
+ * to the Sync. */
+static bool thrown_away(struct session *s, struct span in)
 {
+	const char *types = s->skipping ? "dcfQPBDECHF" : "dcf";
 	uint32_t body_n;
 	const char *why;
 	char type;
 
-	if (strchr("dcf", (char)in.p[0]) == NULL || in.p[0] == '\0' ||
+	if (in.p[0] == '\0' || strchr(types, (char)in.p[0]) == NULL ||
 	    frame_peek(in, (uint32_t)s->config->max_packet_size, &type, &body_n, &why) != FRAME_OK)
 		return false;
 	s->client_left = FRAME_HEADER + body_n;
@@ -200,7 +203,7 @@ enum step step_ready(struct session *s)
 		return STEP_WAIT;
 	if (conn_full(s->client))
 		return STEP_WAIT; /* on_output runs us again */
-	if (late_copy_data(s, in))
+	if (thrown_away(s, in))
 		return STEP_AGAIN;
 	switch (batch_scan(in, (uint32_t)s->config->max_packet_size, &batch, &why)) {
 	case BATCH_MORE: return STEP_WAIT;

@@ -162,6 +162,8 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 	    (head->kind == EXPECT_BIND || head->kind == EXPECT_DESCRIBE))
 		b->dirty = true; /* a cached plan may be out of date: DISCARD ALL before the next session */
 	backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
+	head = expect_head(&b->expects);
+	s->skipping |= head != NULL && head->why == WHY_PART;
 	if (d.queries == 1 && b->ignoring) {
 		backend_sync(b, WHY_CLIENT);
 	} else if (d.queries > 0) {
@@ -295,6 +297,8 @@ static void on_hidden(struct session *s, const struct frame *f, enum reply_step 
 		image_inspect_done(s, true);
 	if (head.why == WHY_REPLAY)
 		replay_go(s);
+	if (head.why == WHY_PART)
+		txn_parted(s, b->status);
 }
 
 /* --- replies to the client's requests --- */
@@ -306,8 +310,9 @@ static void on_copy_in(struct session *s)
 
 	b->copying_in = true;
 	/* A server in COPY FROM ignores the Sync that was sent behind Execute; the client sends another. */
-	if (head != NULL && expect_drop_syncs(&b->expects) > 0 && head->kind == EXPECT_EXECUTE)
-		s->unsynced = true;
+	if (head != NULL && expect_drop_syncs(&b->expects) > 0 && head->kind == EXPECT_EXECUTE &&
+	    b->expects.syncs == 0)
+		s->unsynced = s->ran = true;
 }
 
 /* The server has none of the statements any more that were made so far; those behind it in the pipeline are to come. */
@@ -541,9 +546,13 @@ bool relay_quiet(struct session *s)
 	struct backend *b = s->backend;
 
 	if (b == NULL || (s->state != SESSION_BUSY && s->state != SESSION_WELCOME) ||
-	    expect_head(&b->expects) != NULL || s->unsynced || b->stream_left > 0 ||
+	    expect_head(&b->expects) != NULL || b->stream_left > 0 ||
 	    (s->client_left > 0 && !s->client_skip) || listen_waits(s))
 		return false;
+	if (s->unsynced) {
+		forward_part(s);
+		return false;
+	}
 	txn_quiet(s);
 	return s->state != SESSION_BUSY;
 }

@@ -276,6 +276,15 @@ static enum reason make_key(struct session *s, const struct wanted *w)
 	return k->failed ? REASON_TOO_LARGE : REASON_NONE;
 }
 
+/* Parse, Describe and Flush: what it runs comes later. */
+static bool only_prepares(const struct batch *batch)
+{
+	for (unsigned i = 0; i + 1 < batch->n; i++)
+		if (strchr("PDC", batch->op[i].type) == NULL)
+			return false;
+	return batch->op[batch->n - 1].type == 'H';
+}
+
 /* The statement, by what the session and the text say. REASON_NONE: w->stmt is counted. */
 static enum reason identify(struct session *s, const struct batch *batch, struct wanted *w)
 {
@@ -283,8 +292,10 @@ static enum reason identify(struct session *s, const struct batch *batch, struct
 
 	if (r != REASON_NONE)
 		return r;
-	if (!batch->whole || batch->op[0].type == 'F')
-		return batch->op[0].type == 'F' ? REASON_NOT_SELECT : REASON_PIPELINE;
+	if (batch->op[0].type == 'F' || only_prepares(batch))
+		return REASON_NOT_SELECT;
+	if (!batch->whole)
+		return REASON_PIPELINE;
 	r = batch->op[0].type == 'Q' ? want_simple(s, batch, w) : want_extended(s, batch, w);
 	if (r != REASON_NONE)
 		return r;

@@ -131,6 +131,7 @@ struct session {
 	bool begin_extended; /* the client has sent its BEGIN by the extended protocol, and no query since */
 	bool begin_portal;   /* the unnamed portal is still that of the deferred BEGIN */
 	bool bound;	     /* a Bind was sent since the last Sync */
+	bool ran;	     /* a Bind or an Execute was sent since the last Sync */
 	bool binds_unsettle; /* one of them was bound since the last Sync */
 	bool flushed;	     /* a Flush was sent for what is held back */
 	struct stmt *resetting;	   /* counted: a RESET was bound since the last Sync */
@@ -179,6 +180,8 @@ struct session {
 	bool copying_in;      /* the client sends CopyData */
 	uint32_t client_left; /* bytes of a long message that are still to be forwarded */
 	bool client_skip;     /* .. to be thrown away instead */
+	bool parting; /* a Sync of ours stands for the client's Flush; until its answer nothing is forwarded */
+	bool skipping; /* an error came, and the Sync that ends it is still to come from the client */
 
 	/* --- cache --- */
 	struct fresh_wait fresh_wait;
@@ -287,6 +290,9 @@ enum own own_forwarded(struct session *s, const struct facts *f);
 /* Forwards messages of the input as long as there are any and both sides can take them. false = the session was closed. */
 bool forward_input(struct session *s);
 enum step step_busy(struct session *s);
+/* All that the client has sent since its last Sync is answered and it is silent: if that leaves nothing on the server that a Sync
+ * would end, the backend gets one, so that it need not be kept until the client's. */
+void forward_part(struct session *s);
 
 /* A reply of ours in its place in the order. */
 int expect_local(struct session *s, char type, uint64_t change);
@@ -386,7 +392,8 @@ void txn_note(struct session *s, struct stmt *stmt); /* a statement goes to the 
 void txn_note_unknown(struct session *s);
 void txn_begin_virtual(struct session *s, struct stmt *begin);
 void txn_materialise(struct session *s);
-void txn_ready(struct session *s, char status); /* ReadyForQuery delivered to the client */
+void txn_ready(struct session *s, char status);	 /* ReadyForQuery delivered to the client */
+void txn_parted(struct session *s, char status); /* .. or hidden from it: forward_part */
 /* BEGIN is to be sent once more: the backend's transaction is gone. */
 void txn_virtual_again(struct session *s, struct stmt *begin);
 /* The transaction on the backend fails at once, as the client's has. */

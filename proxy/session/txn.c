@@ -256,6 +256,18 @@ void txn_ready(struct session *s, char status)
 	s->txn = status == 'I' ? TXN_NONE : TXN_REAL;
 }
 
+void txn_parted(struct session *s, char status)
+{
+	s->parting = false;
+	s->status = status;
+	s->txn = status == 'I' ? TXN_NONE : TXN_REAL;
+	/* The client was shown the catalog of now: no rows from before (bounded). */
+	s->floor_us = clock_us();
+	s->statement_us = 0; /* what it thinks about is no part of the statement's time */
+	if (status == 'I')
+		s->xact_us = 0;
+}
+
 static bool keeps_backend(const struct session *s)
 {
 	return s->status != 'I' || s->pins != 0 || s->policy.pool_mode == POOL_MODE_SESSION;

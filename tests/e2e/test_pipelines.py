@@ -1,8 +1,12 @@
 """Names of prepared statements in pipelines: through pgweir as on PostgreSQL itself, whatever fails or is skipped."""
+import asyncio
+import socket
+
+import asyncpg
 import pytest
 
-from pgweir_test.proxy import Proxy, PGBOUNCER
-from pgweir_test.wire import FLUSH, SYNC, Wire, bind, close, describe, error_fields, execute, parse, query, rows
+from pgweir_test.proxy import DIRECT, Proxy, PGBOUNCER
+from pgweir_test.wire import FLUSH, SYNC, Wire, bind, close, describe, error_fields, execute, message, parse, query, rows
 
 pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer 1.18 has no prepared statements in transaction mode")
 
@@ -86,6 +90,113 @@ def test_pipeline(proxy, cluster, name):
     cluster.sql("TRUNCATE pipelined")
     assert answers(proxy.port, SCRIPTS[name]) == right
     cluster.sql("TRUNCATE pipelined")
+
+
+INSERT = parse("", "INSERT INTO pipelined VALUES (1)") + run("")
+COUNT = query("SELECT count(*) FROM pipelined")
+# Each a list of what is sent when the answers to what was sent before have come.
+FLUSHED = {
+    "prepare, then run": [parse("p", "SELECT 1") + describe("S", "p") + FLUSH, run("p") + SYNC, run("p") + FLUSH, SYNC],
+    "the unnamed one": [parse("", "SELECT $1::int + 1") + describe("S") + FLUSH, bind("", "", [b"4"]) + execute() + SYNC, describe("S") + FLUSH,
+                        bind("", "", [b"5"]) + describe("P") + FLUSH, execute() + SYNC],
+    "nothing but Sync behind it": [parse("p", "SELECT 1") + FLUSH, FLUSH + SYNC, SYNC],
+    "a query behind it": [parse("", "SELECT 1") + FLUSH, query("SELECT 5"), run("") + FLUSH, SYNC],
+    "close": [parse("p", "SELECT 1") + SYNC, close("S", "p") + FLUSH, run("p") + SYNC],
+    "an error": [parse("p", BAD) + describe("S", "p") + FLUSH, parse("q", "SELECT 2") + run("q") + FLUSH, query("SELECT 3") + FLUSH, SYNC,
+                 run("p") + SYNC + run("q") + SYNC, query("SELECT 4")],
+    "an error of Describe": [parse("p", "SELECT 1") + describe("S", "q") + FLUSH, run("p") + SYNC, run("p") + SYNC],
+    "an error behind one that was good": [parse("p", "SELECT 1") + FLUSH, parse("q", BAD) + FLUSH, INSERT + FLUSH, INSERT + SYNC, run("p") + SYNC,
+                                          COUNT],
+    "the name in use": [parse("p", "SELECT 1") + SYNC, parse("p", "SELECT 2") + FLUSH, run("p") + FLUSH, SYNC, run("p") + SYNC],
+    "what has run is not parted from": [INSERT + FLUSH, parse("p", BAD) + SYNC, COUNT],
+    "what has run and was prepared behind": [INSERT + FLUSH, parse("p", "SELECT 1/0") + FLUSH, run("p") + SYNC, COUNT],
+    "what was prepared and has run": [parse("p", "SELECT 1/0") + FLUSH, INSERT + FLUSH, run("p") + FLUSH, INSERT + SYNC, COUNT],
+    "behind a Sync": [INSERT + SYNC + parse("p", "SELECT 7") + describe("S", "p") + FLUSH, run("p") + SYNC, COUNT],
+    "in a block": [query("BEGIN"), parse("p", "SELECT i FROM generate_series(1, 3) i") + describe("S", "p") + FLUSH, bind("c", "p") + execute("c", 1)
+                   + FLUSH, parse("q", "SELECT 9") + FLUSH, execute("c", 1) + SYNC, describe("P", "c") + FLUSH, execute("c", 5) + SYNC,
+                   query("COMMIT")],
+    "an error in a block": [query("BEGIN"), INSERT + SYNC, parse("p", BAD) + FLUSH, query("SELECT 1"), SYNC, query("SELECT 1"),
+                            parse("p", "SELECT 1") + FLUSH, SYNC, query("ROLLBACK"), COUNT],
+    "a block that begins behind it": [parse("p", "BEGIN") + FLUSH, run("p") + FLUSH, INSERT + SYNC, parse("q", BAD) + FLUSH, SYNC,
+                                      query("COMMIT"), COUNT],
+    "a RESET that is only prepared": [query("SET DateStyle = 'German'"), parse("p", "RESET DateStyle") + FLUSH, query("SHOW DateStyle"),
+                                      run("p") + SYNC, query("SHOW DateStyle")],
+    "COPY behind it": [parse("p", "COPY pipelined FROM STDIN") + FLUSH, run("p") + FLUSH,
+                       message(b"d", b"1\n") + message(b"c") + SYNC, parse("q", "SELECT * FROM pipelined") + describe("S", "q") + FLUSH, run("q") + SYNC],
+}
+
+
+def told(kind, body):
+    if kind == b"E":
+        fields = error_fields(body)
+        return fields["S"], fields["C"], fields["M"], fields.get("P")
+    return kind, body
+
+
+def turns(port, script, counts=None):
+    """What comes behind each part; how many messages that are is told by who goes first."""
+    got = []
+    with Wire(port).login() as wire:
+        for i, data in enumerate(script):
+            wire.send(data)
+            part = []
+            while counts is None or len(part) < counts[i]:
+                if counts is None:
+                    wire.sock.settimeout(0.05)
+                try:
+                    kind, body = wire.recv()
+                except socket.timeout:
+                    break
+                if kind != b"S":
+                    part.append(told(kind, body))
+            got.append(part)
+        wire.sock.settimeout(20)
+        wire.send(query("SELECT 'end'"))
+        got.append([told(*answer) for answer in wire.until(b"Z") if answer[0] != b"S"])
+    return got
+
+
+@pytest.mark.sanitizer
+@pytest.mark.parametrize("name", FLUSHED)
+def test_flush(proxy, cluster, name):
+    right = turns(cluster.port, FLUSHED[name])
+    cluster.sql("TRUNCATE pipelined")
+    assert turns(proxy.port, FLUSHED[name], [len(part) for part in right]) == right
+    cluster.sql("TRUNCATE pipelined")
+
+
+@pytest.mark.skipif(DIRECT, reason="one backend for several clients")
+def test_who_only_prepares_keeps_no_backend(cluster, proxy):
+    """asyncpg's prepare() and postgres.js send no Sync until they run what they have prepared."""
+    wires = [Wire(proxy.port).login() for _ in range(4)]
+    for i, wire in enumerate(wires):
+        wire.send(parse("p", f"SELECT {i}") + describe("S", "p") + FLUSH)
+        assert [wire.recv()[0] for _ in range(3)] == [b"1", b"t", b"T"]
+    wires[3].send(parse("bad", BAD) + FLUSH)
+    assert wires[3].recv()[0] == b"E"
+    for i, wire in enumerate(wires[:3]):
+        wire.send(run("p") + SYNC)
+        assert rows(wire.until(b"Z")) == [[str(i).encode()]]
+    wires[3].send(SYNC + run("p") + SYNC)
+    assert [kind for kind, _ in wires[3].until(b"Z")] == [b"Z"] and rows(wires[3].until(b"Z")) == [[b"3"]]
+    for wire in wires:
+        wire.sock.close()
+
+
+@pytest.mark.skipif(DIRECT, reason="one backend for several clients")
+def test_asyncpg_prepares_on_one_backend(proxy):
+    async def story():
+        conns = [await asyncpg.connect(host="127.0.0.1", port=proxy.port, user="postgres", database="postgres") for _ in range(5)]
+        made = [await conn.prepare("SELECT $1::int + $2::int") for conn in conns]
+        for i, statement in enumerate(made):
+            assert await statement.fetchval(i, 1) == i + 1
+        with pytest.raises(asyncpg.PostgresSyntaxError):
+            await conns[0].prepare("SELEC 1")
+        assert await asyncio.gather(*[statement.fetchval(40, 2) for statement in made]) == [42] * 5
+        for conn in conns:
+            await conn.close()
+
+    asyncio.run(asyncio.wait_for(story(), 30))
 
 
 def test_thousands_of_statements_are_bounded_on_the_backend(proxy, cluster):
