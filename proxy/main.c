@@ -7,6 +7,9 @@
 
 #include <getopt.h>
 #include <grp.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -74,6 +77,15 @@ static void raise_fd_limit(void)
 		log_warn(NULL, "the limit of open files stays as it is", F_INT("limit", lim.rlim_cur));
 }
 
+/* With an arena for each thread, what one worker has cached and another frees leaves holes that only the first one fills: resident
+ * memory outgrew cache_size by a fourth. Hits allocate nothing, and small blocks come from each thread's own bins. */
+static void keep_memory_together(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 static int become(const char *name, struct err *err)
 {
 	const struct passwd *pw;
@@ -124,6 +136,7 @@ static int run(struct config *cfg, bool verbose)
 	enum log_level level = verbose || cfg->verbose > 0 ? LOG_LEVEL_DEBUG : (enum log_level)cfg->log_level;
 
 	signal(SIGPIPE, SIG_IGN);
+	keep_memory_together();
 	if (log_open(cfg->logfile, level, cfg->log_format == LOG_FORMAT_JSON, &err) != 0)
 		goto out;
 	raise_fd_limit();

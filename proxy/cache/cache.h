@@ -150,7 +150,7 @@ struct flight_wait {
 	int state;
 };
 /* true = the caller leads and must call flight_done; false = `w` was queued behind the leader (followers then find or fill
- * for themselves). */
+ * for themselves). `w` NULL: does not queue. */
 bool flight_join(struct cache *c, struct span key, struct flight_wait *w);
 void flight_done(struct cache *c, struct span key);
 bool flight_cancel(struct cache *c, struct span key, struct flight_wait *w);

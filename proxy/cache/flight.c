@@ -93,13 +93,15 @@ bool flights_join(struct flights *f, struct span key, struct flight_wait *wait)
 	struct flight *flight;
 	bool leads = true;
 
-	check(wait->state != WAIT_LISTED);
+	check(wait == NULL || wait->state != WAIT_LISTED);
 	pthread_mutex_lock(&shard->lock);
 	flight = *find(shard, hash, key);
 	if (flight == NULL) {
 		lead(f, shard, hash, key);
 	} else if (clock_us() - flight->since_us > FLIGHT_PATIENCE_US) {
 		flight->since_us = clock_us();
+	} else if (wait == NULL) {
+		leads = false;
 	} else {
 		leads = false;
 		wait->next = NULL;

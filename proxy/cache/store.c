@@ -21,6 +21,7 @@ static int shard_init(struct store_shard *shard)
 	}
 	shard->mask = BUCKETS_FIRST - 1;
 	shard->n = 0;
+	atomic_init(&shard->bytes, 0);
 	evict_init(&shard->evict);
 	evict_ghosts(&shard->evict, ghosts, BUCKETS_FIRST);
 	check(pthread_mutex_init(&shard->lock, NULL) == 0);
@@ -40,6 +41,7 @@ int store_init(struct store *st, const struct versions *v, size_t limit, size_t 
 	atomic_init(&st->limit, limit);
 	st->fixed = other + sizeof(*st) + STORE_SHARDS * BUCKETS_FIRST * BUCKET_BYTES;
 	atomic_init(&st->used, st->fixed);
+	atomic_init(&st->listed, 0);
 	atomic_init(&st->entries, 0);
 	atomic_init(&st->evictions, 0);
 	atomic_init(&st->turn, 0);
@@ -81,8 +83,16 @@ static struct entry **find(struct store_shard *shard, XXH128_hash_t hash, struct
 	return at;
 }
 
+static void weigh(struct store *st, struct store_shard *shard, size_t more, size_t less)
+{
+	size_t bytes = atomic_load_explicit(&shard->bytes, memory_order_relaxed); /* one writer at a time */
+
+	atomic_store_explicit(&shard->bytes, bytes + more - less, memory_order_relaxed);
+	atomic_fetch_add_explicit(&st->listed, more - less, memory_order_relaxed);
+}
+
 /* The caller has the store's reference now, and its bytes. */
-static struct entry *take_out(struct store_shard *shard, struct entry **at)
+static struct entry *take_out(struct store *st, struct store_shard *shard, struct entry **at)
 {
 	struct entry *entry = *at;
 
@@ -90,10 +100,11 @@ static struct entry *take_out(struct store_shard *shard, struct entry **at)
 	entry->chain = NULL;
 	evict_remove(&shard->evict, entry);
 	shard->n--;
+	weigh(st, shard, 0, entry->cost);
 	return entry;
 }
 
-static void put_in(struct store_shard *shard, struct entry *entry)
+static void put_in(struct store *st, struct store_shard *shard, struct entry *entry)
 {
 	struct entry **at = &shard->bucket[place_of(entry->hash) & shard->mask];
 
@@ -101,6 +112,7 @@ static void put_in(struct store_shard *shard, struct entry *entry)
 	*at = entry;
 	evict_add(&shard->evict, entry);
 	shard->n++;
+	weigh(st, shard, entry->cost, 0);
 }
 
 /* --- bytes --- */
@@ -118,10 +130,26 @@ static void discard(struct store *st, struct entry *entry)
 	entry_unref(entry);
 }
 
+/* The next one in turn that has at least its part. To each in turn regardless, a shard that gets fewer newcomers than others for a
+ * while would give up what is hot in it, and with a million newcomers every shard has such a while. */
+static struct store_shard *next_shard(struct store *st)
+{
+	size_t part = atomic_load_explicit(&st->listed, memory_order_relaxed) / STORE_SHARDS;
+	struct store_shard *shard = NULL;
+
+	for (unsigned i = 0; i < STORE_SHARDS; i++) {
+		unsigned turn = atomic_fetch_add_explicit(&st->turn, 1, memory_order_relaxed);
+
+		shard = &st->shard[turn % STORE_SHARDS];
+		if (atomic_load_explicit(&shard->bytes, memory_order_relaxed) >= part)
+			break;
+	}
+	return shard;
+}
+
 static bool make_room(struct store *st)
 {
-	unsigned turn = atomic_fetch_add_explicit(&st->turn, 1, memory_order_relaxed);
-	struct store_shard *shard = &st->shard[turn % STORE_SHARDS];
+	struct store_shard *shard = next_shard(st);
 	struct entry *victim;
 
 	pthread_mutex_lock(&shard->lock);
@@ -129,7 +157,7 @@ static bool make_room(struct store *st)
 	if (victim != NULL) {
 		if (!victim->in_main)
 			evict_trace(&shard->evict, victim);
-		take_out(shard, find(shard, victim->hash, entry_key(victim)));
+		take_out(st, shard, find(shard, victim->hash, entry_key(victim)));
 	}
 	pthread_mutex_unlock(&shard->lock);
 	if (victim == NULL)
@@ -251,8 +279,8 @@ int store_put(struct store *st, struct span key, struct blob *answer, const stru
 	if (current) {
 		at = find(shard, hash, key);
 		if (*at != NULL)
-			old = take_out(shard, at);
-		put_in(shard, entry);
+			old = take_out(st, shard, at);
+		put_in(st, shard, entry);
 		if (old != NULL)
 			entry->freq = old->freq;
 	}
@@ -281,7 +309,7 @@ struct entry *store_find(struct store *st, struct span key)
 		/* A change of a row that is often read must not send it back to where scans pass through. */
 		if (found->in_main || found->freq > 1)
 			evict_trace(&shard->evict, found);
-		dead = take_out(shard, at);
+		dead = take_out(st, shard, at);
 		found = NULL;
 	}
 	if (found != NULL) {
@@ -303,7 +331,7 @@ void store_clear(struct store *st)
 		pthread_mutex_lock(&shard->lock);
 		for (uint32_t b = 0; shard->n > 0 && b <= shard->mask; b++) {
 			while (shard->bucket[b] != NULL) {
-				struct entry *entry = take_out(shard, &shard->bucket[b]);
+				struct entry *entry = take_out(st, shard, &shard->bucket[b]);
 
 				entry->chain = gone;
 				gone = entry;

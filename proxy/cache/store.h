@@ -1,7 +1,7 @@
 /* store.h - the entries: found by their whole key, bounded in bytes.
  * Source  docs/coherence.md, "memory".
  * Shape   64 shards, each a lock, a table of chains and its queues. `used` counts everything that the cache owns, so `limit` is
- *         the bound of all; room is made shard by shard in turn.
+ *         the bound of all; room is made shard by shard in turn, where at least the average is in use.
  * Owner   the cache. It holds one reference to each entry.
  * Thread  any.
  * Errors  store_init: -1 when memory is gone. */
@@ -18,6 +18,7 @@ struct store_shard {
 	pthread_mutex_t lock;
 	uint32_t mask;	       /* of the buckets and of the traces */
 	uint32_t n;	       /* entries */
+	_Atomic size_t bytes;  /* of these; written under the lock */
 	struct entry **bucket; /* owned */
 	struct evict evict;
 } __attribute__((aligned(64)));
@@ -27,6 +28,7 @@ struct store {
 	size_t fixed;			 /* what is in use when there are no entries */
 	_Atomic size_t limit;
 	_Atomic size_t used;
+	_Atomic size_t listed; /* bytes of the entries that are in the shards */
 	_Atomic size_t entries;
 	_Atomic int64_t evictions;
 	atomic_uint turn; /* the shard that makes room next */

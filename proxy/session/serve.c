@@ -365,22 +365,24 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 		account_xact(s);
 }
 
-/* A miss: lead the fill of this key, or wait for who does. */
+/* A miss: lead the fill of this key, or wait for who does. Once: when what was waited for could not be stored, a herd would else
+ * ask one after the other. */
 static enum serve miss(struct session *s)
 {
 	struct house *h = s->house;
+	struct flight_wait *wait = s->followed ? NULL : &s->flight_wait;
 
 	count(&h->host.counters, cache_misses);
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_MISSES);
 	tally_add(s->tally, TALLY_misses, 1);
 	account_outcome(s, OUTCOME_MISS);
-	if (!flight_join(s->served->cache, buf_span(&s->key), &s->flight_wait)) {
+	s->fill.leading = flight_join(s->served->cache, buf_span(&s->key), wait);
+	if (!s->fill.leading && wait != NULL) {
 		count(&h->host.counters, flights_followed);
-		s->flight_waiting = true;
+		s->flight_waiting = s->followed = true;
 		session_enter(s, SESSION_FLIGHT);
 		return SERVE_WAIT;
 	}
-	s->fill.leading = true;
 	return SERVE_FILL;
 }
 

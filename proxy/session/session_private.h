@@ -187,6 +187,7 @@ struct session {
 	struct fresh_wait fresh_wait;
 	struct flight_wait flight_wait;
 	bool flight_waiting;
+	bool followed;	       /* the statement in work has waited for another client's fill */
 	struct buf key;	       /* cache key of the statement in work */
 	uint32_t dep_rels[16]; /* that the statement in work reads */
 	unsigned ndep_rels;

@@ -51,6 +51,25 @@ TEST(flight, one_leads_the_others_follow)
 	cache_unref(c);
 }
 
+TEST(flight, who_does_not_queue_may_still_lead)
+{
+	struct cache *c = kit_cache_on();
+	struct mailbox mb;
+	struct follower f = {0};
+
+	REQUIRE(mailbox_init(&mb, NULL, NULL) == 0);
+	EXPECT(flight_join(c, span_str("q"), NULL));
+	EXPECT(!flight_join(c, span_str("q"), NULL));
+	EXPECT(!join(c, &mb, &f, "q"));
+	flight_done(c, span_str("q"));
+	mailbox_drain(&mb);
+	EXPECT_EQ(f.woken, 1);
+	EXPECT(flight_join(c, span_str("q"), NULL));
+	flight_done(c, span_str("q"));
+	mailbox_done(&mb);
+	cache_unref(c);
+}
+
 TEST(flight, a_follower_may_leave)
 {
 	struct cache *c = kit_cache_on();

@@ -87,6 +87,29 @@ TEST(store, the_hot_set_survives_a_scan)
 	cache_unref(c);
 }
 
+/* Without a hit on the hot ones meanwhile, and with newcomers of all sizes. */
+TEST(store, the_hot_set_survives_a_million_distinct_keys)
+{
+	const unsigned scanned = 1000000;
+	struct cache *c = kit_cache(4 << 20);
+	unsigned kept = 0;
+
+	kit_turn_on(c, 1, "100:100:");
+	for (unsigned i = 0; i < 1000; i++)
+		EXPECT_EQ(put(c, "hot", i, 300), 1);
+	for (int round = 0; round < 2; round++)
+		for (unsigned i = 0; i < 1000; i++)
+			EXPECT(has(c, "hot", i));
+	for (unsigned i = 0; i < scanned; i++)
+		put(c, "scan", i, i % 97 == 0 ? 5000 : 20 + i % 300);
+	for (unsigned i = 0; i < 1000; i++)
+		kept += has(c, "hot", i);
+	EXPECT(kept >= 980);
+	EXPECT(counter(c, COUNTER_cache_evictions) > scanned * 9 / 10);
+	EXPECT(cache_bytes(c) <= 4 << 20);
+	cache_unref(c);
+}
+
 TEST(store, who_comes_back_soon_is_kept)
 {
 	struct cache *c = kit_cache(8 << 20);
