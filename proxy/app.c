@@ -2,6 +2,7 @@
 
 #include "proxy/admin/console.h"
 #include "proxy/admin/http.h"
+#include "proxy/backend/target.h"
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
 #include "proxy/manager.h"
@@ -200,11 +201,7 @@ static int listen_all(struct app *app, struct err *err)
 	int passed = manager_sockets();
 	struct listener_settings set = {.backlog = c->listen_backlog,
 					.reuseport = c->so_reuseport,
-					.keepalive = c->tcp_keepalive,
-					.keepidle_s = (int)(c->tcp_keepidle / 1000000),
-					.keepintvl_s = (int)(c->tcp_keepintvl / 1000000),
-					.keepcnt = c->tcp_keepcnt,
-					.user_timeout_ms = (int)(c->tcp_user_timeout / 1000),
+					.tcp = target_tcp(c),
 					.unix_mode = c->unix_socket_mode};
 	char *list, *save = NULL;
 

@@ -5,6 +5,7 @@
 #include "proxy/backend/server_cancel.h"
 #include "proxy/backend/servers.h"
 #include "proxy/backend/settle.h"
+#include "proxy/backend/target.h"
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
@@ -147,13 +148,14 @@ static void backend_failf(struct backend *b, const char *sqlstate, const char *t
 
 static void connect_next(struct backend *b, const struct err *last)
 {
+	struct tcp_settings tcp = target_tcp(b->target->config);
 	struct err err = {.sqlstate = "08001"};
 
 	if (last != NULL)
 		err = *last;
 	conn_free(&b->conn);
 	while (b->addr_at < b->addrs.n) {
-		int fd = resolve_connect(&b->addrs.addr[b->addr_at++], &err);
+		int fd = resolve_connect(&b->addrs.addr[b->addr_at++], &tcp, &err);
 
 		if (fd < 0)
 			continue;

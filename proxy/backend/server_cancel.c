@@ -2,6 +2,7 @@
 
 #include "proxy/backend/pool.h"
 #include "proxy/backend/settle.h"
+#include "proxy/backend/target.h"
 #include "proxy/base/check.h"
 #include "protocol/write.h"
 
@@ -90,6 +91,7 @@ static const struct conn_ops ops = {.on_input = on_input, .on_output = on_connec
 void server_cancel_start(struct backend *b)
 {
 	struct server_cancel *c = b->cancel;
+	struct tcp_settings tcp;
 	struct err err;
 	int fd;
 
@@ -98,7 +100,8 @@ void server_cancel_start(struct backend *b)
 		return;
 	}
 	check(b->addr_at > 0);
-	fd = resolve_connect(&b->addrs.addr[b->addr_at - 1], &err);
+	tcp = target_tcp(b->target->config);
+	fd = resolve_connect(&b->addrs.addr[b->addr_at - 1], &tcp, &err);
 	if (fd < 0)
 		return;
 	c = check_alloc(sizeof *c);

@@ -87,3 +87,12 @@ bool target_same_server(const struct pool_target *a, const struct pool_target *b
 	       same(x->datestyle, y->datestyle) && same(x->timezone, y->timezone) &&
 	       same(x->application_name, y->application_name) && a->tls == b->tls;
 }
+
+struct tcp_settings target_tcp(const struct config *cfg)
+{
+	return (struct tcp_settings){.keepalive = cfg->tcp_keepalive,
+				     .keepidle_s = (int)(cfg->tcp_keepidle / 1000000),
+				     .keepintvl_s = (int)(cfg->tcp_keepintvl / 1000000),
+				     .keepcnt = cfg->tcp_keepcnt,
+				     .user_timeout_ms = cfg->tcp_user_timeout};
+}

@@ -8,9 +8,12 @@
 #define PROXY_BACKEND_TARGET_H
 
 #include "proxy/backend/pool.h"
+#include "proxy/net/tcp.h"
 
 struct pool_target *target_new(struct config *cfg, struct tls *tls, const char *database, const char *user,
 			       const char *replication, struct err *err);
+/* What the configuration says of TCP sockets, of clients and of servers. */
+struct tcp_settings target_tcp(const struct config *cfg);
 /* Would a backend made for `a` do for `b`? */
 bool target_same_server(const struct pool_target *a, const struct pool_target *b);
 

@@ -7,7 +7,6 @@
 #include <event2/listener.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -40,24 +39,7 @@ struct listener {
 
 static void set_option(int fd, int level, int name, int value)
 {
-	/* A kernel that does not know the option is not a reason to refuse the connection. */
 	(void)setsockopt(fd, level, name, &value, sizeof(value));
-}
-
-void listener_tune(int fd, const struct listener_settings *set)
-{
-	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (set->user_timeout_ms > 0)
-		set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, set->user_timeout_ms);
-	if (!set->keepalive)
-		return;
-	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	if (set->keepidle_s > 0)
-		set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, set->keepidle_s);
-	if (set->keepintvl_s > 0)
-		set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, set->keepintvl_s);
-	if (set->keepcnt > 0)
-		set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, set->keepcnt);
 }
 
 static void listener_on_accept(struct evconnlistener *ev, evutil_socket_t fd, struct sockaddr *peer, int n,
@@ -67,7 +49,7 @@ static void listener_on_accept(struct evconnlistener *ev, evutil_socket_t fd, st
 
 	(void)ev;
 	if (!li->is_unix)
-		listener_tune(fd, &li->set);
+		tcp_tune(fd, &li->set.tcp);
 	li->fn(li->arg, fd, peer, (socklen_t)n, li->is_unix);
 }
 

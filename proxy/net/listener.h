@@ -10,6 +10,7 @@
 
 #include "proxy/base/err.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/tcp.h"
 
 #include <sys/socket.h>
 
@@ -18,8 +19,8 @@ struct listener;
 struct listener_settings {
 	int backlog;
 	int reuseport;
-	int keepalive, keepidle_s, keepintvl_s, keepcnt, user_timeout_ms; /* 0 = the system's */
-	int unix_mode;							  /* e.g. 0777 */
+	struct tcp_settings tcp; /* of what is accepted */
+	int unix_mode;		 /* e.g. 0777 */
 };
 
 typedef void (*listener_fn)(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_n, int is_unix);
@@ -38,8 +39,6 @@ struct listener *listener_adopt(struct loop *l, int fd, const struct listener_se
 /* No client gets in line any more; those in line, and with TCP those whose handshake is under way, are still accepted.
  * A client that begins to connect now tries again by itself after a second, when another process may have the port. */
 void listener_leave(struct listener *li);
-/* The same TCP options for a socket of ours that connects. */
-void listener_tune(int fd, const struct listener_settings *set);
 void listener_pause(struct listener *li);
 void listener_resume(struct listener *li);
 int listener_port(const struct listener *li);

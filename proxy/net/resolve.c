@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -308,14 +307,14 @@ void resolve_cancel(struct resolve_req **rp)
 	*rp = NULL;
 }
 
-int resolve_connect(const struct resolve_addr *a, struct err *err)
+int resolve_connect(const struct resolve_addr *a, const struct tcp_settings *tcp, struct err *err)
 {
-	int fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+	int fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return err_state(err, "08001", "socket: %s", strerror(errno));
 	if (a->addr.ss_family != AF_UNIX)
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		tcp_tune(fd, tcp);
 	if (connect(fd, (const struct sockaddr *)&a->addr, a->n) == 0 || errno == EINPROGRESS)
 		return fd;
 	err_state(err, "08001", "cannot connect: %s", strerror(errno));

@@ -10,6 +10,7 @@
 #include "proxy/base/err.h"
 #include "proxy/base/offload.h"
 #include "proxy/net/loop.h"
+#include "proxy/net/tcp.h"
 
 #include <sys/socket.h>
 
@@ -39,7 +40,7 @@ struct resolve_req *resolve_start(struct loop *l, struct offload *o, const char 
 				  void *arg);
 void resolve_cancel(struct resolve_req **r);
 
-/* A non-blocking connect; the fd, or -1 with the reason. EINPROGRESS is success. */
-int resolve_connect(const struct resolve_addr *a, struct err *err);
+/* A non-blocking connect; the fd, tuned, or -1 with the reason. EINPROGRESS is success. */
+int resolve_connect(const struct resolve_addr *a, const struct tcp_settings *tcp, struct err *err);
 
 #endif

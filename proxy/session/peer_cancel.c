@@ -1,5 +1,6 @@
 #include "proxy/session/peer_cancel.h"
 
+#include "proxy/backend/target.h"
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
 #include "proxy/net/conn.h"
@@ -66,13 +67,14 @@ static const struct conn_ops ops;
 
 static void connect_next(struct peer_cancel *c, const struct err *last)
 {
+	struct tcp_settings tcp = target_tcp(c->house->config);
 	struct err err = {0};
 
 	if (last != NULL)
 		err = *last;
 	conn_free(&c->conn);
 	while (c->addr_at < c->addrs.n) {
-		int fd = resolve_connect(&c->addrs.addr[c->addr_at++], &err);
+		int fd = resolve_connect(&c->addrs.addr[c->addr_at++], &tcp, &err);
 
 		if (fd < 0)
 			continue;

@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from pgweir_test.cluster import Cluster  # noqa: E402
+from pgweir_test.cluster import TRUST, Cluster  # noqa: E402
 from pgweir_test.proxy import PGWEIR, Proxy  # noqa: E402
 from pgweir_test.tools import base_dir, run, wait_for  # noqa: E402
 
@@ -28,13 +28,13 @@ def checker():
         return built
     made = base_dir() / "truth"
     include = run(["pg_config", "--includedir"]).stdout.strip()
-    run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", f"-I{include}", *sorted(ROOT.glob("tests/truth/*.c")),
+    run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", f"-I{include}", *(ROOT / "tests" / "truth" / f"{part}.c" for part in ("truth", "link", "lists", "oracle")),
          "-o", made, "-lpq", "-lpthread"])
     return made
 
 
-def new_cluster(**settings):
-    made = Cluster(settings={"autovacuum": "off", **settings})
+def new_cluster(hba=TRUST, **settings):
+    made = Cluster(settings={"autovacuum": "off", **settings}, hba=hba)
     made.sql(SETUP_SQL.read_text())
     return made
 
@@ -60,12 +60,12 @@ def cache_is_on(proxy):
     return serves(proxy, "SELECT v FROM warm WHERE id = 1")
 
 
-def start_pair(cluster, settings=None):
-    """Two proxies whose caches are on."""
+def start_pair(cluster, settings=None, **more):
+    """Two proxies whose caches are on; `more` is Proxy's."""
     cluster.sql("CREATE TABLE IF NOT EXISTS warm (id int PRIMARY KEY, v int)")
     cluster.sql("INSERT INTO warm VALUES (1, 1) ON CONFLICT DO NOTHING")
     users = {"postgres": "", "reader": ""}
-    made = [Proxy(cluster, settings, users=users), Proxy(cluster, settings, users=users)]
+    made = [Proxy(cluster, settings, users=users, **more) for _ in range(2)]
     if PGWEIR:
         for proxy in made:
             wait_for("the cache to be on", lambda proxy=proxy: cache_is_on(proxy))

@@ -23,8 +23,10 @@ OURS = {"stats_port", "stats_addr", "cache_size", "coherence", "defer_begin", "w
 class Proxy:
     """Writes an ini, starts the binary on it, waits until it serves."""
 
-    def __init__(self, cluster, settings=None, databases=None, users=None, hba=None, env=None, start=True):
-        self.cluster = cluster
+    def __init__(self, cluster, settings=None, databases=None, users=None, hba=None, env=None, start=True,
+                 address="127.0.0.1", within=()):
+        """It listens on `address`; `within` goes in front of its command (another network namespace)."""
+        self.cluster, self.address, self.within = cluster, address, list(within)
         self.dir = new_dir("weir", owner="postgres" if PGBOUNCER else None)
         self.port = cluster.port if DIRECT else free_port()
         self.stats_port = free_port()
@@ -34,10 +36,10 @@ class Proxy:
         self.databases = databases or {"*": f"host=127.0.0.1 port={cluster.port}"}
         self.users = {"postgres": ""} if users is None else users
         self.settings = {
-            "listen_addr": "127.0.0.1", "listen_port": self.port, "unix_socket_dir": "",
+            "listen_addr": address, "listen_port": self.port, "unix_socket_dir": "",
             "auth_type": "trust", "auth_file": self.dir / "users.txt", "pool_mode": "transaction",
             "default_pool_size": 20, "max_client_conn": 500, "admin_users": "postgres",
-            "stats_port": self.stats_port, "server_login_retry": 1, "feed_user": "postgres",
+            "stats_port": self.stats_port, "stats_addr": address, "server_login_retry": 1, "feed_user": "postgres",
             "ignore_startup_parameters": "extra_float_digits,options", **(settings or {})}
         if hba is not None:
             (self.dir / "hba.conf").write_text(hba)
@@ -61,7 +63,7 @@ class Proxy:
     def start(self):
         if DIRECT:
             return self
-        command = [BINARY, self.ini]
+        command = [*self.within, BINARY, self.ini]
         if PGBOUNCER:
             command = as_pg_user(command)
         self.process = spawn(command, self.log, env=self.env)
@@ -74,7 +76,7 @@ class Proxy:
             raise AssertionError(f"it ended with {self.process.returncode}: {self.log_text()[-2000:]}")
         if PGWEIR:
             return self.http("/healthz")[0] == 200
-        socket.create_connection(("127.0.0.1", self.port)).close()
+        socket.create_connection((self.address, self.port)).close()
         return True
 
     def stop(self, how=signal.SIGTERM):
@@ -104,7 +106,7 @@ class Proxy:
         if not PGWEIR:
             pytest.skip("the stand-in has no stats port")
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.stats_port}{path}", timeout=5) as reply:
+            with urllib.request.urlopen(f"http://{self.address}:{self.stats_port}{path}", timeout=5) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -113,13 +115,13 @@ class Proxy:
         return Metrics(self.http("/metrics")[1])
 
     def dsn(self, dbname="postgres", user="postgres", **more):
-        parts = {"host": "127.0.0.1", "port": self.port, "dbname": dbname, "user": user, "connect_timeout": 10,
+        parts = {"host": self.address, "port": self.port, "dbname": dbname, "user": user, "connect_timeout": 10,
                  **more}
         return " ".join(f"{key}={value}" for key, value in parts.items() if value is not None)
 
     def url(self, dbname="postgres", user="postgres", password=None):
         secret = f":{password}" if password else ""
-        return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{dbname}"
+        return f"postgresql://{user}{secret}@{self.address}:{self.port}/{dbname}"
 
     def connect(self, dbname="postgres", user="postgres", dsn=None, **more):
         """A psycopg connection through the proxy, autocommit unless told otherwise."""

@@ -75,7 +75,7 @@ static int option_of(int fd, int level, int name)
 TEST(listener, accepts_tcp_with_the_options_asked_for)
 {
 	struct listener_settings set = {
-		.backlog = 16, .keepalive = 1, .keepidle_s = 77, .user_timeout_ms = 5000};
+		.backlog = 16, .tcp = {.keepalive = 1, .keepidle_s = 77, .user_timeout_ms = 5000}};
 	struct porch porch = {.want = 3};
 	struct loop *l = loop_new(NULL, NULL);
 	struct listener *li = listener_tcp(l, "127.0.0.1", 0, &set, porch_take, &porch, NULL);

@@ -64,6 +64,8 @@ static uint16_t port_of(const struct resolve_addr *a)
 						   : ((const struct sockaddr_in *)&a->addr)->sin_port);
 }
 
+static const struct tcp_settings tuned = {.keepalive = 1, .user_timeout_ms = 4000};
+
 TEST(resolve, takes_addresses_as_they_are)
 {
 	struct desk d;
@@ -192,7 +194,8 @@ TEST(resolve, connects_to_a_unix_directory_and_to_tcp)
 	struct listener *tcp, *sock;
 	bool got_tcp = false, got_unix = false;
 	char dir[64];
-	int fd;
+	int fd, timeout_ms;
+	socklen_t n = sizeof(timeout_ms);
 
 	desk_start(&d);
 	snprintf(dir, sizeof(dir), "@pgweir-resolve-%d", getpid());
@@ -201,15 +204,17 @@ TEST(resolve, connects_to_a_unix_directory_and_to_tcp)
 	REQUIRE(sock != NULL && tcp != NULL);
 	ask(&d, &q, dir, 5432);
 	REQUIRE(run_until_set(d.l, &q.answered) && q.ok);
-	fd = resolve_connect(&q.answer.addr[0], NULL);
+	fd = resolve_connect(&q.answer.addr[0], &tuned, NULL);
 	REQUIRE(fd >= 0);
 	REQUIRE(run_until_set(d.l, &got_unix));
 	close(fd);
 	ask(&d, &q, "127.0.0.1", listener_port(tcp));
 	REQUIRE(run_until_set(d.l, &q.answered) && q.ok);
-	fd = resolve_connect(&q.answer.addr[0], NULL);
+	fd = resolve_connect(&q.answer.addr[0], &tuned, NULL);
 	REQUIRE(fd >= 0);
 	REQUIRE(run_until_set(d.l, &got_tcp));
+	REQUIRE(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, &n) == 0);
+	EXPECT_EQ(timeout_ms, 4000);
 	close(fd);
 	listener_free(&sock);
 	listener_free(&tcp);
@@ -226,7 +231,7 @@ TEST(resolve, says_why_it_cannot_connect)
 	ask(&d, &q, "/nonexistent", 5432);
 	REQUIRE(run_until_set(d.l, &q.answered) && q.ok);
 	EXPECT_STR(((struct sockaddr_un *)&q.answer.addr[0].addr)->sun_path, "/nonexistent/.s.PGSQL.5432");
-	EXPECT_EQ(resolve_connect(&q.answer.addr[0], &err), -1);
+	EXPECT_EQ(resolve_connect(&q.answer.addr[0], &tuned, &err), -1);
 	EXPECT_STR(err.text, "cannot connect: No such file or directory");
 	EXPECT_STR(err.sqlstate, "08001");
 	desk_stop(&d);
