@@ -248,6 +248,7 @@ static void log_notices(const struct config *cfg)
 static int use_config(struct app *app, struct config *cfg, struct err *err_r)
 {
 	struct tls *client_tls = NULL, *server_tls = NULL;
+	struct tcp_settings tcp = target_tcp(cfg);
 	struct err err;
 
 	if (make_client_tls(cfg, &client_tls, err_r) != 0 ||
@@ -269,6 +270,8 @@ static int use_config(struct app *app, struct config *cfg, struct err *err_r)
 	tls_unref(app->client_tls);
 	tls_unref(app->server_tls);
 	app->cfg = cfg;
+	for (unsigned i = 0; i < app->nlisteners; i++)
+		listener_tune(app->listeners[i], &tcp);
 	app->client_tls = client_tls;
 	app->server_tls = server_tls;
 	return 0;

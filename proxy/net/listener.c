@@ -53,6 +53,11 @@ static void listener_on_accept(struct evconnlistener *ev, evutil_socket_t fd, st
 	li->fn(li->arg, fd, peer, (socklen_t)n, li->is_unix);
 }
 
+void listener_tune(struct listener *li, const struct tcp_settings *tcp)
+{
+	li->set.tcp = *tcp;
+}
+
 static void listener_enable(struct listener *li, bool on)
 {
 	for (unsigned i = 0; i < li->n; i++) {

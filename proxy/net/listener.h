@@ -39,6 +39,8 @@ struct listener *listener_adopt(struct loop *l, int fd, const struct listener_se
 /* No client gets in line any more; those in line, and with TCP those whose handshake is under way, are still accepted.
  * A client that begins to connect now tries again by itself after a second, when another process may have the port. */
 void listener_leave(struct listener *li);
+/* What is accepted from now on. */
+void listener_tune(struct listener *li, const struct tcp_settings *tcp);
 void listener_pause(struct listener *li);
 void listener_resume(struct listener *li);
 int listener_port(const struct listener *li);

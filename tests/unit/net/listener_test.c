@@ -74,8 +74,8 @@ static int option_of(int fd, int level, int name)
 
 TEST(listener, accepts_tcp_with_the_options_asked_for)
 {
-	struct listener_settings set = {
-		.backlog = 16, .tcp = {.keepalive = 1, .keepidle_s = 77, .user_timeout_ms = 5000}};
+	struct listener_settings set = {.backlog = 16,
+					.tcp = {.keepalive = 1, .keepidle_s = 77, .user_timeout_ms = 5000}};
 	struct porch porch = {.want = 3};
 	struct loop *l = loop_new(NULL, NULL);
 	struct listener *li = listener_tcp(l, "127.0.0.1", 0, &set, porch_take, &porch, NULL);
@@ -97,6 +97,14 @@ TEST(listener, accepts_tcp_with_the_options_asked_for)
 	porch_clear(&porch);
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
+	listener_tune(li, &(struct tcp_settings){.user_timeout_ms = 6000});
+	porch.want = 1;
+	REQUIRE((fds[0] = knock_tcp(AF_INET, listener_port(li))) >= 0);
+	REQUIRE(run_until(l, porch_full, &porch));
+	EXPECT_EQ(option_of(porch.fds[0], IPPROTO_TCP, TCP_USER_TIMEOUT), 6000);
+	EXPECT_EQ(option_of(porch.fds[0], SOL_SOCKET, SO_KEEPALIVE), 0);
+	porch_clear(&porch);
+	close(fds[0]);
 	listener_free(&li);
 	EXPECT(li == NULL);
 	loop_free(&l);
