@@ -3,8 +3,13 @@
 
 #include "proxy/backend/gates.h"
 #include "proxy/base/check.h"
+#include "proxy/net/resolve.h"
+#include "proxy/session/peer_cancel.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 const struct column columns_config[] = {{"key", COLUMN_TEXT},
@@ -72,21 +77,102 @@ void show_peers(struct run *run)
 	run_done(run);
 }
 
-void show_peer_pools(struct run *run)
+struct peer_part {
+	int id;
+	struct peer_cancel_tally tally;
+};
+
+static void count_peers(struct house *h, const struct round_order *order, struct round_part *part)
+{
+	(void)order;
+	for (unsigned i = 0; i < h->config->peer_count; i++) {
+		struct peer_part mine = {.id = h->config->peers[i].id};
+
+		peer_cancel_count(h, mine.id, &mine.tally);
+		buf_add(&part->text, &mine, sizeof mine);
+	}
+}
+
+static struct peer_cancel_tally of_all_workers(const struct round *r, int id)
+{
+	struct peer_cancel_tally sum = {0};
+	struct peer_part one;
+
+	for (unsigned i = 0; i < r->nparts; i++) {
+		struct span got = r->parts[i].back ? buf_span(&r->parts[i].text) : (struct span){0};
+
+		for (size_t at = 0; at + sizeof one <= got.n; at += sizeof one) {
+			memcpy(&one, got.p + at, sizeof one);
+			if (one.id != id)
+				continue;
+			sum.waiting += one.tally.waiting;
+			sum.connecting += one.tally.connecting;
+			sum.sent += one.tally.sent;
+		}
+	}
+	return sum;
+}
+
+static void have_peer_pools(struct run *run, struct round *r)
 {
 	const struct config *cfg = config_of(run);
+	struct table *t = &run->table;
 
 	for (unsigned i = 0; i < cfg->peer_count; i++) {
-		table_int(&run->table, cfg->peers[i].id);
-		for (unsigned j = 0; j < 4; j++)
-			table_int(&run->table, 0);
+		struct peer_cancel_tally n = of_all_workers(r, cfg->peers[i].id);
+
+		table_int(t, cfg->peers[i].id);
+		table_unsigned(t, n.sent);
+		table_unsigned(t, n.waiting + n.connecting);
+		table_unsigned(t, n.sent);
+		table_unsigned(t, n.connecting);
 	}
 	run_done(run);
 }
 
+void show_peer_pools(struct run *run)
+{
+	struct round_order order = {.work = count_peers};
+
+	run_round(run, &order, have_peer_pools);
+}
+
 void show_fds(struct run *run)
 {
-	run_fail(run, "0A000", "SHOW FDS is not supported: descriptors and cancel keys are not handed out");
+	run_fail(
+		run, "0A000",
+		"SHOW FDS is not supported: descriptors and cancel keys are not handed out; for a new process "
+		"without a gap see so_reuseport and socket activation");
+}
+
+/* --- SHOW DNS_HOSTS --- */
+
+static void host_row(void *arg, const struct resolve_seen *seen)
+{
+	char addrs[RESOLVE_MAX * (INET6_ADDRSTRLEN + 1)] = "";
+	struct run *run = arg;
+	size_t n = 0;
+
+	for (unsigned i = 0; i < seen->answer->n; i++) {
+		const struct sockaddr_storage *addr = &seen->answer->addr[i].addr;
+		const void *bytes = addr->ss_family == AF_INET6
+					    ? (const void *)&((const struct sockaddr_in6 *)addr)->sin6_addr
+					    : (const void *)&((const struct sockaddr_in *)addr)->sin_addr;
+
+		if (n > 0)
+			addrs[n++] = ',';
+		if (inet_ntop(addr->ss_family, bytes, addrs + n, INET6_ADDRSTRLEN) != NULL)
+			n += strlen(addrs + n);
+	}
+	table_text(&run->table, seen->host);
+	table_unsigned(&run->table, seen->ttl_us / 1000000);
+	table_text(&run->table, addrs);
+}
+
+void show_dns_hosts(struct run *run)
+{
+	resolve_each(host_row, run);
+	run_done(run);
 }
 
 static void mem_row(struct run *run, const char *name, uint64_t used)

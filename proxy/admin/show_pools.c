@@ -5,6 +5,7 @@
 #include "proxy/backend/gates.h"
 #include "proxy/base/check.h"
 #include "proxy/base/map.h"
+#include "proxy/net/resolve.h"
 
 #include <stdio.h>
 
@@ -47,6 +48,7 @@ const struct column columns_databases[] = {{"name", COLUMN_TEXT},
 					   {"paused", COLUMN_INT4},
 					   {"disabled", COLUMN_INT4},
 					   {"coherence", COLUMN_TEXT},
+					   {"reserve_pool", COLUMN_INT4}, /* its name before 1.24 */
 					   {NULL, 0}};
 const struct column columns_users[] = {{"name", COLUMN_TEXT},
 				       {"pool_size", COLUMN_TEXT},
@@ -62,7 +64,7 @@ const struct column columns_lists[] = {{"list", COLUMN_TEXT}, {"items", COLUMN_I
 /* What there is of one (database, user), one database or one user. */
 struct tallied {
 	char name[2 * ROSTER_NAME]; /* database NUL user */
-	unsigned clients, waiting, canceled, tested;
+	unsigned clients, waiting, cancels, canceled, tested;
 	struct pool_counts servers;
 	struct policy policy;
 	bool has_pool;
@@ -124,6 +126,7 @@ static void count_socket(struct counting *c, const struct socket_row *s)
 	if (s->server) {
 		c->servers++;
 		row = row_of(c, s->database, s->user);
+		row->cancels += s->canceling;
 		row->canceled += strcmp(s->state, "being_canceled") == 0;
 		row->tested += strcmp(s->state, "tested") == 0;
 		return;
@@ -201,7 +204,7 @@ static void pool_row(struct run *run, const struct tallied *row)
 	table_int(t, 0);
 	table_int(t, 0);
 	table_unsigned(t, s->lent > settling ? s->lent - settling : 0);
-	table_int(t, 0);
+	table_unsigned(t, row->cancels);
 	table_unsigned(t, row->canceled);
 	table_unsigned(t, s->idle);
 	table_int(t, 0);
@@ -284,6 +287,7 @@ static void database_row(struct run *run, struct counting *c, const char *name,
 	table_int(t, pools_paused(run->parts->pools, name));
 	table_int(t, pools_disabled(run->parts->pools, name));
 	table_text(t, kinds[p.coherence]);
+	table_int(t, p.reserve_pool_size);
 }
 
 static void own_database(struct run *run)
@@ -308,6 +312,7 @@ static void own_database(struct run *run)
 	table_int(t, 0);
 	table_int(t, 0);
 	table_text(t, "off");
+	table_int(t, 0);
 }
 
 static void have_databases(struct run *run, struct round *r)
@@ -398,11 +403,25 @@ static void list_row(struct run *run, const char *name, uint64_t n)
 	table_unsigned(&run->table, n);
 }
 
+struct names {
+	unsigned known, asked;
+};
+
+static void count_name(void *arg, const struct resolve_seen *seen)
+{
+	struct names *names = arg;
+
+	names->known++;
+	names->asked += seen->busy;
+}
+
 static void have_lists(struct run *run, struct round *r)
 {
 	struct config *cfg = run->parts->control.config(run->parts->control.arg);
 	struct counting pools = {.by = BY_POOL}, users = {.by = BY_USER}, databases = {.by = BY_DATABASE};
+	struct names names = {0};
 
+	resolve_each(count_name, &names);
 	count_all(&pools, run, r);
 	count_all(&users, run, r);
 	count_all(&databases, run, r);
@@ -414,15 +433,15 @@ static void have_lists(struct run *run, struct round *r)
 	list_row(run, "users", HASH_COUNT(users.table));
 	list_row(run, "peers", cfg->peer_count);
 	list_row(run, "pools", HASH_COUNT(pools.table) + 1);
-	list_row(run, "peer_pools", 0);
+	list_row(run, "peer_pools", cfg->peer_count);
 	list_row(run, "free_clients", 0);
 	list_row(run, "used_clients", pools.clients + run->consoles);
 	list_row(run, "login_clients", pools.logins);
 	list_row(run, "free_servers", 0);
 	list_row(run, "used_servers", pools.servers);
-	list_row(run, "dns_names", 0);
+	list_row(run, "dns_names", names.known);
 	list_row(run, "dns_zones", 0);
-	list_row(run, "dns_queries", 0);
+	list_row(run, "dns_queries", names.asked);
 	list_row(run, "dns_pending", 0);
 	counting_free(&pools);
 	counting_free(&users);

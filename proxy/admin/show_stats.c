@@ -48,9 +48,10 @@
 #define plain_cache_miss_count "cache_miss_count"
 #define plain_cache_fill_count "cache_fill_count"
 
+/* The last one is total_query_count by the name that it had before PgBouncer 1.8: some exporters still look for it. */
 const struct column columns_stats[] = {{"database", COLUMN_TEXT},
 				       STATS_THEIRS(TOTAL) STATS_THEIRS(AVERAGE) STATS_OURS(TOTAL)
-					       STATS_OURS(AVERAGE){NULL, 0}};
+					       STATS_OURS(AVERAGE) NUM(total_requests){NULL, 0}};
 const struct column columns_totals_of[] = {{"database", COLUMN_TEXT},
 					   STATS_THEIRS(PLAIN) STATS_OURS(PLAIN){NULL, 0}};
 const struct column columns_averages[] = {{"database", COLUMN_TEXT},
@@ -87,6 +88,8 @@ static void stats_row(struct run *run, const struct database_totals *d, uint64_t
 		values(&run->table, ours, OURS, d->v);
 	if (parts & PART_AVERAGES)
 		values(&run->table, ours, OURS, avg);
+	if (parts == (PART_TOTALS | PART_AVERAGES))
+		table_unsigned(&run->table, d->v[TALLY_statements]);
 }
 
 /* The console's own row, as PgBouncer has one. */

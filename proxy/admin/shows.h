@@ -43,6 +43,7 @@ void show_peers(struct run *run);
 void show_peer_pools(struct run *run);
 void show_fds(struct run *run);
 void show_mem(struct run *run);
+void show_dns_hosts(struct run *run);
 void show_nothing(struct run *run);
 void show_version(struct run *run);
 void show_state(struct run *run);

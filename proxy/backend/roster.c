@@ -131,6 +131,7 @@ void roster_servers(struct host *host, bool deep, struct socket_rows *list)
 		row->id = b->id;
 		row->remote_pid = b->pid;
 		row->prepared = b->prepared.n;
+		row->canceling = b->cancel != NULL;
 		set_app(row, &b->params);
 		if (b->conn != NULL)
 			socket_row_conn(row, b->conn, deep);

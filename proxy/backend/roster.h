@@ -28,6 +28,7 @@ struct socket_row {
 	char tls[ROSTER_NAME];
 	char application_name[ROSTER_NAME];
 	unsigned prepared;
+	bool canceling;	       /* servers only: a cancel request to it is on its way */
 	size_t unread, unsent; /* bytes */
 	/* Clients only. */
 	unsigned pins;	    /* bits of enum pin */

@@ -83,6 +83,21 @@ void resolve_forget(void)
 	pthread_mutex_unlock(&resolve_cache.lock);
 }
 
+void resolve_each(void (*fn)(void *arg, const struct resolve_seen *seen), void *arg)
+{
+	uint64_t now = clock_us();
+
+	pthread_mutex_lock(&resolve_cache.lock);
+	for (struct resolve_entry *entry = resolve_cache.entries; entry != NULL; entry = entry->hh.next)
+		fn(arg, &(struct resolve_seen){
+				.host = entry->host,
+				.busy = entry->busy,
+				.ttl_us = entry->expires_us > now ? entry->expires_us - now : 0,
+				.answer = &entry->answer,
+			});
+	pthread_mutex_unlock(&resolve_cache.lock);
+}
+
 static void answer_set_ports(struct resolve_answer *answer, int port)
 {
 	for (unsigned i = 0; i < answer->n; i++) {

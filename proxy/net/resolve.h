@@ -12,6 +12,8 @@
 #include "proxy/net/loop.h"
 #include "proxy/net/tcp.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #define RESOLVE_MAX 8
@@ -32,6 +34,16 @@ struct resolve_req; /* opaque, cancellable; gone once the callback ran */
 void resolve_max_ttl(uint64_t us);
 /* Forgets all answers that nobody waits for. */
 void resolve_forget(void);
+
+/* A name that is known, or that is being asked for now. */
+struct resolve_seen {
+	const char *host;
+	bool busy;
+	uint64_t ttl_us;		     /* it is used for so long from now on */
+	const struct resolve_answer *answer; /* ports 0; n = 0: it has no address */
+};
+/* All of them; `fn` runs with the lock held. */
+void resolve_each(void (*fn)(void *arg, const struct resolve_seen *seen), void *arg);
 
 /* Host starting with '/' or '@' is a unix socket directory and is answered at once (still from the loop). */
 struct resolve_req *resolve_start(struct loop *l, struct offload *o, const char *host, int port,

@@ -24,6 +24,7 @@ struct peer_cancel {
 	void (*done)(void *arg); /* NULL = nobody waits */
 	void *arg;
 	bool counted; /* as under way to its peer */
+	bool sent;
 	struct resolve_req *resolve;
 	struct resolve_answer addrs;
 	unsigned addr_at;
@@ -95,6 +96,7 @@ static void on_connected(void *owner)
 {
 	struct peer_cancel *c = owner;
 
+	c->sent = true;
 	c->addr_at = c->addrs.n; /* it has been reached: no other address now */
 	write_cancel(conn_out(c->conn), c->number, span_of(c->secret, c->nsecret));
 	conn_flush_later(c->conn);
@@ -186,6 +188,22 @@ bool peer_cancel_hops(struct span *secret, unsigned *hops_r)
 	secret->n--;
 	*hops_r = secret->p[secret->n];
 	return *hops_r < PEER_CANCEL_HOPS;
+}
+
+void peer_cancel_count(const struct house *h, int peer, struct peer_cancel_tally *tally)
+{
+	ring_each (it, &h->peer_cancels) {
+		const struct peer_cancel *c = ring_item(it, struct peer_cancel, node);
+
+		if (c->peer->id != peer)
+			continue;
+		if (!c->counted)
+			tally->waiting++;
+		else if (!c->sent)
+			tally->connecting++;
+		else
+			tally->sent++;
+	}
 }
 
 void peer_cancel_close_all(struct house *h)

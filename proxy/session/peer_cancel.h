@@ -22,6 +22,11 @@ struct peer_cancel *peer_cancel_start(struct house *h, int peer, uint32_t number
 void peer_cancel_forget(struct peer_cancel *c);
 /* Takes the byte off a forwarded secret; false = it has come too far. */
 bool peer_cancel_hops(struct span *secret, unsigned *hops_r);
+/* Adds how many are under way to a peer. */
+struct peer_cancel_tally {
+	unsigned waiting, connecting, sent;
+};
+void peer_cancel_count(const struct house *h, int peer, struct peer_cancel_tally *tally);
 /* Shutdown. */
 void peer_cancel_close_all(struct house *h);
 

@@ -1,6 +1,8 @@
 """The console: what operators, drivers and the exporters of PgBouncer ask, and what they order."""
 import asyncio
 import json
+import socket
+import struct
 import subprocess
 import threading
 
@@ -206,6 +208,43 @@ def test_statements_and_explain(made, database):
                             ("EXPLAIN CACHE FOR pgbouncer 'SELECT 1'", psycopg.errors.InvalidCatalogName)):
             with pytest.raises(error):
                 console.execute(text)
+
+
+def test_names_that_were_resolved(cluster):
+    proxy = Proxy(cluster, {"dns_max_ttl": 1000}, databases={"postgres": f"host=localhost port={cluster.port}"})
+    with proxy.connect() as client:
+        assert ask(proxy, "SHOW DNS_HOSTS") == []
+        client.execute("SELECT 1")
+        found = one(ask(proxy, "SHOW DNS_HOSTS"), hostname="localhost")
+        assert "127.0.0.1" in found["addrs"].split(",") and 900 < found["ttl"] <= 1000
+        listed = {row["list"]: row["items"] for row in ask(proxy, "SHOW LISTS")}
+        assert (listed["dns_names"], listed["dns_queries"], listed["dns_zones"]) == (1, 0, 0)
+        assert ask(proxy, "SHOW DNS_ZONES") == []
+    assert proxy.stop() == 0
+
+
+def test_cancel_requests_on_their_way(cluster):
+    """To a peer that takes the connection and nothing more; its pool_size lets one through, the second waits."""
+    proxy = Proxy(cluster, {"peer_id": 1}, start=False)
+    with socket.create_server(("127.0.0.1", 0)) as peer:
+        proxy.ini.write_text(proxy.ini.read_text() + f"[peers]\n2 = host=127.0.0.1 port={peer.getsockname()[1]} pool_size=1\n")
+        proxy.start()
+        held = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(2)]
+        for sock in held:
+            sock.sendall(struct.pack("!IIII", 16, 80877102, 2 << 17 | 1, 4711))
+        wait_for("both", lambda: ask(proxy, "SHOW PEER_POOLS") == [{
+            "peer_id": 2, "cl_active_cancel_req": 1, "cl_waiting_cancel_req": 1, "sv_active_cancel": 1, "sv_login": 0}])
+        peer.accept()[0].close()
+        peer.accept()[0].close()
+        wait_for("the end of both", lambda: set(ask(proxy, "SHOW PEER_POOLS")[0].values()) == {2, 0})
+        for sock in held:
+            sock.close()
+    assert proxy.stop() == 0
+
+
+def test_descriptors_are_not_handed_out(made):
+    with made.connect("pgbouncer") as console, pytest.raises(psycopg.errors.FeatureNotSupported, match="so_reuseport"):
+        console.execute("SHOW FDS")
 
 
 def test_help_lists_every_command(made):
