@@ -36,6 +36,7 @@ static void free_late(void *arg)
 
 	timer_free(&b->timer);
 	settings_free(&b->params);
+	settings_free(&b->own_params);
 	settings_free(&b->defaults);
 	settings_free(&b->image);
 	settings_free(&b->customs);
@@ -210,6 +211,7 @@ struct backend *backend_new(struct pool *pool, struct pool_target *target, struc
 	ring_init(&b->node);
 	ring_add(&host->backends, &b->all);
 	settings_init(&b->params);
+	settings_init(&b->own_params);
 	settings_init(&b->defaults);
 	settings_init(&b->image);
 	settings_init(&b->customs);
@@ -365,6 +367,7 @@ static void setup_done(struct backend *b)
 	timer_cancel(&b->timer);
 	hist_add(&pool_tally(b->pool, b->host)->connect, clock_us() - b->born_us);
 	b->state = BACKEND_SETTLING;
+	settings_copy(&b->params, &b->own_params);
 	pool_backend_ready(b->pool, b);
 	settle_go_on(b);
 }

@@ -56,9 +56,10 @@ struct backend {
 	unsigned nsecret;
 	char status; /* of the last ReadyForQuery: I T E */
 
-	struct settings params;	  /* reported by ParameterStatus */
-	struct settings defaults; /* unreported ones asked at login: search_path, .. */
-	struct settings image;	  /* what sessions have set on it, differing from the defaults */
+	struct settings params;	    /* reported by ParameterStatus */
+	struct settings own_params; /* .. when nobody had used it yet */
+	struct settings defaults;   /* unreported ones asked at login: search_path, .. */
+	struct settings image;	    /* what sessions have set on it, differing from the defaults */
 	struct settings
 		customs; /* custom settings that are known to it, values unused: nothing can make them unknown again */
 	struct prepared prepared;
@@ -127,6 +128,9 @@ void backend_cancel(struct backend *b);
 /* Appends bind+execute (and parse, the first time) of one of our statements, hidden. No Sync. */
 int backend_sys(struct backend *b, enum sys_stmt id, const struct span *values, uint16_t n,
 		enum expect_why why, uint32_t index);
+/* The same through a portal of its own: the unnamed one may be the client's. */
+int backend_sys_apart(struct backend *b, enum sys_stmt id, const struct span *values, uint16_t n,
+		      enum expect_why why, uint32_t index);
 /* It is there, should it ever be needed by name. */
 int backend_sys_hold(struct backend *b, enum sys_stmt id, enum expect_why why);
 const char *backend_sys_name(enum sys_stmt id);

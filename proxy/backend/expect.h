@@ -49,9 +49,11 @@ struct expect {
 	uint8_t kind;
 	uint8_t why;
 	char local;
-	bool again;	/* PARSE: of a name in use, tried under another name of ours in order to fail */
+	bool again; /* PARSE, BIND: of a name in use, with a wrong number of values; tried under another name of ours in order to fail */
 	bool unsettles; /* may take prepared statements away, or make some by SQL (session.unsettling) */
-	uint32_t index; /* INSPECT: which setting; PARSE, CLOSE: 1 + enum sys_stmt of our own statements */
+	uint32_t
+		index; /* INSPECT: which setting; PARSE, CLOSE: 1 + enum sys_stmt of our own statements; the client's BIND: 1 = to the
+			 * unnamed portal */
 	uint64_t
 		stmt; /* PARSE, CLOSE, BIND, DESCRIBE: id of the named statement, 0 = the unnamed one, or not ours */
 	uint64_t change;  /* key of the session's change that this answers (stmts.h), 0 = none */

@@ -63,6 +63,24 @@ int backend_sys(struct backend *b, enum sys_stmt id, const struct span *values, 
 	return push(b, EXPECT_BIND, why, index) != 0 || push(b, EXPECT_EXECUTE, why, index) != 0 ? -1 : 0;
 }
 
+int backend_sys_apart(struct backend *b, enum sys_stmt id, const struct span *values, uint16_t n,
+		      enum expect_why why, uint32_t index)
+{
+	struct buf *out = conn_out(b->conn);
+	struct span portal = span_str("pgweir"), name = span_str(sys_rows[id].name);
+
+	if (backend_sys_hold(b, id, why) != 0)
+		return -1;
+	write_bind_text(out, portal, name, values, n);
+	write_execute(out, portal, 0);
+	write_close(out, 'P', portal);
+	conn_flush_later(b->conn);
+	return push(b, EXPECT_BIND, why, index) != 0 || push(b, EXPECT_EXECUTE, why, index) != 0 ||
+			       push(b, EXPECT_CLOSE, why, index) != 0
+		       ? -1
+		       : 0;
+}
+
 void backend_sys_close(struct backend *b)
 {
 	for (uint32_t id = 0; id < NSYS_STMTS; id++) {

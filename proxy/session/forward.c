@@ -152,6 +152,19 @@ static void note_statement(struct session *s, struct stmt *stmt)
 	s->deallocating_at = 0;
 }
 
+/* The client has not made the unnamed portal, so it must not find that of the BEGIN which was sent for it. */
+static void close_begin_portal(struct session *s)
+{
+	struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_BEGIN};
+
+	if (!s->begin_portal || s->bound_unnamed)
+		return;
+	s->begin_portal = false;
+	write_close(conn_out(s->backend->conn), 'P', span_str(""));
+	if (expect_push(&s->backend->expects, &e) != 0)
+		s->backend->broken = true;
+}
+
 static enum forward forward_bind(struct session *s, struct span in, uint32_t body_n)
 {
 	struct span avail = span_skip(in, FRAME_HEADER), portal, name, server;
@@ -191,13 +204,18 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	}
 	s->unsynced = true;
 	tally_add(s->tally, TALLY_binds, 1);
-	server = hold_server_name(s, name, ours, &e);
+	if (stmt != NULL && avail.n == body_n && miscount(s, name, stmt, avail, &e))
+		server = span_str(MISCOUNT_NAME);
+	else
+		server = hold_server_name(s, name, ours, &e);
 	if (stmt != NULL) {
 		note_statement(s, stmt);
 	} else {
 		s->clean = false;
 	}
+	e.index = portal.n == 0;
 	s->bound = s->ran = true;
+	s->bound_unnamed |= portal.n == 0;
 	if (stmt != NULL && (s->effects & EFFECT_TAINT))
 		customs_note_words(s, avail);
 	buf_add_u8(out, 'B');
@@ -213,19 +231,6 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	return expect_push(&s->backend->expects, &e) != 0
 		       ? fail(s, "54000", "too many messages in a pipeline")
 		       : FORWARD_NEXT;
-}
-
-/* The client has not made the unnamed portal, so it must not find that of the BEGIN which was sent for it. */
-static void close_begin_portal(struct session *s)
-{
-	struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_BEGIN};
-
-	if (!s->begin_portal || s->bound)
-		return;
-	s->begin_portal = false;
-	write_close(conn_out(s->backend->conn), 'P', span_str(""));
-	if (expect_push(&s->backend->expects, &e) != 0)
-		s->backend->broken = true;
 }
 
 static enum forward forward_target(struct session *s, char type, struct span body, size_t total,
@@ -295,6 +300,8 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 			return own == OWN_WAIT ? FORWARD_WAIT : fail(s, "0A000", misplaced);
 		}
 	}
+	/* Once it has failed nobody could tell whether the unnamed portal is the one that it has made. */
+	close_begin_portal(s);
 	e.unsettles = stmt == NULL || hold_unsettles(stmt->facts);
 	s->unsettling += e.unsettles;
 	if (stmt != NULL) {
@@ -306,7 +313,7 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	}
 	e.change = stmts_change(&s->stmts, span_str(""), NULL, 0, s->backend->expects.batches_sent);
 	backend_unnamed(s->backend, 0);
-	s->binds_unsettle = s->bound = s->ran = false;
+	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
 	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
 	if (expect_push(&s->backend->expects, &e) != 0)
 		return fail(s, "54000", "too many messages in a pipeline");
@@ -370,7 +377,7 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 		break;
 	case 'S':
 		s->unsynced = false;
-		s->binds_unsettle = s->bound = s->ran = false;
+		s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
 		s->backend->ignoring = false;
 		rc = expecting(s, EXPECT_SYNC);
 		break;

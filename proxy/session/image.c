@@ -224,7 +224,7 @@ const char *image_reset_value(const struct session *s, struct span name, struct 
 		return NULL;
 	usual = s->defaults != NULL ? settings_get(&s->defaults->params, n) : NULL;
 	if (strcmp(how, "maybe") == 0 &&
-	    (s->reset_done < 2 || usual == NULL || !span_eq(value, span_str(usual))))
+	    (s->reset_done < RESET_DONE || usual == NULL || !span_eq(value, span_str(usual))))
 		return NULL;
 	return settings_get(&s->startup, n);
 }
@@ -260,7 +260,8 @@ void image_reset_follows(struct session *s, const struct facts *f, bool sync)
 
 		if (image_reset_value(s, v[0], v[1]) == NULL)
 			continue;
-		backend_sys(s->backend, SYS_SET, v, 2, WHY_RESET, sync);
+		if (backend_sys_apart(s->backend, SYS_SET, v, 2, WHY_RESET, sync) != 0)
+			s->backend->broken = true;
 		sent = true;
 	}
 	if (sent && sync)
@@ -273,6 +274,8 @@ static void touch_all(struct session *s)
 		touch(s, s->image.at[i].name, true);
 	for (unsigned i = 0; s->backend != NULL && i < s->backend->image.n; i++)
 		touch(s, s->backend->image.at[i].name, true);
+	for (unsigned i = 0; i < s->startup.n; i++)
+		touch(s, s->startup.at[i].name, true); /* also a custom setting that was made empty */
 }
 
 /* What a RESET has left is not what the setting shows for the rest of the transaction. */
@@ -417,16 +420,28 @@ static bool probed_default(const struct session *s, const char *name)
 	return value == NULL || (strcasecmp(name, "statement_timeout") == 0 && strcmp(value, "0") == 0);
 }
 
+/* The image becomes what the probe has shown, and its custom settings, which no probe shows. */
+static void take_shown(struct session *s, struct settings *image)
+{
+	struct settings shown;
+
+	settings_init(&shown);
+	settings_copy(&s->probed, &shown);
+	for (unsigned i = 0; i < image->n; i++) {
+		struct span v = span_str(image->at[i].value);
+
+		if (customs_name(image->at[i].name))
+			settings_set(&shown, span_str(image->at[i].name), &v);
+	}
+	settings_copy(&shown, image);
+	settings_free(&shown);
+}
+
 static void take_probe(struct session *s)
 {
-	for (unsigned i = 0; i < s->image.n; i++) {
-		struct span v = span_str(s->image.at[i].value);
-
-		if (strchr(s->image.at[i].name, '.') != NULL)
-			settings_set(&s->probed, span_str(s->image.at[i].name), &v);
-	}
-	settings_copy(&s->probed, &s->backend->image);
-	settings_copy(&s->probed, &s->image);
+	take_shown(s, &s->backend->image);
+	take_shown(s, &s->image);
+	settings_same(&s->backend->image, &s->image);
 	for (unsigned i = 0; i < s->inspecting.n; i++) {
 		const char *name = s->inspecting.at[i].name, *back = settings_get(&s->startup, name);
 
@@ -553,6 +568,7 @@ void image_note_params(struct session *s)
 
 	s->hooks = strcmp(hooks, "off") != 0;
 	s->certain = facts_certain(client, param_now(s, "standard_conforming_strings"));
+	s->certain_plain = facts_certain(client, span_str("on"));
 	s->same_encoding = client.n > 0 && client.n == server.n &&
 			   strncasecmp((const char *)client.p, (const char *)server.p, client.n) == 0;
 	s->read_committed = level != NULL &&

@@ -136,15 +136,16 @@ static bool mentions_channels(struct span text)
 	return false;
 }
 
-static bool not_known(const struct session *s, const struct stmt *stmt)
+static bool not_known(const struct session *s, struct stmt *stmt)
 {
 	return stmt->facts->nstmts < 0 || !s->certain;
 }
 
-static bool changes_channels(const struct session *s, const struct stmt *stmt)
+static bool changes_channels(struct session *s, struct stmt *stmt)
 {
 	return not_known(s, stmt) ||
-	       (stmt->facts->effects & (EFFECT_LISTEN | EFFECT_DISCARD | EFFECT_TAINT)) != 0;
+	       (stmt->facts->effects & (EFFECT_LISTEN | EFFECT_DISCARD | EFFECT_TAINT)) != 0 ||
+	       txn_runs_hidden_code(s, stmt);
 }
 
 static bool has_command(const struct stmt *stmt, enum command a, enum command b)
@@ -156,13 +157,13 @@ static bool has_command(const struct stmt *stmt, enum command a, enum command b)
 }
 
 /* Does it matter to that statement, or to what may come in its transaction, what the backend listens to? */
-static bool depends_on_channels(const struct session *s, const struct stmt *stmt)
+static bool depends_on_channels(struct session *s, struct stmt *stmt)
 {
 	return changes_channels(s, stmt) || (stmt->facts->effects & EFFECT_PREPARED) != 0 ||
 	       has_command(stmt, COMMAND_BEGIN, COMMAND_TXN) || mentions_channels(stmt->text);
 }
 
-static bool may_notify(const struct session *s, char type, const struct stmt *stmt)
+static bool may_notify(const struct session *s, char type, struct stmt *stmt)
 {
 	const uint32_t silent = EFFECT_SETTING | EFFECT_SEQUENCE | EFFECT_LOCKS | EFFECT_PORTAL;
 
@@ -172,7 +173,7 @@ static bool may_notify(const struct session *s, char type, const struct stmt *st
 }
 
 /* Can what is about to be forwarded end the transaction? */
-static bool may_commit(const struct session *s, char type, const struct stmt *stmt)
+static bool may_commit(const struct session *s, char type, struct stmt *stmt)
 {
 	bool in_block = s->txn == TXN_REAL && s->status == 'T' && s->backend->expects.syncs == 0;
 
@@ -202,7 +203,7 @@ static void start(struct session *s)
 	s->listen = li;
 }
 
-static void note(struct session *s, struct listening *li, char type, const struct stmt *stmt)
+static void note(struct session *s, struct listening *li, char type, struct stmt *stmt)
 {
 	if (stmt == NULL) {
 		li->unsettled |= type == 'Q' || type == 'F';
@@ -277,7 +278,7 @@ static bool join(struct session *s, struct listening *li)
 	return li->go_waits;
 }
 
-bool listen_must_wait(struct session *s, char type, const struct stmt *stmt)
+bool listen_must_wait(struct session *s, char type, struct stmt *stmt)
 {
 	struct listening *li = s->listen;
 

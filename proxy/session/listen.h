@@ -14,7 +14,7 @@
 #include "proxy/session/session_private.h"
 
 /* A message is about to be forwarded; stmt as far as it is known. true = not yet, session_run will follow. */
-bool listen_must_wait(struct session *s, char type, const struct stmt *stmt);
+bool listen_must_wait(struct session *s, char type, struct stmt *stmt);
 bool listen_waits(const struct session *s); /* .. has said so */
 /* The message is the first of a batch, behind others that are not answered. true = only when they are. */
 bool listen_alone(const struct session *s, char type);

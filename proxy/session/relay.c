@@ -97,6 +97,13 @@ static bool is_fatal(struct span body)
 	       (span_eq(e.severity, span_str("FATAL")) || span_eq(e.severity, span_str("PANIC")));
 }
 
+/* Did the Bind that failed with this error replace the unnamed portal? It does so once it has found its statement, in a transaction
+ * that has not failed, and counted the values. */
+static bool portal_was_made(struct span body)
+{
+	return !has_state(body, "26000") && !has_state(body, "08P01") && !has_state(body, "25P02");
+}
+
 /* A hidden request failed and the client cannot go on. The message is consumed first: whoever has the backend next must not read
  * it again. */
 static void fatal_from(struct session *s, struct run *r, struct span body, size_t used, const char *prefix)
@@ -146,13 +153,15 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 		return true;
 	}
 	s->replay.on = false;
-	s->reset_done = 0; /* rolled back */
+	s->reset_done = RESET_NONE; /* rolled back */
 	if (head != NULL && rename_error(s, head, f->body)) {
 		run_skip(r, used);
 	} else {
 		r->to += used;
 		run_send(s, r);
 	}
+	if (head != NULL && head->kind == EXPECT_BIND && head->index == 1 && portal_was_made(f->body))
+		s->begin_portal = false;
 	s->server_gone |= is_fatal(f->body);
 	if (has_state(f->body, "25006"))
 		servers_read_only(b);
@@ -203,7 +212,7 @@ static void on_async(struct session *s, struct run *r, const struct frame *f, si
 		if (back_param_decode(f->body, &p, &why) != 0)
 			p = (struct back_param){0};
 		/* RESET goes to what the client's startup packet asked for; the shared backend reports its own default. */
-		reset = s->reset_done > 0 || image_reports_at_once(s->backend)
+		reset = s->reset_done > RESET_NONE || image_reports_at_once(s->backend)
 				? image_reset_value(s, p.name, p.value)
 				: NULL;
 		if (hidden && head->why == WHY_RESET)
@@ -334,10 +343,12 @@ static void on_complete(struct session *s, struct span body)
 	if (back_complete_decode(body, &tag, &why) != 0)
 		return;
 	wishes_answered(&s->wishes, tag);
-	if (span_eq(tag, span_str("RESET")) || span_eq(tag, span_str("DISCARD ALL")))
-		s->reset_done = 2;
-	else if (span_eq(tag, span_str("SET")) && s->reset_done == 0)
-		s->reset_done = 1; /* SET x = DEFAULT is a RESET too */
+	if (span_eq(tag, span_str("DISCARD ALL")))
+		s->reset_done = RESET_OF_ALL;
+	else if (span_eq(tag, span_str("RESET")) && s->reset_done < RESET_DONE)
+		s->reset_done = RESET_DONE;
+	else if (span_eq(tag, span_str("SET")) && s->reset_done == RESET_NONE)
+		s->reset_done = RESET_PERHAPS; /* SET x = DEFAULT is a RESET too */
 	if (span_eq(tag, span_str("DISCARD ALL")) || span_eq(tag, span_str("DEALLOCATE ALL"))) {
 		forget_prepared(s);
 		if (tag.n == strlen("DISCARD ALL"))
@@ -352,12 +363,14 @@ static void on_complete(struct session *s, struct span body)
 /* A parameter that was at the backend's default all the time is not reported by its RESET, but the client's default is another. */
 static void tell_resets(struct session *s, struct run *r)
 {
-	uint8_t done = s->reset_done;
+	enum reset_done done = s->reset_done;
 
-	s->reset_done = 1; /* only those that are certain */
+	if (done < RESET_OF_ALL)
+		s->reset_done = RESET_PERHAPS; /* only those that are certain */
 	for (unsigned i = 0; i < s->startup.n; i++) {
 		struct span name = span_str(s->startup.at[i].name);
-		const char *value = image_reset_value(s, name, name);
+		const char *now = settings_get(&s->backend->params, s->startup.at[i].name);
+		const char *value = image_reset_value(s, name, span_str(now != NULL ? now : ""));
 
 		if (value != NULL && settings_get(&s->params, s->startup.at[i].name) != NULL)
 			tell_instead(s, r, name, span_str(value));
@@ -372,11 +385,11 @@ static void on_ready(struct session *s, struct run *r, const struct frame *f, si
 	char status = 'I';
 
 	run_send(s, r);
-	if (s->reset_done > 0)
+	if (s->reset_done > RESET_NONE)
 		tell_resets(s, r);
 	/* PostgreSQL reports what has changed since its last report, which another client has had. */
 	image_tell_params(s, false);
-	s->reset_done = 0;
+	s->reset_done = RESET_NONE;
 	back_ready_decode(f->body, &status, &why);
 	b->status = status;
 	b->copying_in = false;
@@ -415,7 +428,7 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 	switch (f->type) {
 	case 'Z': on_ready(s, r, f, used); break;
 	case '2':
-		s->begin_portal = false;
+		s->begin_portal = s->begin_portal && head->index == 0;
 		r->to += used;
 		break;
 	case '1':

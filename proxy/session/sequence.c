@@ -5,10 +5,7 @@
  * kept apart in this way, and all of those in a pool where somebody has asked. A client that asks keeps its backend from then on. */
 #include "proxy/session/session_private.h"
 
-#include "protocol/write.h"
-
 #define MIXED UINT64_MAX
-#define PORTAL "pgweir" /* the unnamed one may be the client's */
 #define KEPT_APART \
 	3 /* transactions that may advance a sequence, until a session counts as one that does not ask */
 
@@ -34,22 +31,10 @@ static void discard(struct session *s)
 {
 	struct backend *b = s->backend;
 	bool apart = alone(s);
-	struct buf *out = conn_out(b->conn);
-	struct span portal = span_str(PORTAL), name = span_str(backend_sys_name(SYS_DISCARD_SEQUENCES));
-	struct expect e = {.kind = EXPECT_BIND, .why = WHY_SEQUENCE};
 	bool full = (apart && backend_sys(b, SYS_BEGIN, NULL, 0, WHY_SEQUENCE, 0) != 0) ||
-		    backend_sys_hold(b, SYS_DISCARD_SEQUENCES, WHY_SEQUENCE) != 0;
+		    backend_sys_apart(b, SYS_DISCARD_SEQUENCES, NULL, 0, WHY_SEQUENCE, 0) != 0 ||
+		    (apart && backend_sys(b, SYS_COMMIT, NULL, 0, WHY_SEQUENCE, 0) != 0);
 
-	write_bind_text(out, portal, name, NULL, 0);
-	full |= expect_push(&b->expects, &e) != 0;
-	write_execute(out, portal, 0);
-	e.kind = EXPECT_EXECUTE;
-	full |= expect_push(&b->expects, &e) != 0;
-	write_close(out, 'P', portal);
-	e.kind = EXPECT_CLOSE;
-	full |= expect_push(&b->expects, &e) != 0;
-	full |= apart && backend_sys(b, SYS_COMMIT, NULL, 0, WHY_SEQUENCE, 0) != 0;
-	conn_flush_later(b->conn);
 	b->broken |= full;
 	b->seq_owner = 0;
 	b->seq_batch = b->expects.batches_sent;

@@ -32,6 +32,14 @@ enum txn {
 	TXN_REAL,    /* open on the backend */
 };
 
+/* What has succeeded that may have been a RESET. */
+enum reset_done {
+	RESET_NONE,
+	RESET_PERHAPS, /* a SET, perhaps to DEFAULT */
+	RESET_DONE,    /* of some setting, or of all */
+	RESET_OF_ALL,  /* DISCARD ALL */
+};
+
 /* Why a session keeps its backend after a transaction; bits of session.pins. */
 enum pin {
 #define PIN(id, name) PIN_##id,
@@ -122,6 +130,7 @@ struct session {
 	bool code_changed;     /* the same without a feed that tells of it: the pools look anew */
 	bool defaults_changed; /* .. and it may be ALTER ROLE .. SET */
 	bool certain;	       /* our analysis reads texts as the server does (facts_certain) */
+	bool certain_plain;    /* .. those without a backslash */
 	bool same_encoding;    /* client_encoding = server_encoding */
 	bool read_committed;   /* default_transaction_isolation */
 	struct stmts stmts;
@@ -129,8 +138,9 @@ struct session {
 	uint64_t parsing_number; /* its number on the backend */
 	unsigned unsettling;	 /* statements on their way that may make or take names by SQL */
 	bool begin_extended; /* the client has sent its BEGIN by the extended protocol, and no query since */
-	bool begin_portal;   /* the unnamed portal is still that of the deferred BEGIN */
+	bool begin_portal;   /* the unnamed portal is still that of the deferred BEGIN, or another of ours */
 	bool bound;	     /* a Bind was sent since the last Sync */
+	bool bound_unnamed;  /* .. to the unnamed portal */
 	bool ran;	     /* a Bind or an Execute was sent since the last Sync */
 	bool binds_unsettle; /* one of them was bound since the last Sync */
 	bool flushed;	     /* a Flush was sent for what is held back */
@@ -151,7 +161,7 @@ struct session {
 	bool seq_asks;		       /* it has read currval() or lastval() */
 	bool seq_used_now;	       /* this transaction may have advanced a sequence */
 	unsigned seq_uses;	       /* transactions that may have, up to a few */
-	uint8_t reset_done; /* since the last ReadyForQuery 2: a RESET, 1: a SET, perhaps to DEFAULT, has succeeded */
+	enum reset_done reset_done;    /* since the last ReadyForQuery */
 
 	/* --- transaction --- */
 	enum txn txn;
@@ -317,6 +327,11 @@ bool hold_sql_names(const struct session *s);
 void view_hide_others(struct session *s, const struct stmt *stmt);
 #define HOLD_NO_SUCH "pgweir_sys_none" /* a name that no backend has */
 
+/* miscount.c: a Bind, `body`, whose statement the backend does not hold has a wrong number of values. true = it goes to MISCOUNT_NAME. */
+bool miscount(struct session *s, struct span name, const struct stmt *stmt, struct span body,
+	      struct expect *e_r);
+#define MISCOUNT_NAME "pgweir_sys_miscount"
+
 /* rename.c: an error that has one of our names in it goes to the client with its own. true = done. */
 bool rename_error(struct session *s, const struct expect *head, struct span body);
 
@@ -389,8 +404,12 @@ void image_synced(struct session *s); /* the backend's image is equal now */
 uint64_t parse_circumstances(const struct session *s);
 
 /* txn.c */
+/* Is its text what it looks like? */
+bool txn_text_certain(const struct session *s, const struct stmt *stmt);
 void txn_note(struct session *s, struct stmt *stmt); /* a statement goes to the backend */
 void txn_note_unknown(struct session *s);
+/* Triggers, rules, views and defaults can change the session unseen, if the database has code of that kind at all. */
+bool txn_runs_hidden_code(struct session *s, struct stmt *stmt);
 void txn_begin_virtual(struct session *s, struct stmt *begin);
 void txn_materialise(struct session *s);
 void txn_ready(struct session *s, char status);	 /* ReadyForQuery delivered to the client */

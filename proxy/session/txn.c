@@ -157,8 +157,7 @@ static bool mentions(struct span text, const char *word)
 	return memmem(text.p, text.n, word, strlen(word)) != NULL;
 }
 
-/* Triggers, rules, views and defaults can change the session unseen, if the database has code of that kind at all. */
-static bool runs_hidden_code(struct session *s, struct stmt *stmt)
+bool txn_runs_hidden_code(struct session *s, struct stmt *stmt)
 {
 	const struct facts *f = stmt->facts;
 
@@ -189,6 +188,12 @@ static bool runs_hidden_code(struct session *s, struct stmt *stmt)
 	return false;
 }
 
+bool txn_text_certain(const struct session *s, const struct stmt *stmt)
+{
+	return stmt->facts->nstmts >= 0 &&
+	       (s->certain || (s->certain_plain && memchr(stmt->text.p, '\\', stmt->text.n) == NULL));
+}
+
 void txn_note(struct session *s, struct stmt *stmt)
 {
 	const struct facts *f = stmt->facts;
@@ -197,11 +202,11 @@ void txn_note(struct session *s, struct stmt *stmt)
 	account_text(s, stmt);
 	if (s->replication != NULL)
 		return;
-	if (f->nstmts < 0 || !s->certain) {
+	if (!txn_text_certain(s, stmt)) {
 		txn_note_unknown(s);
 		return;
 	}
-	effects |= runs_hidden_code(s, stmt) ? EFFECT_TAINT : 0;
+	effects |= txn_runs_hidden_code(s, stmt) ? EFFECT_TAINT : 0;
 	s->effects |= effects;
 	if (effects & EFFECT_TAINT)
 		customs_note_words(s, stmt->text);

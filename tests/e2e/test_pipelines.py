@@ -53,6 +53,18 @@ SCRIPTS = {
                                             query("BEGIN; EXECUTE p(1); DEALLOCATE p; COMMIT"), query("EXECUTE p(1)"), run("p") + SYNC],
     "a text that is known in a failed transaction": [parse("p1", "SELECT 1") + SYNC + query("BEGIN") + parse("", "SELECT 1/0") + run("") + SYNC
                                                      + parse("p2", "SELECT 1") + run("p2") + SYNC + query("ROLLBACK") + run("p2") + SYNC],
+    "the portal of a query that failed": [
+        query("BEGIN READ ONLY"), query("INSERT INTO pipelined VALUES (1) RETURNING i"), execute("") + SYNC, describe("P", "") + SYNC,
+        query("ROLLBACK"), query("BEGIN"), query("SELECT 1 / i FROM generate_series(0, 1) i"), describe("P", "") + SYNC, execute("") + SYNC,
+        query("ROLLBACK")],
+    "no portal of a query that did not parse": [query(text) + execute("") + SYNC + describe("P", "") + SYNC + query("ROLLBACK") for text in (
+        "BEGIN", "SELEC 1", "BEGIN READ ONLY", "SELECT * FROM nowhere", "BEGIN", "")],
+    "no portal of a query that succeeded": [query("BEGIN"), query("SELECT 1"), execute("") + SYNC, query("ROLLBACK"), query("BEGIN READ WRITE"), query(""),
+                                            describe("P", "") + SYNC, query("ROLLBACK")],
+    "the portal of a Bind that failed": [query("BEGIN"), parse("p", "SELECT $1::int") + bind("", "p", [b"x"]) + SYNC, describe("P", "") + SYNC,
+                                         execute("") + SYNC, query("ROLLBACK"), query("BEGIN"), bind("", "nobody") + SYNC, describe("P", "") + SYNC,
+                                         query("ROLLBACK"), query("BEGIN"), bind("", "p") + SYNC, describe("P", "") + SYNC, query("ROLLBACK"),
+                                         query("BEGIN"), bind("c", "p", [b"1"]) + SYNC, execute("") + SYNC, query("ROLLBACK")],
     "a flush in between": [parse("p", "SELECT 1") + FLUSH + run("p") + SYNC + parse("p", "SELECT 2") + FLUSH + run("p") + SYNC + run("p") + SYNC],
 }
 

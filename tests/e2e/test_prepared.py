@@ -3,7 +3,7 @@ import psycopg
 import pytest
 
 from pgweir_test.proxy import Proxy, PGBOUNCER
-from pgweir_test.wire import SYNC, Wire, bind, close, describe, errors, execute, kinds, parse, rows
+from pgweir_test.wire import SYNC, Wire, bind, close, describe, error_fields, errors, execute, kinds, parse, query, rows
 
 pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer 1.18 has no prepared statements in transaction mode")
 
@@ -52,6 +52,28 @@ def test_two_clients_use_one_name_for_different_statements(proxy):
             for wire, word in ((one, b"one"), (two, b"two")):
                 wire.send(bind("", "s"), execute(), SYNC)
                 assert rows(wire.until(b"Z")) == [[word]]
+
+
+@pytest.mark.parametrize("name", ["s", ""])
+def test_values_are_counted_first(proxy, cluster, name):
+    """PostgreSQL holds the statement and counts; another backend would have to parse it, and may not find its table any more."""
+    cluster.sql("CREATE TABLE IF NOT EXISTS counted (i int)")
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("set", "SET search_path = nowhere"), parse("begin", "BEGIN"), parse("fail", "SELECT 1/$1::int"),
+                  parse(name, "INSERT INTO counted VALUES ($1)"), SYNC, bind("c", "set"), execute("c"), SYNC)
+        wire.until(b"Z"), wire.until(b"Z")
+        for begin in (False, True):
+            with occupy(proxy):
+                if begin:
+                    wire.send(bind("c", "begin"), execute("c"), SYNC, bind("c2", "fail", [b"0"]), execute("c2"), SYNC)
+                    assert errors(wire.until(b"Z") + wire.until(b"Z")) == ["22012"]
+                wire.send(bind("", name, [b"1", b"2"]), execute(), SYNC)
+                fields = [error_fields(body) for kind, body in wire.until(b"Z") if kind == b"E"]
+                assert [(f["C"], f["M"]) for f in fields] == [
+                    ("08P01", f'bind message supplies 2 parameters, but prepared statement "{name}" requires 1')]
+                if begin:
+                    wire.simple("ROLLBACK")
+        assert rows(wire.simple("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE '%miscount'")) == [[b"0"]]
 
 
 def test_unknown_and_duplicate_names_are_errors_not_ends(proxy):

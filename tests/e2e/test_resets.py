@@ -11,6 +11,7 @@ def extended(text):
     return parse("", text) + bind("", "") + describe("P") + execute() + SYNC
 
 
+EXECUTE = execute() + SYNC
 STARTUP = {"client_encoding": "LATIN1", "DateStyle": "German", "options": "-c work_mem=6MB -c app.tenant=9 -c statement_timeout=80s"}
 SCRIPTS = {
     "RESET in a transaction": ["BEGIN", "SET work_mem = '9MB'", "RESET work_mem", "SHOW work_mem", "COMMIT", "SHOW work_mem"],
@@ -21,6 +22,12 @@ SCRIPTS = {
                            "SHOW client_encoding", "SET client_encoding = UTF8", "SET NAMES", "SHOW client_encoding"],
     "DISCARD ALL and what the startup packet says": ["DISCARD ALL", "SHOW statement_timeout", "SHOW work_mem", "RESET statement_timeout",
                                                      "SHOW statement_timeout", "DO $$ BEGIN END $$", "SHOW statement_timeout"],
+    "a custom setting that was made empty": ["SET app.tenant = ''", "DISCARD ALL", "SHOW app.tenant", "SET app.tenant = ''", "RESET ALL",
+                                             "SHOW app.tenant"],
+    "DISCARD ALL in a text that is not certain": ["SET standard_conforming_strings = off", "SET NAMES 'UTF8'", "DISCARD ALL -- \\", "SHOW client_encoding",
+                                                  "SET standard_conforming_strings = off", "SET NAMES 'UTF8'", "RESET client_encoding",
+                                                  "SET DateStyle = 'SQL'", "DISCARD ALL -- \\", "SHOW DateStyle"],
+    "the portal behind a RESET": ["BEGIN", "SET work_mem = '9MB'", "RESET work_mem", EXECUTE, "ROLLBACK"],
     "SET x = DEFAULT": ["SET DateStyle = 'SQL'", "SET DateStyle = DEFAULT", "SELECT '2024-02-03'::date"],
     "a virtual transaction that failed": ["BEGIN", "EXECUTE pgweir_1", "SELEC 1", "SELECT 1", "", "COMMIT", "SELECT 1"],
 }
@@ -37,13 +44,17 @@ def answers(port, texts, way):
     got = []
     with Wire(port).login(**STARTUP) as wire:
         for text in texts:
-            wire.send(way(text))
-            for kind, body in wire.until(b"Z"):
+            wire.send(text if isinstance(text, bytes) else way(text))
+            answer = wire.until(b"Z")
+            reports = sorted(body for kind, body in answer if kind == b"S")
+            for kind, body in answer:
+                if kind == b"Z":
+                    got += reports
                 if kind == b"E":
                     got.append(error_fields(body)["C"])
                 elif kind == b"D":
                     got.append(rows([(kind, body)])[0])
-                elif kind in b"SCIZ":
+                elif kind in b"CIZ":
                     got.append((kind, body))
     return got
 
