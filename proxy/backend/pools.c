@@ -183,7 +183,8 @@ struct pool_defaults *pool_defaults_new(const struct backend *b)
 	atomic_init(&d->refs, 1);
 	settings_init(&d->params);
 	settings_init(&d->defaults);
-	check(settings_copy(&b->own_params, &d->params) == 0 && settings_copy(&b->defaults, &d->defaults) == 0);
+	check(settings_copy(&b->own_params, &d->params) == 0 &&
+	      settings_copy(&b->defaults, &d->defaults) == 0);
 	return d;
 }
 

@@ -204,8 +204,8 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	}
 	s->unsynced = true;
 	tally_add(s->tally, TALLY_binds, 1);
-	if (stmt != NULL && avail.n == body_n && miscount(s, name, stmt, avail, &e))
-		server = span_str(MISCOUNT_NAME);
+	if (stmt != NULL && avail.n == body_n && standin_bind(s, name, stmt, avail, &e))
+		server = span_str(STANDIN_NAME);
 	else
 		server = hold_server_name(s, name, ours, &e);
 	if (stmt != NULL) {
@@ -239,6 +239,7 @@ static enum forward forward_target(struct session *s, char type, struct span bod
 	struct front_target t;
 	struct expect e = {.kind = EXPECT_DESCRIBE, .why = WHY_CLIENT};
 	char ours[PREPARED_NAME_MAX];
+	struct stmt *stmt;
 	struct span server;
 	const char *why;
 	int rc;
@@ -253,7 +254,11 @@ static enum forward forward_target(struct session *s, char type, struct span bod
 	if (type == 'C' && t.kind == 'S') {
 		rc = hold_close(s, t.name);
 	} else if (t.kind == 'S') {
-		server = hold_server_name(s, t.name, ours, &e);
+		stmt = stmts_find(&s->stmts, t.name);
+		if (stmt != NULL && standin_describe(s, t.name, stmt))
+			server = span_str(STANDIN_NAME);
+		else
+			server = hold_server_name(s, t.name, ours, &e);
 		write_describe(conn_out(s->backend->conn), 'S', server);
 		conn_flush_later(s->backend->conn);
 		rc = expect_push(&s->backend->expects, &e);

@@ -58,7 +58,7 @@ bool rename_error(struct session *s, const struct expect *head, struct span body
 	if (head->why != WHY_CLIENT || (head->change == 0 && head->name_id == 0) || !speaks_of_names(body))
 		return false;
 	if (head->again)
-		ours = span_str(head->kind == EXPECT_BIND ? MISCOUNT_NAME : backend_sys_name(SYS_COMMIT));
+		ours = span_str(head->kind == EXPECT_BIND ? STANDIN_NAME : backend_sys_name(SYS_COMMIT));
 	else if (head->kind != EXPECT_BIND && head->kind != EXPECT_DESCRIBE)
 		return false;
 	else

@@ -327,10 +327,12 @@ bool hold_sql_names(const struct session *s);
 void view_hide_others(struct session *s, const struct stmt *stmt);
 #define HOLD_NO_SUCH "pgweir_sys_none" /* a name that no backend has */
 
-/* miscount.c: a Bind, `body`, whose statement the backend does not hold has a wrong number of values. true = it goes to MISCOUNT_NAME. */
-bool miscount(struct session *s, struct span name, const struct stmt *stmt, struct span body,
-	      struct expect *e_r);
-#define MISCOUNT_NAME "pgweir_sys_miscount"
+/* standin.c: about a statement that the backend does not hold. true = STANDIN_NAME is asked instead. */
+/* A Bind, `body`, that has a wrong number of values. */
+bool standin_bind(struct session *s, struct span name, const struct stmt *stmt, struct span body,
+		  struct expect *e_r);
+bool standin_describe(struct session *s, struct span name, const struct stmt *stmt);
+#define STANDIN_NAME "pgweir_sys_standin"
 
 /* rename.c: an error that has one of our names in it goes to the client with its own. true = done. */
 bool rename_error(struct session *s, const struct expect *head, struct span body);

@@ -39,6 +39,6 @@ void view_hide_others(struct session *s, const struct stmt *stmt)
 	}
 	if (expect_push(&b->expects, &(struct expect){.kind = EXPECT_CLOSE, .why = WHY_PARSE}) != 0)
 		b->broken = true;
-	write_close(conn_out(b->conn), 'S', span_str(MISCOUNT_NAME));
+	write_close(conn_out(b->conn), 'S', span_str(STANDIN_NAME));
 	backend_sys_close(b);
 }

@@ -73,7 +73,29 @@ def test_values_are_counted_first(proxy, cluster, name):
                     ("08P01", f'bind message supplies 2 parameters, but prepared statement "{name}" requires 1')]
                 if begin:
                     wire.simple("ROLLBACK")
-        assert rows(wire.simple("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE '%miscount'")) == [[b"0"]]
+        assert rows(wire.simple("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE '%standin'")) == [[b"0"]]
+
+
+def test_what_has_no_rows_is_described_in_a_failed_transaction(proxy):
+    """Also on a backend that would have to parse it, and refuses to."""
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("s", "SET work_mem = '5MB'"), parse("d", "DELETE FROM pg_class WHERE oid = $1", (23,)), SYNC)
+        wire.until(b"Z")
+        with occupy(proxy):
+            wire.simple("BEGIN"), wire.simple("SELECT 1/0")
+            for name in ("s", "d"):
+                wire.send(describe("S", name), SYNC)
+                assert kinds(wire.until(b"Z")) == "tnZ"
+            wire.simple("ROLLBACK")
+
+
+def test_a_prepare_is_no_parameter_of_ones_own(proxy):
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("q", "PREPARE q2 (int) AS SELECT $1 + 1"), SYNC)
+        wire.until(b"Z")
+        with occupy(proxy):
+            wire.send(bind("", "q"), execute(), SYNC)
+            assert kinds(wire.until(b"Z")) == "2CZ"
 
 
 def test_unknown_and_duplicate_names_are_errors_not_ends(proxy):
