@@ -210,7 +210,7 @@ static void run_reload(struct mail *mail, void *ctx)
 
 		policy_of(h->config, sv->database, NULL, &p);
 		if (sv->fresh != NULL)
-			fresh_patience(sv->fresh, p.probe_patience);
+			fresh_patience(sv->fresh, p.probe_patience, p.probe_patience_max);
 	}
 	house_renew_served(h);
 	free(m);

@@ -64,7 +64,8 @@ struct lease_key {
 
 struct lease {
 	uint64_t epoch;
-	uint64_t raised; /* rows raised so far (versions_recent) */
+	uint64_t began_us; /* clock_us() */
+	uint64_t raised;   /* rows raised so far (versions_recent) */
 	unsigned nkeys;
 	unsigned
 		notherwise; /* behind the keys: what stands for the rows of the answer when these cannot be told */
@@ -104,6 +105,7 @@ int cache_store_rows(struct cache *c, struct span key, struct blob *answer, cons
 struct entry *cache_find(struct cache *c, struct span key);
 struct blob *entry_answer(struct entry *e);	 /* borrowed from the entry */
 uint64_t entry_stored_us(const struct entry *e); /* clock_us(): it shows nothing that was committed later */
+uint64_t entry_took_us(const struct entry *e);	 /* from the lease to the complete answer */
 void entry_unref(struct entry *e);
 
 /* Will every change that is applied from now on raise the keys of these columns (readkey_row)? Asks the feed to, if not. Before

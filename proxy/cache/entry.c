@@ -24,6 +24,7 @@ struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer
 	uint32_t nkeys = l->nkeys + l->nrows;
 	size_t lease_n = nkeys * sizeof(*l->key);
 	struct entry *entry = malloc(sizeof(*entry) + lease_n + key.n);
+	uint64_t now_us = clock_us(), took_us = now_us - l->began_us;
 
 	if (entry == NULL)
 		return NULL;
@@ -32,7 +33,8 @@ struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer
 		.key_n = key.n,
 		.hash = hash,
 		.epoch = l->epoch,
-		.stored_us = clock_us(),
+		.took_us = took_us < UINT32_MAX ? (uint32_t)took_us : UINT32_MAX,
+		.stored_us = now_us,
 		.answer = blob_ref(answer),
 		.cost = with_gaps(footprint(sizeof(*entry) + lease_n + key.n) +
 				  footprint(sizeof(*answer) + answer->n)),
@@ -50,6 +52,11 @@ struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer
 uint64_t entry_stored_us(const struct entry *e)
 {
 	return e->stored_us;
+}
+
+uint64_t entry_took_us(const struct entry *e)
+{
+	return e->took_us;
 }
 
 struct blob *entry_answer(struct entry *e)

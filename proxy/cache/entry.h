@@ -17,6 +17,7 @@ struct entry {
 	uint8_t freq;	 /* hits since it was last passed over, up to 3 */
 	uint8_t in_main; /* which of the two queues */
 	uint32_t nkeys;
+	uint32_t took_us; /* that PostgreSQL took to answer */
 	size_t key_n;
 	size_t cost; /* bytes with all that belongs to it */
 	XXH128_hash_t hash;
@@ -30,7 +31,7 @@ struct entry {
 
 /* What it depends on: keys of the lease, and rows of the answer. */
 struct entry_lease {
-	uint64_t epoch;
+	uint64_t epoch, began_us;
 	const struct lease_key *key, *row;
 	unsigned nkeys, nrows;
 };

@@ -1,4 +1,5 @@
 /* Which answers may be stored: the fill rule. */
+#include "proxy/base/clock.h"
 #include "proxy/cache/parts.h"
 
 /* Why an answer that passes cache_store holds all that was received and touches it, for a transaction X that was applied
@@ -12,6 +13,7 @@ void lease_take_rows(struct cache *c, uint64_t epoch, const uint64_t *keys, unsi
 		     unsigned notherwise, const uint32_t *relids, unsigned nrels, struct lease *lease_r)
 {
 	lease_r->epoch = epoch;
+	lease_r->began_us = clock_us();
 	lease_r->raised = 0;
 	lease_r->nkeys = lease_r->notherwise = 0;
 	lease_r->nxids = 0;
@@ -95,6 +97,7 @@ static int store(struct cache *c, struct span key, struct blob *answer, const st
 		return -1;
 	return store_put(&c->store, key, answer,
 			 &(struct entry_lease){.epoch = l->epoch,
+					       .began_us = l->began_us,
 					       .key = l->key,
 					       .nkeys = nkeys,
 					       .row = rows,

@@ -20,8 +20,7 @@ static void move_all(struct ring *from, struct ring *to)
 	}
 }
 
-/* One at a time: what is called may join or leave others. */
-static void tell_all(struct ring *waits, enum fresh_result result)
+void fresh_tell_all(struct ring *waits, enum fresh_result result)
 {
 	struct ring mine, *node;
 
@@ -41,8 +40,7 @@ static void round_free(struct round *r)
 	free(r);
 }
 
-/* The readers are out; what is left may have mail under way. */
-static void round_drop(struct fresh *f, struct round *r)
+void fresh_round_drop(struct fresh *f, struct round *r)
 {
 	check(ring_empty(&r->waits));
 	if (!ring_empty(&r->node)) {
@@ -64,7 +62,7 @@ static void refuse_all(struct fresh *f)
 		struct round *r = ring_item(node, struct round, node);
 
 		move_all(&r->waits, &waits);
-		round_drop(f, r);
+		fresh_round_drop(f, r);
 	}
 	if (f->asking != NULL) {
 		move_all(&f->asking->waits, &waits);
@@ -72,7 +70,7 @@ static void refuse_all(struct fresh *f)
 		f->asking = NULL;
 	}
 	move_all(&f->joined, &waits);
-	tell_all(&waits, FRESH_OFF);
+	fresh_tell_all(&waits, FRESH_OFF);
 }
 
 /* --- the connection --- */
@@ -234,14 +232,18 @@ static int readable(struct fresh *f, struct err *err)
 	return 0;
 }
 
-static void on_ready(void *arg, int what)
+void fresh_read(struct fresh *f)
 {
-	struct fresh *f = arg;
 	struct err err;
 
-	(void)what;
 	if ((f->link == LINK_CONNECTING ? connecting(f, &err) : readable(f, &err)) != 0)
 		lost(f, &err);
+}
+
+static void on_ready(void *arg, int what)
+{
+	(void)what;
+	fresh_read(arg);
 }
 
 /* --- rounds --- */
@@ -264,11 +266,11 @@ static void proven(struct fresh *f, struct round *r)
 		if (older == r)
 			break;
 		move_all(&older->waits, &waits);
-		round_drop(f, older);
+		fresh_round_drop(f, older);
 	}
 	move_all(&r->waits, &waits);
-	round_drop(f, r);
-	tell_all(&waits, FRESH_PROVEN);
+	fresh_round_drop(f, r);
+	fresh_tell_all(&waits, FRESH_PROVEN);
 }
 
 static void on_position(struct mail *mail, void *ctx);
@@ -303,8 +305,8 @@ static void judge(struct fresh *f, struct round *r, enum proof proof, uint64_t t
 	case PROOF_OFF:
 		ring_init(&waits);
 		move_all(&r->waits, &waits);
-		round_drop(f, r);
-		tell_all(&waits, FRESH_OFF);
+		fresh_round_drop(f, r);
+		fresh_tell_all(&waits, FRESH_OFF);
 		break;
 	}
 	if (!ring_empty(&f->joined))
@@ -339,6 +341,7 @@ static void take_answer(struct fresh *f)
 	r->answered_us = r->sent_us + took_us;
 	origin_note_probe(f->origin, took_us);
 	f->rtt_us = f->rtt_us == 0 ? took_us : (f->rtt_us * 7 + took_us) / 8;
+	fresh_note_took(f, took_us);
 	count_add(f->counters, COUNTER_probe_us, (int64_t)took_us);
 	proof = cache_prove(origin_cache(f->origin), r->epoch, r->probe.insert, r->probe.flush,
 			    &r->probe.snapshot, &target);
@@ -373,7 +376,7 @@ static void on_later(struct later *later)
 {
 	struct fresh *f = ring_item(later, struct fresh, later);
 
-	tell_all(&f->refused, FRESH_OFF);
+	fresh_tell_all(&f->refused, FRESH_OFF);
 	if (ring_empty(&f->joined) && !f->refresh)
 		return;
 	if (f->link == LINK_IDLE && f->generation == origin_generation(f->origin) &&
@@ -381,74 +384,8 @@ static void on_later(struct later *later)
 		if (f->nrounds < FRESH_ROUNDS_MAX)
 			ask(f);
 	} else if (f->link != LINK_ASKING) {
-		tell_all(&f->joined, FRESH_OFF);
+		fresh_tell_all(&f->joined, FRESH_OFF);
 	}
-}
-
-/* --- patience --- */
-
-static void arm_late(struct fresh *f, uint64_t since_us)
-{
-	uint64_t now = loop_now_us(f->loop), at = since_us + f->patience_us;
-
-	f->late_armed = true;
-	timer_set(f->loop, &f->late, at > now ? at - now : 0);
-}
-
-/* Moves out who has waited long enough; false = someone younger stays, and the timer was set for him. */
-static bool take_late(struct fresh *f, struct ring *waits, uint64_t now_us, struct ring *late)
-{
-	struct ring *node;
-
-	while ((node = ring_first(waits)) != NULL) {
-		struct fresh_wait *w = ring_item(node, struct fresh_wait, node);
-
-		if (w->since_us + f->patience_us > now_us) {
-			arm_late(f, w->since_us);
-			return false;
-		}
-		ring_remove(node);
-		ring_add(late, node);
-		f->late_run++;
-	}
-	return true;
-}
-
-static void sweep(struct fresh *f, struct ring *late)
-{
-	uint64_t now_us = loop_now_us(f->loop);
-
-	ring_each_safe (node, &f->rounds) {
-		struct round *r = ring_item(node, struct round, node);
-		bool had = !ring_empty(&r->waits);
-
-		if (!take_late(f, &r->waits, now_us, late))
-			return;
-		/* Too late for these, but what holds up the position would hold up the next, too. */
-		if (had && r->probe.insert > r->probe.flush)
-			origin_nudge(f->origin);
-		origin_note_lag(f->origin, clock_us() - r->answered_us);
-		round_drop(f, r);
-	}
-	if (f->asking == NULL || take_late(f, &f->asking->waits, now_us, late))
-		take_late(f, &f->joined, now_us, late);
-}
-
-static void on_late(void *arg)
-{
-	struct fresh *f = arg;
-	struct ring late;
-
-	f->late_armed = false;
-	ring_init(&late);
-	sweep(f, &late);
-	if (f->late_run >= FRESH_LATE_RUN) {
-		f->late_run = FRESH_LATE_RUN / 2;
-		f->rest_until_us = loop_now_us(f->loop) + FRESH_REST_US;
-	}
-	if (!ring_empty(&f->joined))
-		loop_later(f->loop, &f->later);
-	tell_all(&late, FRESH_LATE);
 }
 
 static void on_tick(void *arg)
@@ -474,14 +411,14 @@ static void on_tick(void *arg)
 /* --- the contract --- */
 
 struct fresh *fresh_new(struct loop *l, struct origin *origin, struct counters *counters,
-			uint64_t patience_us)
+			uint64_t patience_us, uint64_t patience_max_us)
 {
 	struct fresh *f = check_alloc(sizeof(*f));
 
 	f->loop = l;
 	f->origin = origin;
 	f->counters = counters;
-	f->patience_us = patience_us;
+	fresh_patience(f, patience_us, patience_max_us);
 	f->backoff_us = FRESH_TICK_US;
 	ring_init(&f->joined);
 	ring_init(&f->rounds);
@@ -489,7 +426,7 @@ struct fresh *fresh_new(struct loop *l, struct origin *origin, struct counters *
 	later_init(&f->later, on_later);
 	watch_init(&f->watch, on_ready, f);
 	timer_init(&f->tick, on_tick, f);
-	timer_init(&f->late, on_late, f);
+	timer_init(&f->late, fresh_on_late, f);
 	timer_set(l, &f->tick, 0);
 	return f;
 }
@@ -503,15 +440,10 @@ void fresh_free(struct fresh **fp)
 	*fp = NULL;
 	disconnect(f);
 	later_cancel(&f->later);
-	tell_all(&f->refused, FRESH_OFF);
+	fresh_tell_all(&f->refused, FRESH_OFF);
 	timer_free(&f->tick);
 	timer_free(&f->late);
 	free(f);
-}
-
-void fresh_patience(struct fresh *f, uint64_t patience_us)
-{
-	f->patience_us = patience_us;
 }
 
 bool fresh_ready(const struct fresh *f)
@@ -524,17 +456,17 @@ bool fresh_ready(const struct fresh *f)
 	       f->generation == origin_generation(f->origin) && cache_on(origin_cache(f->origin));
 }
 
-void fresh_join(struct fresh *f, struct fresh_wait *w)
+void fresh_join(struct fresh *f, struct fresh_wait *w, uint64_t cost_us)
 {
 	w->since_us = loop_now_us(f->loop);
+	w->cost_us = cost_us;
 	loop_later(f->loop, &f->later);
 	if (f->link != LINK_IDLE && f->link != LINK_ASKING) {
 		ring_add(&f->refused, &w->node);
 		return;
 	}
 	ring_add(&f->joined, &w->node);
-	if (!f->late_armed)
-		arm_late(f, w->since_us);
+	fresh_arm_late(f, w);
 }
 
 void fresh_leave(struct fresh_wait *w)

@@ -24,17 +24,18 @@ enum fresh_result {
 struct fresh_wait {
 	struct ring node;
 	void (*fn)(struct fresh_wait *w, enum fresh_result result);
-	uint64_t since_us; /* set by fresh_join */
+	uint64_t since_us, cost_us; /* set by fresh_join */
 };
 
 struct fresh *fresh_new(struct loop *l, struct origin *origin, struct counters *counters,
-			uint64_t patience_us);
+			uint64_t patience_us, uint64_t patience_max_us);
 void fresh_free(struct fresh **f);
-void fresh_patience(struct fresh *f, uint64_t patience_us);
+/* A read waits patience_us, and longer, up to the other, while asking PostgreSQL would take longer. */
+void fresh_patience(struct fresh *f, uint64_t patience_us, uint64_t patience_max_us);
 /* Connected, same system and timeline as the stream, not in recovery, cache on: a join makes sense. */
 bool fresh_ready(const struct fresh *f);
-/* fn is called later from the loop, never from inside fresh_join. */
-void fresh_join(struct fresh *f, struct fresh_wait *w);
+/* fn is called later from the loop, never from inside fresh_join. cost_us: what PostgreSQL took for this statement, 0 = not known. */
+void fresh_join(struct fresh *f, struct fresh_wait *w, uint64_t cost_us);
 void fresh_leave(struct fresh_wait *w);
 /* Is there a proof, in this epoch of the cache, that was asked for after after_us and less than within_us ago (both clock_us)? Then what is found
  * now is no older. Asks for the next proof in good time, so that who reads all the time need not wait. */

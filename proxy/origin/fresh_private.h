@@ -16,7 +16,7 @@
 #define FRESH_CONNECT_US 5000000u /* connecting takes longer than that: start over */
 #define FRESH_STUCK_US 50000u	  /* a question without answer for so long: no more readers */
 #define FRESH_ROUNDS_MAX 16u	  /* answered questions that wait for their position */
-#define FRESH_LATE_RUN 64u	  /* readers in a row that got no proof in time: rest */
+#define FRESH_LATE_RUN 4u	  /* so often in a row somebody got no proof in time: rest */
 #define FRESH_REST_US 50000u
 #define FRESH_RENEW_US 5000u /* bounded reads: a proof of that age is renewed */
 
@@ -37,8 +37,10 @@ struct fresh {
 	struct loop *loop;	   /* borrowed */
 	struct origin *origin;	   /* borrowed */
 	struct counters *counters; /* borrowed */
-	uint64_t patience_us;
-	uint64_t rtt_us;
+	uint64_t patience_us, patience_max_us;
+	uint64_t rtt_us;			/* of the last questions, smoothed */
+	uint64_t longest_us, longest_before_us; /* in this window, in the one before */
+	uint64_t window_us;			/* when it began */
 
 	enum fresh_link link;
 	PGconn *conn; /* owned */
@@ -61,9 +63,20 @@ struct fresh {
 	struct ring refused; /* fresh_wait: told in this round of the loop */
 	struct later later;
 	struct timer late;
-	bool late_armed;
+	uint64_t late_at_us; /* what `late` is set for; 0 = not */
 	unsigned late_run;
 	uint64_t rest_until_us;
 };
+
+/* One at a time: what is called may join or leave others. */
+void fresh_tell_all(struct ring *waits, enum fresh_result result);
+/* The readers are out; what is left may have mail under way. */
+void fresh_round_drop(struct fresh *f, struct round *r);
+/* Takes what has come over the connection. */
+void fresh_read(struct fresh *f);
+void fresh_note_took(struct fresh *f, uint64_t took_us);
+/* fresh_late.c: the timer is set in time for this reader. */
+void fresh_arm_late(struct fresh *f, const struct fresh_wait *w);
+void fresh_on_late(void *arg);
 
 #endif

@@ -23,7 +23,8 @@ struct served *house_served(struct house *h, const char *database)
 
 		policy_of(h->config, database, NULL, &policy);
 		sv->cache = origin_cache(origin);
-		sv->fresh = fresh_new(h->host.loop, origin, &h->host.counters, policy.probe_patience);
+		sv->fresh = fresh_new(h->host.loop, origin, &h->host.counters, policy.probe_patience,
+				      policy.probe_patience_max);
 	}
 	sv->next = h->served;
 	h->served = sv;

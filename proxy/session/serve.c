@@ -405,6 +405,7 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 	enum reason r = examine(s, batch, &w);
 	struct entry *e = NULL;
 	enum serve serve = SERVE_WAIT;
+	uint64_t cost_us;
 
 	if (r == REASON_NONE)
 		e = cache_find(s->served->cache, buf_span(&s->key));
@@ -424,11 +425,12 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 	}
 	if (e == NULL)
 		return miss(s);
+	cost_us = entry_took_us(e);
 	entry_unref(e);
 	if (serve == SERVE_DONE)
 		return SERVE_DONE;
 	session_enter(s, SESSION_PROOF);
-	fresh_join(s->served->fresh, &s->fresh_wait);
+	fresh_join(s->served->fresh, &s->fresh_wait, cost_us);
 	return SERVE_WAIT;
 }
 

@@ -17,7 +17,7 @@ PGBOUNCER = BINARY.endswith("pgbouncer")
 PGWEIR = not DIRECT and not PGBOUNCER
 # Keys that PgBouncer 1.18 does not know.
 OURS = {"stats_port", "stats_addr", "cache_size", "coherence", "defer_begin", "workers", "cache_max_result",
-        "max_prepared_statements", "probe_patience", "feed_user", "feed_password"}
+        "max_prepared_statements", "probe_patience", "probe_patience_max", "feed_user", "feed_password"}
 
 
 class Proxy:

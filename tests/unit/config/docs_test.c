@@ -232,6 +232,7 @@ TEST(docs, the_pgbouncer_ini_above_has_every_key_of_ours_that_pgbouncer_has)
 					   "cache_size",
 					   "cache_max_result",
 					   "probe_patience",
+					   "probe_patience_max",
 					   "catalog_poll",
 					   "feed_plugin",
 					   "feed_user",

@@ -145,7 +145,7 @@ static void on_next(struct later *later)
 		fill(p, p->key);
 	else
 		entry_unref(e);
-	fresh_join(p->fresh, &p->wait);
+	fresh_join(p->fresh, &p->wait, 0);
 }
 
 static void keep_promise(bool async)
@@ -165,7 +165,7 @@ static void keep_promise(bool async)
 	site_watch(&p->site, 100);
 	p->loop = loop_new(NULL, &err);
 	REQUIRE(p->loop != NULL);
-	p->fresh = fresh_new(p->loop, p->site.origin, &p->counters, 50000);
+	p->fresh = fresh_new(p->loop, p->site.origin, &p->counters, 50000, 50000);
 	p->wait.fn = on_proof;
 	later_init(&p->next, on_next);
 	p->deadline = deadline_in(4);

@@ -33,7 +33,7 @@ static void on_told(struct fresh_wait *w, enum fresh_result result)
 	r->told++;
 	r->result = result;
 	if (r->joins_next != NULL)
-		fresh_join(r->bench->fresh, &r->joins_next->wait);
+		fresh_join(r->bench->fresh, &r->joins_next->wait, 0);
 }
 
 static struct reader reader(struct bench *b)
@@ -97,7 +97,7 @@ static void bench_start(struct bench *b, uint64_t patience_us)
 	b->loop = loop_new(NULL, &err);
 	REQUIRE(b->loop != NULL);
 	timer_init(&b->poll, on_poll, b);
-	b->fresh = fresh_new(b->loop, b->site.origin, &b->counters, patience_us);
+	b->fresh = fresh_new(b->loop, b->site.origin, &b->counters, patience_us, patience_us);
 	REQUIRE(run_until(b, ready, 10));
 }
 
@@ -122,7 +122,7 @@ TEST(fresh, one_question_serves_all_who_join_before_it_is_sent)
 	bench_start(&b, 5000000);
 	for (int i = 0; i < 10; i++) {
 		r[i] = reader(&b);
-		fresh_join(b.fresh, &r[i].wait);
+		fresh_join(b.fresh, &r[i].wait, 0);
 		EXPECT_EQ(r[i].told, 0); /* never from inside */
 		watched[i] = &r[i];
 	}
@@ -142,7 +142,7 @@ static void on_join_late(void *arg)
 {
 	struct reader *r = arg;
 
-	fresh_join(r->bench->fresh, &r->wait);
+	fresh_join(r->bench->fresh, &r->wait, 0);
 }
 
 static bool asked_once(struct bench *b)
@@ -164,9 +164,9 @@ TEST(fresh, who_joins_while_a_question_is_in_flight_gets_the_next)
 		b.site.db, "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgweir probe'"));
 	REQUIRE(probe > 0);
 	kill(probe, SIGSTOP); /* the first question stays in flight */
-	fresh_join(b.fresh, &first.wait);
+	fresh_join(b.fresh, &first.wait, 0);
 	REQUIRE(run_until(&b, asked_once, 5));
-	fresh_join(b.fresh, &second.wait);
+	fresh_join(b.fresh, &second.wait, 0);
 	on_join_late(&third);
 	kill(probe, SIGCONT);
 	first.joins_next = NULL;
@@ -182,7 +182,7 @@ TEST(fresh, who_joins_while_a_question_is_in_flight_gets_the_next)
 	/* From within the callback, too. */
 	struct reader a = reader(&b), c = reader(&b);
 	a.joins_next = &c;
-	fresh_join(b.fresh, &a.wait);
+	fresh_join(b.fresh, &a.wait, 0);
 	watch_only(&c);
 	REQUIRE(run_until(&b, all_told, 10));
 	EXPECT_EQ(c.result, FRESH_PROVEN);
@@ -190,8 +190,8 @@ TEST(fresh, who_joins_while_a_question_is_in_flight_gets_the_next)
 
 	/* Who left is not told. */
 	struct reader gone = reader(&b), stays = reader(&b);
-	fresh_join(b.fresh, &gone.wait);
-	fresh_join(b.fresh, &stays.wait);
+	fresh_join(b.fresh, &gone.wait, 0);
+	fresh_join(b.fresh, &stays.wait, 0);
 	fresh_leave(&gone.wait);
 	watch_only(&stays);
 	REQUIRE(run_until(&b, all_told, 10));
@@ -212,23 +212,62 @@ TEST(fresh, a_stream_that_lags_makes_it_late)
 	kill(sender, SIGSTOP);
 	sql(b.site.db, "UPDATE t SET v = v + 1");
 	late = reader(&b);
-	fresh_join(b.fresh, &late.wait);
+	fresh_join(b.fresh, &late.wait, 0);
 	watch_only(&late);
 	REQUIRE(run_until(&b, all_told, 5));
 	EXPECT_EQ(late.result, FRESH_LATE);
 	more = reader(&b);
-	fresh_patience(b.fresh, 10000000);
-	fresh_join(b.fresh, &more.wait);
+	fresh_patience(b.fresh, 10000000, 10000000);
+	fresh_join(b.fresh, &more.wait, 0);
 	watch_only(&more);
 	EXPECT(!run_until(&b, all_told, 1)); /* patient, and not proven as long as the stream lags */
 	kill(sender, SIGCONT);
 	REQUIRE(run_until(&b, all_told, 10));
 	EXPECT_EQ(more.result, FRESH_PROVEN);
 	again = reader(&b);
-	fresh_join(b.fresh, &again.wait);
+	fresh_join(b.fresh, &again.wait, 0);
 	watch_only(&again);
 	REQUIRE(run_until(&b, all_told, 10));
 	EXPECT_EQ(again.result, FRESH_PROVEN);
+	bench_stop(&b);
+}
+
+TEST(fresh, who_would_wait_long_for_postgresql_waits_longer_for_the_proof)
+{
+	struct bench b;
+	struct reader cheap, dear;
+	pid_t sender;
+
+	bench_start(&b, 2000);
+	fresh_patience(b.fresh, 2000, 20000000);
+	sender = (pid_t)atoi(sql_text(
+		b.site.db, "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgweir feed'"));
+	REQUIRE(sender > 0);
+	kill(sender, SIGSTOP);
+	sql(b.site.db, "UPDATE t SET v = v + 1");
+	dear = reader(&b);
+	cheap = reader(&b);
+	fresh_join(b.fresh, &dear.wait, 15000000);
+	fresh_join(b.fresh, &cheap.wait, 100);
+	watch_only(&cheap);
+	REQUIRE(run_until(&b, all_told, 10));
+	EXPECT_EQ(cheap.result, FRESH_LATE);
+	EXPECT_EQ(dear.told, 0);
+	kill(sender, SIGCONT);
+	watch_only(&dear);
+	REQUIRE(run_until(&b, all_told, 10));
+	EXPECT_EQ(dear.result, FRESH_PROVEN);
+
+	/* Never longer than the option allows. */
+	fresh_patience(b.fresh, 2000, 2000);
+	kill(sender, SIGSTOP);
+	sql(b.site.db, "UPDATE t SET v = v + 1");
+	dear = reader(&b);
+	fresh_join(b.fresh, &dear.wait, 15000000);
+	watch_only(&dear);
+	REQUIRE(run_until(&b, all_told, 10));
+	EXPECT_EQ(dear.result, FRESH_LATE);
+	kill(sender, SIGCONT);
 	bench_stop(&b);
 }
 
@@ -245,7 +284,7 @@ TEST(fresh, unflushed_log_is_flushed_for_those_who_wait)
 		struct reader r = reader(&b);
 
 		sql(b.site.db, "%s", ways[i]);
-		fresh_join(b.fresh, &r.wait);
+		fresh_join(b.fresh, &r.wait, 0);
 		watch_only(&r);
 		REQUIRE(run_until(&b, all_told, 8));
 		EXPECT_EQ(r.result, FRESH_PROVEN);
@@ -276,7 +315,7 @@ TEST(fresh, without_a_stream_it_is_off)
 	kill(sender, SIGSTOP);
 	sql(b.site.db, "UPDATE t SET v = v + 1");
 	waiting = reader(&b);
-	fresh_join(b.fresh, &waiting.wait);
+	fresh_join(b.fresh, &waiting.wait, 0);
 	watch_only(&waiting);
 	EXPECT(!run_until(&b, all_told, 1));
 	/* The control connection ends: all off, who waits is told at once. */
@@ -286,7 +325,7 @@ TEST(fresh, without_a_stream_it_is_off)
 	EXPECT_EQ(waiting.result, FRESH_OFF);
 	REQUIRE(run_until(&b, cache_is_off, 5));
 	refused = reader(&b);
-	fresh_join(b.fresh, &refused.wait);
+	fresh_join(b.fresh, &refused.wait, 0);
 	EXPECT_EQ(refused.told, 0);
 	watch_only(&refused);
 	REQUIRE(run_until(&b, all_told, 5));
@@ -295,7 +334,7 @@ TEST(fresh, without_a_stream_it_is_off)
 	/* And back again, on a connection that was verified again. */
 	REQUIRE(run_until(&b, ready, 20));
 	again = reader(&b);
-	fresh_join(b.fresh, &again.wait);
+	fresh_join(b.fresh, &again.wait, 0);
 	watch_only(&again);
 	REQUIRE(run_until(&b, all_told, 10));
 	EXPECT_EQ(again.result, FRESH_PROVEN);
