@@ -97,5 +97,48 @@ def datum():
     put("datum", "bytes", b"\1\0{\"\\\\x6162\",\"\\\\x\"}")
 
 
-for make in (startup, front, back, scram, replication, datum):
+def ini():
+    put("ini", "whole", b"""[databases]
+app = host=/run port=5432 dbname=a auth_user=b pool_size=3 connect_query='set x' coherence=bounded
+* = host=a,b port=1,2 password="x"
+[users]
+bob = pool_mode=session max_user_connections=3
+[peers]
+1 = host=/run
+[pgbouncer]
+listen_port = 6432 ; behind
+auth_type = scram-sha-256
+default_pool_size = 20
+server_lifetime = 1h
+cache_size = 256MB
+max_staleness = 5ms
+""")
+    put("ini", "broken", b"[pgbouncer\nlisten_prt = 1\n%include x\n = y\n[nothing]\na")
+
+
+def hba():
+    put("hba", "hba", b"\0" + b"""# comment
+local all all trust
+host app,"b c" +bob,/^x 10.0.0.0/8 scram-sha-256
+hostssl all all ::1/128 cert map=m
+hostnossl sameuser all 1.2.3.4 255.255.0.0 md5
+host replication all all reject
+""")
+    put("hba", "ident", b"\1" + b"map bob bob\nmap /^(.*)@example\\.org$ \\1\nm \"a b\" all\n")
+    put("hba", "users", b"\2" + b""""bob" "md5900150983cd24fb0d6963f7d28e17f72"
+"a""b" "plain" ; rest
+"c" "SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVkc3RvcmVkc3RvcmVkc3RvcmVkc3RvcmU=:c3RvcmVkc3RvcmVkc3RvcmVkc3RvcmVkc3RvcmU="
+""")
+
+
+def plain():
+    for i, text in enumerate([
+            b"select \"a\".* from \"t\" as \"a\" where \"a\".id = 17 and b in ('x', 'it''s', -4) limit 2",
+            b"select $1::int, a->>'k', -1, 2-3, 4 - -5, x=-6 from t where s like '%a\\_b' -- end",
+            b"select 1.5, .5, 1e3, 0x10, e'a\\n', n'x', u&'d', b'01', 99999999999, 'a' 'b', 'c'\n'd' /* x */",
+            b"insert into t (a, b) values (1, 'x'), (2, E'y') returning *"]):
+        put("plain", f"text{i}", text)
+
+
+for make in (startup, front, back, scram, replication, datum, ini, hba, plain):
     make()
