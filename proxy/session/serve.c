@@ -22,6 +22,7 @@ struct wanted {
 	bool parsed;		/* the batch has a Parse of it */
 	bool simple;
 	struct front_bind bind; /* extended only */
+	uint32_t max_rows;	/* of Execute, 0 = all; as good as a LIMIT of the statement */
 	uint8_t shape[BATCH_OPS];
 	unsigned nshape;
 	struct reads *reads; /* borrowed until the next look at the memo */
@@ -115,8 +116,10 @@ static enum reason want_op(struct session *s, const struct op *op, struct wanted
 			return REASON_PORTAL;
 		if (*executed)
 			return REASON_PIPELINE;
-		if (e.max_rows != 0)
+		/* Elsewhere the portal ends with the Sync: PortalSuspended is the whole answer. */
+		if (e.max_rows != 0 && s->txn != TXN_NONE)
 			return REASON_ROW_LIMIT;
+		w->max_rows = e.max_rows;
 		*executed = true;
 		break;
 	case 'C':
@@ -202,6 +205,22 @@ static void note_rule(struct rows_rule *to, const struct reads_rule *rule, const
 		to->binary |= (uint8_t)((front_bind_result_format(&w->bind, rule->at[i]) == 1) << i);
 }
 
+/* The keys that rules stand for come last. */
+static void note_rules(struct deps *d, struct reads_set *set, const struct wanted *w)
+{
+	d->nrules = 0;
+	for (unsigned i = 0; i < set->nrules; i++)
+		if (set->rule[i].uncut && w->max_rows != 0)
+			d->keys[set->nkeys++] = set->otherwise[i];
+	d->nkeys = set->nkeys;
+	for (unsigned i = 0; i < set->nrules; i++) {
+		if (set->rule[i].uncut && w->max_rows != 0)
+			continue;
+		note_rule(&d->rules[d->nrules++], &set->rule[i], w);
+		d->keys[d->nkeys++] = set->otherwise[i];
+	}
+}
+
 static enum reason note_reads(struct session *s, const struct wanted *w, const struct reads *reads,
 			      const struct reads_param *params, uint16_t n)
 {
@@ -216,12 +235,7 @@ static enum reason note_reads(struct session *s, const struct wanted *w, const s
 	s->deps = d;
 	if (r != REASON_NONE)
 		return r;
-	for (unsigned i = 0; i < set.nrules; i++) {
-		note_rule(&d->rules[i], &set.rule[i], w);
-		d->keys[set.nkeys + i] = set.otherwise[i];
-	}
-	d->nrules = set.nrules;
-	d->nkeys = set.nkeys + set.nrules;
+	note_rules(d, &set, w);
 	s->ndep_rels = set.nrels;
 	return REASON_NONE;
 }
@@ -271,6 +285,7 @@ static enum reason make_key(struct session *s, const struct wanted *w)
 	if (!w->simple) {
 		add_counted(k, span_of(w->stmt->oids, w->stmt->noids * sizeof *w->stmt->oids));
 		add_counted(k, span_of(w->shape, w->nshape));
+		buf_add_u32(k, w->max_rows);
 		buf_add_span(k, w->bind.after_names);
 	}
 	return k->failed ? REASON_TOO_LARGE : REASON_NONE;
