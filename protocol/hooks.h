@@ -9,8 +9,8 @@
 #ifndef PROTOCOL_HOOKS_H
 #define PROTOCOL_HOOKS_H
 
-#define HOOKS_WORDS                                                                                                                        \
-	"E'\\\\m(set_config|currval|lastval|pg_settings|execute|reset|discard|listen|unlisten|load|prepare|temp|temporary|hold|call)\\\\M" \
+#define HOOKS_WORDS                                                                                                                                           \
+	"E'\\\\m(set_config|currval|lastval|pg_settings|execute|reset|discard|listen|unlisten|load|prepare|deallocate|temp|temporary|pg_temp|hold|call)\\\\M" \
 	"|advisory|dblink|(^|;|/|\\n|\\\\m(begin|then|else|loop)\\\\M)\\\\s*set\\\\s'"
 #define HOOKS_CALLS                                                              \
 	"(SELECT ':funcid (' || pg_catalog.string_agg(b.oid::text, '|') || ') '" \

@@ -99,7 +99,7 @@ static void connect_elsewhere(struct backend *b, const struct err *err)
 	settings_clear(&b->defaults);
 	expects_free(&b->expects);
 	b->expects = (struct expects){0};
-	b->sys_prepared = 0;
+	b->sys_prepared = b->sys_doubtful = 0;
 	b->nsecret = 0;
 	connect_to_server(b);
 }

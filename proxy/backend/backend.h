@@ -69,6 +69,7 @@ struct backend {
 		seq_owner; /* session whose currval() and lastval() it holds; 0 = nobody's, UINT64_MAX = several */
 	uint64_t seq_batch;    /* of the last DISCARD SEQUENCES (expect.h) */
 	uint32_t sys_prepared; /* bit per enum sys_stmt */
+	uint32_t sys_doubtful; /* the same: may still be there, or not */
 	struct expects expects;
 	bool ignoring;	/* the server skips everything until Sync */
 	bool reset_all; /* may have custom settings that nobody knows of: RESET ALL before the next session */
@@ -138,6 +139,11 @@ const char *backend_sys_name(enum sys_stmt id);
 void backend_unnamed(struct backend *b, uint64_t id);
 /* Closes, hidden, all of our statements that it holds. */
 void backend_sys_close(struct backend *b);
+/* They may be gone by now: each is closed and made again before it is used. */
+void backend_sys_doubt(struct backend *b);
+/* How many of them are there, if nothing was taken away; and: nothing was. */
+unsigned backend_sys_count(const struct backend *b);
+void backend_sys_certain(struct backend *b);
 int backend_sync(struct backend *b, enum expect_why why);
 /* Appends a simple query, hidden. */
 int backend_query(struct backend *b, const char *text, enum expect_why why);

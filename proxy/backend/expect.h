@@ -34,6 +34,7 @@ enum expect_why {
 	WHY_SNAPSHOT,  /* the snapshot in front of a fill */
 	WHY_INSPECT,   /* asking for settings after the client changed them */
 	WHY_PROBE,     /* asking what a tainted transaction left behind */
+	WHY_INVENTORY, /* asking for the names of prepared statements behind that */
 	WHY_SETTLE,    /* ROLLBACK, DISCARD ALL and the like */
 	WHY_SEQUENCE,  /* DISCARD SEQUENCES in front of who must not see another client's */
 	WHY_REPLAY,    /* what is left of a batch that is run again */

@@ -8,6 +8,7 @@
 struct prepared_entry {
 	uint64_t id;
 	enum prepared_state state;
+	bool seen;
 	uint64_t batch; /* of the Parse */
 	struct ring node;
 	UT_hash_handle hh;
@@ -121,6 +122,38 @@ uint64_t prepared_oldest(const struct prepared *p)
 		struct prepared_entry *e = ring_item(it, struct prepared_entry, node);
 
 		if (e->state == PREPARED_HELD)
+			return e->id;
+	}
+	return 0;
+}
+
+unsigned prepared_unsee(struct prepared *p)
+{
+	unsigned n = 0;
+
+	ring_each (it, &p->lru) {
+		struct prepared_entry *e = ring_item(it, struct prepared_entry, node);
+
+		e->seen = e->state != PREPARED_HELD;
+		n += e->state == PREPARED_HELD;
+	}
+	return n;
+}
+
+void prepared_see(struct prepared *p, uint64_t id)
+{
+	struct prepared_entry *e = find(p, id);
+
+	if (e != NULL)
+		e->seen = true;
+}
+
+uint64_t prepared_unseen(const struct prepared *p)
+{
+	ring_each (it, &p->lru) {
+		const struct prepared_entry *e = ring_item(it, struct prepared_entry, node);
+
+		if (!e->seen)
 			return e->id;
 	}
 	return 0;

@@ -45,6 +45,10 @@ void prepared_forget(struct prepared *p, uint64_t id);	  /* Parse failed or skip
 uint64_t prepared_oldest(const struct prepared *p);
 /* A held one that keep(arg, id) does not want kept, 0 when there is none. */
 uint64_t prepared_held_but(const struct prepared *p, bool (*keep)(void *arg, uint64_t id), void *arg);
+/* A look at the backend: none of the held ones has been seen yet (how many are there?), this one has, one that has not (0 = none). */
+unsigned prepared_unsee(struct prepared *p);
+void prepared_see(struct prepared *p, uint64_t id);
+uint64_t prepared_unseen(const struct prepared *p);
 /* "pgweir_<id>" into out, as a span of it. */
 struct span prepared_name(uint64_t id, char out[PREPARED_NAME_MAX]);
 

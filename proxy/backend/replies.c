@@ -63,7 +63,7 @@ enum reply_step backend_reply(struct backend *b, char type)
 static void undo_skipped(struct backend *b, const struct expect *e)
 {
 	if (e->kind == EXPECT_CLOSE && e->why == WHY_EVICT && e->index > 0)
-		b->sys_prepared |= 1u << (e->index - 1);
+		b->sys_doubtful |= 1u << (e->index - 1);
 	else if (e->kind == EXPECT_CLOSE && e->why == WHY_EVICT)
 		prepared_confirmed(&b->prepared,
 				   e->stmt); /* the Close was skipped: the server still has it */
@@ -73,9 +73,11 @@ static void undo_skipped(struct backend *b, const struct expect *e)
 		b->unnamed = UNNAMED_UNKNOWN; /* it was not dropped after all */
 	if (e->kind != EXPECT_PARSE)
 		return;
-	if (e->index > 0)
+	if (e->index > 0) {
+		/* The Close in front of it may have been skipped too. */
 		b->sys_prepared &= ~(1u << (e->index - 1));
-	else if (e->stmt == 0)
+		b->sys_doubtful |= 1u << (e->index - 1);
+	} else if (e->stmt == 0)
 		b->unnamed = UNNAMED_UNKNOWN; /* skipped: the old one; failed: none */
 	if (e->stmt != 0)
 		prepared_forget(&b->prepared, e->stmt);

@@ -45,7 +45,7 @@ void settle_go_on(struct backend *b)
 		if (b->target->db->connect_query[0] != '\0')
 			backend_query(b, b->target->db->connect_query, WHY_SETTLE);
 		prepared_clear(&b->prepared);
-		b->sys_prepared = 0;
+		b->sys_prepared = b->sys_doubtful = 0;
 		settings_clear(&b->image);
 		b->seq_owner = 0;
 		b->dirty = false;

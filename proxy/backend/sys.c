@@ -43,6 +43,12 @@ int backend_sys_hold(struct backend *b, enum sys_stmt id, enum expect_why why)
 {
 	if (b->sys_prepared & (1u << id))
 		return 0;
+	if (b->sys_doubtful & (1u << id)) {
+		write_close(conn_out(b->conn), 'S', span_str(sys_rows[id].name));
+		if (push(b, EXPECT_CLOSE, why, 0) != 0)
+			return -1;
+		b->sys_doubtful &= ~(1u << id);
+	}
 	write_parse(conn_out(b->conn), span_str(sys_rows[id].name), span_str(sys_rows[id].text), NULL, 0);
 	b->sys_prepared |= 1u << id;
 	/* index carries the bit, so that a failed Parse is tried again. */
@@ -84,15 +90,33 @@ int backend_sys_apart(struct backend *b, enum sys_stmt id, const struct span *va
 void backend_sys_close(struct backend *b)
 {
 	for (uint32_t id = 0; id < NSYS_STMTS; id++) {
-		if (!(b->sys_prepared & (1u << id)))
+		if (!((b->sys_prepared | b->sys_doubtful) & (1u << id)))
 			continue;
 		write_close(conn_out(b->conn), 'S', span_str(sys_rows[id].name));
 		b->sys_prepared &= ~(1u << id);
+		b->sys_doubtful &= ~(1u << id);
 		/* index carries the bit: when the Close is skipped the server still has it. */
 		if (push(b, EXPECT_CLOSE, WHY_EVICT, 1 + id) != 0)
 			b->broken = true;
 	}
 	conn_flush_later(b->conn);
+}
+
+void backend_sys_doubt(struct backend *b)
+{
+	b->sys_doubtful |= b->sys_prepared;
+	b->sys_prepared = 0;
+}
+
+unsigned backend_sys_count(const struct backend *b)
+{
+	return (unsigned)__builtin_popcount(b->sys_prepared | b->sys_doubtful);
+}
+
+void backend_sys_certain(struct backend *b)
+{
+	b->sys_prepared |= b->sys_doubtful;
+	b->sys_doubtful = 0;
 }
 
 int backend_sync(struct backend *b, enum expect_why why)

@@ -33,7 +33,8 @@ static const char probe_query[] =
 	"AND pid = pg_catalog.pg_backend_pid()) "
 	"UNION ALL SELECT 'p', 'cursor', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable) "
 	"UNION ALL SELECT 'p', 'listen', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_listening_channels()) "
-	"UNION ALL SELECT 'p', 'prepared', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql) "
+	"UNION ALL SELECT 'c', pg_catalog.count(*) FILTER (WHERE NOT from_sql AND name LIKE 'pgweir%' AND name <> '" STANDIN_NAME
+	"')::text, pg_catalog.count(*) FILTER (WHERE from_sql)::text FROM pg_catalog.pg_prepared_statements "
 	"UNION ALL SELECT 'p', 'temp', '' WHERE pg_catalog.pg_my_temp_schema() <> 0 AND EXISTS (SELECT 1 FROM pg_catalog.pg_depend "
 	"WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = pg_catalog.pg_my_temp_schema()); "
 	"COMMIT; SELECT 's', 'statement_timeout', pg_catalog.current_setting('statement_timeout')";
@@ -353,6 +354,7 @@ bool image_inspect(struct session *s)
 		s->asked++;
 		/* Custom settings made by code that nobody saw do not show in pg_settings. */
 		b->reset_all |= tainted;
+		s->probe_tainted = tainted;
 		return backend_query(b, probe_query, WHY_PROBE) == 0;
 	}
 	return s->asked > 0;
@@ -408,6 +410,11 @@ void image_probed(struct session *s, char kind, struct span name, struct span va
 	char n[64];
 
 	snprintf(n, sizeof n, "%.*s", (int)name.n, (const char *)name.p);
+	if (kind == 'c') {
+		s->probed_statements = (unsigned)strtoul(n, NULL, 10);
+		s->probed_pins |= span_eq(value, span_str("0")) ? 0 : 1u << PIN_PREPARED;
+		return;
+	}
 	if (!is_default(s, n, value))
 		settings_set(&s->probed, name, &value);
 }

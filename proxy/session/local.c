@@ -270,6 +270,10 @@ static bool answer_extended(struct session *s, struct batch *batch)
 
 	if (stmt == NULL)
 		return false;
+	if (s->txn == TXN_REAL) {
+		stmt_unref(stmt); /* its portal stays to the end of the transaction */
+		return false;
+	}
 	if (stmt->facts->nstmts == 0)
 		tag = s->status == 'E' ? NULL : "";
 	else

@@ -88,6 +88,13 @@ static bool has_state(struct span body, const char *state)
 	return back_error_decode(body, &e, &why) == 0 && span_eq(e.sqlstate, span_str(state));
 }
 
+/* A statement that is out of date, or that is not there although our record says so: nothing of the client's has run. */
+static bool replay_helps(const struct session *s, const struct expect *head, struct span body)
+{
+	return replay_possible(s, head) && ((s->replay.described && has_state(body, "0A000")) ||
+					    (head->stmt != 0 && has_state(body, "26000")));
+}
+
 static bool is_fatal(struct span body)
 {
 	struct back_error e = {0};
@@ -134,14 +141,15 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 
 	s->fill.spoiled = true;
 	run_send(s, r);
-	if (why == WHY_IMAGE || why == WHY_INSPECT || why == WHY_PROBE || why == WHY_LISTEN) {
+	if (why == WHY_IMAGE || why == WHY_INSPECT || why == WHY_PROBE || why == WHY_INVENTORY ||
+	    why == WHY_LISTEN) {
 		if (has_state(f->body, "26000"))
 			b->broken = true; /* our own statements are gone */
 		fatal_from(s, r, f->body, used,
 			   s->welcome_learning ? "" : "session settings cannot be kept: ");
 		return false;
 	}
-	if (has_state(f->body, "0A000") && replay_possible(s, head)) {
+	if (replay_helps(s, head, f->body)) {
 		run_skip(r, used);
 		replay_prepare(s);
 		backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
@@ -277,6 +285,10 @@ static void on_hidden_row(struct session *s, const struct expect *head, struct s
 		if (n == 3 && v[0].n == 1)
 			image_probed(s, (char)v[0].p[0], v[1], v[2]);
 		break;
+	case WHY_INVENTORY:
+		if (n == 2)
+			inventory_row(s, v[1]);
+		break;
 	default: break;
 	}
 }
@@ -302,7 +314,11 @@ static void on_hidden(struct session *s, const struct frame *f, enum reply_step 
 		image_inspect_done(s, false);
 	if (head.why == WHY_LISTEN)
 		listen_settled(s);
-	if (head.why == WHY_PROBE)
+	if (head.why == WHY_PROBE && !inventory_right(s) && inventory_take(s) == 0)
+		return;
+	if (head.why == WHY_INVENTORY)
+		inventory_done(s);
+	if (head.why == WHY_PROBE || head.why == WHY_INVENTORY)
 		image_inspect_done(s, true);
 	if (head.why == WHY_REPLAY)
 		replay_go(s);
@@ -331,7 +347,7 @@ static void forget_prepared(struct session *s)
 
 	stmts_forget_all(&s->stmts);
 	prepared_clear_held(&b->prepared);
-	b->sys_prepared = 0;
+	backend_sys_doubt(b); /* those behind it in the pipeline are there */
 	b->unnamed = UNNAMED_UNKNOWN;
 }
 

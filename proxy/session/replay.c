@@ -6,11 +6,12 @@
 #include "protocol/back.h"
 #include "protocol/write.h"
 
-/* Bind, Describe, Execute and Sync only, and the rows are described. */
-static bool suits(const struct batch *batch)
+/* Bind, Describe, Execute and Sync only. */
+static bool suits(const struct batch *batch, bool *described_r)
 {
-	bool described = false, bound = false;
+	bool bound = false;
 
+	*described_r = false;
 	if (!batch->whole)
 		return false;
 	for (unsigned i = 0; i + 1 < batch->n; i++)
@@ -20,16 +21,16 @@ static bool suits(const struct batch *batch)
 				return false;
 			bound = true;
 			break;
-		case 'D': described = true; break;
+		case 'D': *described_r = true; break;
 		case 'E': break;
 		default: return false;
 		}
-	return bound && described;
+	return bound;
 }
 
 void replay_keep(struct session *s, const struct batch *batch)
 {
-	s->replay.on = (s->status == 'I' || s->txn == TXN_VIRTUAL) && suits(batch);
+	s->replay.on = (s->status == 'I' || s->txn == TXN_VIRTUAL) && suits(batch, &s->replay.described);
 	if (!s->replay.on)
 		return;
 	buf_clear(&s->replay.bytes);

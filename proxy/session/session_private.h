@@ -178,7 +178,8 @@ struct session {
 	struct settings inspecting; /* names that the backend is being asked for */
 	struct settings probed;	    /* settings that the probe has shown so far */
 	bool probing;		    /* the probe's answer is still to come */
-	unsigned probed_pins;
+	bool probe_tainted;	    /* .. and is about code that was not seen */
+	unsigned probed_pins, probed_statements;
 	uint32_t asked; /* questions to the backend that are not answered yet */
 
 	/* --- backend --- */
@@ -212,6 +213,7 @@ struct session {
 	/* --- a batch that may have to run again (replay.c) --- */
 	struct {
 		bool on;	    /* nothing of its answer has been delivered */
+		bool described;	    /* it asks for the columns of its rows */
 		struct buf bytes;   /* of the client */
 		uint64_t batch;	    /* expect.h */
 		uint64_t number;    /* of the statement that is out of date, 0 = the unnamed one */
@@ -333,6 +335,12 @@ bool standin_bind(struct session *s, struct span name, const struct stmt *stmt, 
 		  struct expect *e_r);
 bool standin_describe(struct session *s, struct span name, const struct stmt *stmt);
 #define STANDIN_NAME "pgweir_sys_standin"
+
+/* inventory.c: what the backend holds prepared, behind a probe */
+bool inventory_right(struct session *s); /* is our record what the probe has counted? */
+int inventory_take(struct session *s);	 /* asks */
+void inventory_row(struct session *s, struct span name);
+void inventory_done(struct session *s);
 
 /* rename.c: an error that has one of our names in it goes to the client with its own. true = done. */
 bool rename_error(struct session *s, const struct expect *head, struct span body);

@@ -297,6 +297,17 @@ void stmts_forget_all(struct stmts *t)
 	}
 }
 
+void stmts_forget_number(struct stmts *t, uint64_t number)
+{
+	struct client_stmt *c, *next;
+
+	HASH_ITER (hh, t->table, c, next)
+		if (c->stmt != NULL && c->number == number && c->open == 0) {
+			stand_for(t, c, NULL, 0);
+			tidy(t, c);
+		}
+}
+
 struct span stmts_change_name(const struct stmts *t, uint64_t key)
 {
 	for (const struct stmt_change *change = t->log; change != NULL; change = change->next)

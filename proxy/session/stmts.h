@@ -56,6 +56,9 @@ bool stmts_open(const struct stmts *t, struct span name, uint64_t *batch_r);
 /* The server has none of the named ones any more (DEALLOCATE ALL) but those that are still to be answered. */
 void stmts_forget_all(struct stmts *t);
 
+/* The server has the statement of that number no more. */
+void stmts_forget_number(struct stmts *t, uint64_t number);
+
 /* The name of a change that is not answered yet. */
 struct span stmts_change_name(const struct stmts *t, uint64_t key);
 /* A number for the name as long as it is known, 0 = not known; and back: a walk over all. */

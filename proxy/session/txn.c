@@ -93,6 +93,7 @@ void txn_note_unknown(struct session *s)
 	s->effects |= EFFECT_TAINT;
 	image_note_unknown(s);
 	sequence_note(s, EFFECT_TAINT | EFFECT_WRITES);
+	backend_sys_doubt(s->backend);
 }
 
 /* Proven free of writes, locks and side effects? Only the catalog can tell; without one nothing is served anyway. */
@@ -211,6 +212,8 @@ void txn_note(struct session *s, struct stmt *stmt)
 	if (effects & EFFECT_TAINT)
 		customs_note_words(s, stmt->text);
 	sequence_note(s, effects);
+	if (effects & EFFECT_TAINT)
+		backend_sys_doubt(s->backend); /* not those that stand in front of it */
 	if (s->served == NULL && brings_code(stmt)) {
 		pools_suspect(s->house->pools, s->database);
 		s->code_changed = true;

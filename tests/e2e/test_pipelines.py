@@ -61,6 +61,9 @@ SCRIPTS = {
         "BEGIN", "SELEC 1", "BEGIN READ ONLY", "SELECT * FROM nowhere", "BEGIN", "")],
     "no portal of a query that succeeded": [query("BEGIN"), query("SELECT 1"), execute("") + SYNC, query("ROLLBACK"), query("BEGIN READ WRITE"), query(""),
                                             describe("P", "") + SYNC, query("ROLLBACK")],
+    "the portal of what needs no server": [query("BEGIN"), query("SELECT 1")] + [part for text in ("DEALLOCATE ALL", "", "BEGIN") for part in (
+        parse("", text) + bind("", "") + execute("") + SYNC, describe("P", "") + SYNC, execute("") + SYNC, query("ROLLBACK"), query("BEGIN"),
+        query("SELECT 2"))],
     "the portal of a Bind that failed": [query("BEGIN"), parse("p", "SELECT $1::int") + bind("", "p", [b"x"]) + SYNC, describe("P", "") + SYNC,
                                          execute("") + SYNC, query("ROLLBACK"), query("BEGIN"), bind("", "nobody") + SYNC, describe("P", "") + SYNC,
                                          query("ROLLBACK"), query("BEGIN"), bind("", "p") + SYNC, describe("P", "") + SYNC, query("ROLLBACK"),

@@ -85,6 +85,25 @@ TEST(prepared, clearing_the_held_leaves_the_pending)
 	prepared_clear(&p);
 }
 
+TEST(prepared, a_look_tells_which_held_ones_are_gone)
+{
+	struct prepared p;
+
+	prepared_init(&p);
+	for (uint64_t id = 1; id <= 4; id++)
+		prepared_sent(&p, id, 0);
+	for (uint64_t id = 1; id <= 3; id++)
+		prepared_confirmed(&p, id);
+	EXPECT_EQ(prepared_unsee(&p), 3);
+	prepared_see(&p, 1);
+	prepared_see(&p, 3);
+	prepared_see(&p, 99);
+	EXPECT_EQ(prepared_unseen(&p), 2);
+	prepared_forget(&p, 2);
+	EXPECT_EQ(prepared_unseen(&p), 0); /* 4 is on its way, and not looked for */
+	prepared_clear(&p);
+}
+
 TEST(prepared, a_name_is_made_of_the_number)
 {
 	char room[PREPARED_NAME_MAX];

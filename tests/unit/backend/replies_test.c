@@ -276,6 +276,7 @@ TEST(replies, our_own_statement_that_failed_is_parsed_again)
 	want(&d, (struct expect){.kind = EXPECT_BIND, .why = WHY_IMAGE});
 	answer(&d, 'E');
 	EXPECT_EQ(d.b.sys_prepared, 1u << SYS_BEGIN);
+	EXPECT_EQ(d.b.sys_doubtful, 1u << SYS_SET);
 	EXPECT(d.b.ignoring);
 	desk_done(&d);
 }

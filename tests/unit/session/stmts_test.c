@@ -205,6 +205,26 @@ TEST(stmts, hold_a_statement_that_the_memo_has_forgotten)
 	memo_free(&m);
 }
 
+TEST(stmts, a_number_that_the_server_has_lost_takes_its_names)
+{
+	struct memo *m = memo_new(1 << 20);
+	struct stmt *one = memo_get(m, span_str("SELECT 1"), span_of(NULL, 0));
+	struct stmts t = {0};
+
+	REQUIRE(one != NULL);
+	EXPECT_EQ(stmts_add(&t, span_str("a"), one), 0);
+	EXPECT_EQ(stmts_add(&t, span_str("b"), one), 0);
+	EXPECT_EQ(stmts_add(&t, span_str("c"), one), 0);
+	*stmts_number(&t, span_str("a")) = *stmts_number(&t, span_str("c")) = 7;
+	*stmts_number(&t, span_str("b")) = 8;
+	stmts_forget_number(&t, 7);
+	EXPECT(stmts_find(&t, span_str("a")) == NULL && stmts_find(&t, span_str("c")) == NULL);
+	EXPECT(stmts_find(&t, span_str("b")) == one);
+	stmts_clear(&t);
+	stmt_unref(one);
+	memo_free(&m);
+}
+
 TEST(stmts, are_bounded_in_bytes)
 {
 	struct memo *m = memo_new(1 << 30);
