@@ -1,4 +1,4 @@
-/* analysis.h - private to select.c, expr.c, keys.c, predicates.c and reads.c: a SELECT being understood against a catalog.
+/* analysis.h - private to select.c, joins.c, expr.c, keys.c, predicates.c, shown.c and reads.c: a SELECT being understood against a catalog.
  * Source  the raw parse tree; PostgreSQL's rules of name and type resolution, where they are certain.
  * Shape   scopes of FROM entries, nested like the statement; anything uncertain ends with a reason.
  * Owner   everything lives in `mem`, which becomes the reads object's.
@@ -25,6 +25,7 @@ struct outputs {
 	struct column *columns;
 	size_t count;
 	size_t room;
+	bool unordered; /* `*` over merged columns: the order is not PostgreSQL's */
 };
 
 /* Where a key column's values come from. */
@@ -70,8 +71,15 @@ struct entry {
 	struct rel_read *read; /* of rel */
 };
 
-struct merged { /* a column of JOIN .. USING */
+#define NO_ENTRY SIZE_MAX
+
+/* A column of JOIN .. USING, or of NATURAL JOIN: the entries of its two sides, and the one whose value it has. NO_ENTRY: it is made of
+ * several. */
+struct merged {
 	struct span name;
+	size_t from, middle, to; /* the entries of the join */
+	size_t left, right, stand;
+	const struct qual *qual; /* that the two are equal */
 	struct merged *next;
 };
 
@@ -80,6 +88,7 @@ struct level { /* the FROM entries of one SELECT */
 	size_t count;
 	size_t room;
 	struct merged *merged;
+	struct finding *finding; /* predicates.c */
 };
 
 struct scope {
@@ -90,7 +99,7 @@ struct scope {
 
 /* A join's or WHERE's condition, and the entries that it can narrow. */
 struct qual {
-	const PgQuery__Node *node;
+	const PgQuery__Node *node; /* NULL: that of JOIN .. USING */
 	size_t from, to;	   /* entries that it narrows */
 	size_t seen_from, seen_to; /* entries that it can name */
 	bool is_join;
@@ -104,9 +113,26 @@ struct outer {
 	struct outer *next;
 };
 
+/* One SELECT with a FROM. What it depends on is found when all of the statement is understood. */
+struct selecting {
+	struct analysis *a;
+	const struct scope *parent;
+	const struct cte *ctes;
+	struct level level;
+	struct qual *quals;
+	struct outer *outers;
+	bool lateral; /* a sub-select sees other entries */
+	bool shows;   /* its answer may show the rows that it depends on; `cut`, `outputs`: see shown.c */
+	bool cut;
+	const struct outputs *outputs;
+	struct selecting *next; /* outer ones first */
+};
+
 struct cte {
 	struct span name;
-	const struct outputs *outputs;
+	const struct outputs *outputs; /* NULL: not known yet, WITH RECURSIVE */
+	PgQuery__Node **renames;       /* of a recursive one: the names of its columns */
+	size_t nrenames;
 	const struct cte *next;
 };
 
@@ -133,6 +159,7 @@ struct analysis {
 	bool *clock_param; /* [nparams + nslots + 1]: might become a date or time; its text must not be 'now' */
 	struct rel_read *reads;
 	struct rel_read **reads_end;
+	struct selecting *selects;
 	unsigned depth;	  /* of SELECTs in each other */
 	bool has_windows; /* a window function was seen somewhere */
 	enum reason reason;
@@ -143,6 +170,14 @@ bool analysis_refuse(struct analysis *a, enum reason reason); /* returns false *
 /* select.c */
 bool select_check(struct analysis *a, const PgQuery__SelectStmt *select, const struct scope *parent,
 		  const struct cte *ctes, struct outputs *outputs_r);
+
+bool outputs_add(struct analysis *a, struct outputs *outputs, struct column column);
+
+/* joins.c: who is in a FROM. */
+bool from_item(struct selecting *s, const PgQuery__Node *node);
+/* The outputs under other names: AS x (a, b). */
+const struct outputs *outputs_renamed(struct analysis *a, const struct outputs *outputs,
+				      PgQuery__Node *const *names, size_t n);
 
 /* expr.c; `ctes` are for sub-selects. */
 struct place {
@@ -159,9 +194,11 @@ bool expr_list(struct analysis *a, struct place at, PgQuery__Node *const *nodes,
 bool expr_window(struct analysis *a, struct place at, const PgQuery__WindowDef *window);
 /* Is = on these two PostgreSQL's own, whatever users have defined? */
 bool expr_operator(struct analysis *a, struct span name, struct typed left, struct typed right);
-/* What the text of a column reference means. `entry_r` NULL-able; it is NULL for a merged column. */
+/* What the text of a column reference means. *entry_r is NULL for a merged column that is no entry's. */
 bool expr_column(struct analysis *a, const struct scope *scope, const PgQuery__ColumnRef *ref,
 		 struct column *column_r, const struct entry **entry_r);
+bool expr_bare_column(struct analysis *a, const struct scope *scope, struct span name,
+		      struct column *column_r, const struct entry **entry_r);
 /* A column of any FROM entry of that level. */
 bool expr_level_column(const struct level *level, struct span name, struct column *column_r);
 struct column expr_relation_column(const struct catalog_column *column);
@@ -183,10 +220,9 @@ bool keys_same_family(uint32_t a, uint32_t b);
 bool keys_values(struct analysis *a, uint32_t type, PgQuery__AExprKind kind, const PgQuery__Node *node,
 		 struct key_column *values_r);
 
-/* predicates.c: looks what conditions fix for every entry that keys.c has found no rows for .. */
-bool predicates_find(struct analysis *a, struct level *level, const struct scope *parent,
-		     const struct qual *quals);
-/* .. and, for an outermost SELECT without grouping, DISTINCT, OFFSET and windows, whose rows the answer shows. */
+/* predicates.c: looks what conditions fix for every entry of a->selects that keys.c has found no rows for .. */
+bool predicates_find(struct analysis *a);
+/* shown.c: .. and, for an outermost SELECT without grouping, DISTINCT, OFFSET and windows, whose rows the answer shows. */
 void predicates_shown(const struct level *level, const struct qual *quals, const struct outer *outers,
 		      bool cut, const struct outputs *outputs);
 

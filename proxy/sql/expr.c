@@ -186,19 +186,21 @@ bool expr_level_column(const struct level *level, struct span name, struct colum
 	return hits > 0;
 }
 
-static bool is_merged(const struct level *level, struct span name)
+/* The join that merges columns of that name, outermost of those in sight. */
+static const struct merged *find_merged(const struct scope *scope, struct span name)
 {
-	for (const struct merged *m = level->merged; m != NULL; m = m->next)
-		if (span_eq(m->name, name))
-			return true;
-	return false;
+	for (const struct merged *m = scope->level->merged; m != NULL; m = m->next)
+		if (span_eq(m->name, name) && m->from >= scope->from && m->to <= scope->to)
+			return m;
+	return NULL;
 }
 
 /* A bare column name: the innermost scope that has it. */
-static bool bare_column(struct analysis *a, const struct scope *scope, struct span name,
-			struct column *column_r, const struct entry **entry_r)
+bool expr_bare_column(struct analysis *a, const struct scope *scope, struct span name,
+		      struct column *column_r, const struct entry **entry_r)
 {
 	for (; scope != NULL; scope = scope->parent) {
+		const struct merged *merged;
 		unsigned hits = 0;
 
 		for (size_t i = scope->from; i < scope->to; i++) {
@@ -210,11 +212,16 @@ static bool bare_column(struct analysis *a, const struct scope *scope, struct sp
 		}
 		if (hits == 0)
 			continue;
-		if (is_merged(scope->level, name)) {
-			*entry_r = NULL;
-			return true;
+		merged = find_merged(scope, name);
+		if (merged == NULL)
+			return hits == 1 || analysis_refuse(a, REASON_SHAPE);
+		*entry_r = NULL;
+		column_r->read = NULL;
+		if (merged->stand != NO_ENTRY) {
+			*entry_r = &scope->level->entries[merged->stand];
+			(void)entry_column(*entry_r, name, column_r, &hits);
 		}
-		return hits == 1 || analysis_refuse(a, REASON_SHAPE);
+		return true;
 	}
 	return analysis_refuse(a, REASON_SHAPE); /* a system column, a whole row, or a mistake */
 }
@@ -259,7 +266,7 @@ bool expr_column(struct analysis *a, const struct scope *scope, const PgQuery__C
 		if ((part[i] = tree_string(ref->fields[i])).n == 0)
 			return analysis_refuse(a, REASON_SHAPE);
 	if (ref->n_fields == 1)
-		return bare_column(a, scope, part[0], column_r, entry_r);
+		return expr_bare_column(a, scope, part[0], column_r, entry_r);
 	if (ref->n_fields == 2)
 		return table_column(a, scope, span_of(NULL, 0), part[0], part[1], column_r, entry_r);
 	return table_column(a, scope, part[0], part[1], part[2], column_r, entry_r);

@@ -64,6 +64,8 @@ static enum reason analyse_select(struct reads *r, const PgQuery__SelectStmt *se
 	a->reads_end = &relations;
 	if (!select_check(a, select, NULL, NULL, &outputs))
 		return a->reason == REASON_NONE ? REASON_SHAPE : a->reason;
+	if (!predicates_find(a))
+		return REASON_SHAPE;
 	if (relations == NULL)
 		return REASON_NO_TABLE;
 	r->relations = relations;

@@ -1,236 +1,9 @@
 /* select.c - the clauses of a SELECT: who is in its FROM, what it puts out, and which relations that depends on. */
 #include "proxy/sql/analysis.h"
 
-struct selecting {
-	struct analysis *a;
-	const struct scope *parent;
-	const struct cte *ctes;
-	struct level level;
-	struct qual *quals;
-	struct outer *outers;
-	bool lateral; /* a sub-select sees other entries */
-};
+#include <stdio.h>
 
-/* ---- FROM ---- */
-
-static struct entry *add_entry(struct selecting *s)
-{
-	struct level *level = &s->level;
-
-	if (level->count == level->room) {
-		size_t room = level->room == 0 ? 4 : level->room * 2;
-		struct entry *entries = arena_grow(s->a->mem, level->entries, level->count * sizeof(*entries),
-						   room * sizeof(*entries));
-
-		if (entries == NULL)
-			return NULL;
-		level->entries = entries;
-		level->room = room;
-	}
-	level->entries[level->count] = (struct entry){0};
-	return &level->entries[level->count++];
-}
-
-static struct rel_read *add_read(struct analysis *a, const struct catalog_relation *rel)
-{
-	struct rel_read *read = arena_zero(a->mem, sizeof(*read));
-
-	if (read == NULL)
-		return NULL;
-	read->relid = rel->oid;
-	if (rel->nkey <= READS_KEY_MAX) {
-		read->nkey = rel->nkey;
-		for (unsigned i = 0; i < rel->nkey; i++)
-			read->key[i] = rel->key[i];
-	}
-	*a->reads_end = read;
-	a->reads_end = &read->next;
-	return read;
-}
-
-static enum reason relation_reason(const struct catalog_relation *rel)
-{
-	if (rel->has_children)
-		return REASON_INHERITANCE;
-	if ((rel->kind != 'r' && rel->kind != 'p') || rel->persistence != 'p' || rel->has_rules)
-		return REASON_RELATION_KIND;
-	if (rel->not_fed)
-		return REASON_NOT_PUBLISHED;
-	return rel->row_security ? REASON_ROW_SECURITY : REASON_NONE;
-}
-
-static const struct cte *find_cte(const struct cte *cte, struct span name)
-{
-	while (cte != NULL && !span_eq(cte->name, name))
-		cte = cte->next;
-	return cte;
-}
-
-static bool from_relation(struct selecting *s, const PgQuery__RangeVar *var)
-{
-	const struct catalog_relation *rel = NULL;
-	const struct cte *cte = NULL;
-	struct entry *entry;
-	enum reason reason;
-
-	if (var->alias != NULL && var->alias->n_colnames > 0)
-		return analysis_refuse(s->a, REASON_SHAPE);
-	if (var->schemaname[0] == '\0' && var->catalogname[0] == '\0')
-		cte = find_cte(s->ctes, span_str(var->relname));
-	if (cte == NULL) {
-		reason = names_relation(&s->a->names, var, &rel);
-		if (reason == REASON_NONE)
-			reason = relation_reason(rel);
-		if (reason != REASON_NONE)
-			return analysis_refuse(s->a, reason);
-	}
-	entry = add_entry(s);
-	if (entry == NULL)
-		return false;
-	entry->alias = span_str(var->alias != NULL ? var->alias->aliasname : var->relname);
-	entry->rel = rel;
-	if (cte != NULL) {
-		entry->derived = cte->outputs;
-		return true;
-	}
-	if (var->alias == NULL)
-		entry->schema = span_str(rel->schema);
-	entry->read = add_read(s->a, rel);
-	return entry->read != NULL;
-}
-
-static bool from_subselect(struct selecting *s, const PgQuery__RangeSubselect *sub, size_t left_from)
-{
-	struct outputs *outputs = arena_zero(s->a->mem, sizeof(*outputs));
-	struct scope left = {
-		.level = &s->level, .from = left_from, .to = s->level.count, .parent = s->parent};
-	struct entry *entry;
-
-	if (sub->alias == NULL || sub->alias->n_colnames > 0 || sub->subquery == NULL ||
-	    sub->subquery->node_case != PG_QUERY__NODE__NODE_SELECT_STMT)
-		return analysis_refuse(s->a, REASON_SHAPE);
-	if (outputs == NULL || !select_check(s->a, sub->subquery->select_stmt,
-					     sub->lateral ? &left : s->parent, s->ctes, outputs))
-		return false;
-	entry = add_entry(s);
-	if (entry == NULL)
-		return false;
-	s->lateral = s->lateral || sub->lateral;
-	entry->alias = span_str(sub->alias->aliasname);
-	entry->derived = outputs;
-	return true;
-}
-
-static bool add_qual(struct selecting *s, struct qual qual)
-{
-	struct qual *copy = arena_get(s->a->mem, sizeof(*copy));
-
-	if (copy == NULL)
-		return false;
-	*copy = qual;
-	copy->next = s->quals;
-	s->quals = copy;
-	return true;
-}
-
-/* A column of JOIN .. USING must be one of built-in type on both sides; it then has a meaning without a table. */
-static bool join_using(struct selecting *s, const PgQuery__JoinExpr *join, size_t from, size_t middle)
-{
-	for (size_t i = 0; i < join->n_using_clause; i++) {
-		struct span name = tree_string(join->using_clause[i]);
-		struct scope left = {.level = &s->level, .from = from, .to = middle};
-		struct scope right = {.level = &s->level, .from = middle, .to = s->level.count};
-		PgQuery__Node *parts[1] = {join->using_clause[i]};
-		PgQuery__ColumnRef ref = PG_QUERY__COLUMN_REF__INIT;
-		struct merged *merged = arena_get(s->a->mem, sizeof(*merged));
-		const struct entry *entry;
-		struct column l, r;
-
-		ref.n_fields = 1;
-		ref.fields = parts;
-		if (merged == NULL || !expr_column(s->a, &left, &ref, &l, &entry) ||
-		    !expr_column(s->a, &right, &ref, &r, &entry))
-			return false;
-		if (!l.usable || !r.usable)
-			return analysis_refuse(s->a, REASON_TYPE);
-		if (!expr_operator(s->a, span_str("="), (struct typed){.oid = l.type},
-				   (struct typed){.oid = r.type}))
-			return false;
-		*merged = (struct merged){.name = name, .next = s->level.merged};
-		s->level.merged = merged;
-	}
-	return true;
-}
-
-static bool add_outer(struct selecting *s, size_t from, size_t to, const PgQuery__Node *on)
-{
-	struct outer *outer = arena_get(s->a->mem, sizeof(*outer));
-
-	if (outer == NULL)
-		return false;
-	*outer = (struct outer){.from = from, .to = to, .on = on, .next = s->outers};
-	s->outers = outer;
-	return true;
-}
-
-static bool from_item(struct selecting *s, const PgQuery__Node *node);
-
-static bool from_join(struct selecting *s, const PgQuery__JoinExpr *join)
-{
-	size_t from = s->level.count, middle;
-	struct qual qual = {.node = join->quals, .is_join = true};
-	struct scope scope = {.level = &s->level, .from = from, .parent = s->parent};
-
-	if (join->alias != NULL || join->join_using_alias != NULL || join->is_natural)
-		return analysis_refuse(s->a, REASON_SHAPE);
-	if (!from_item(s, join->larg))
-		return false;
-	middle = s->level.count;
-	if (!from_item(s, join->rarg) || !join_using(s, join, from, middle))
-		return false;
-	if ((join->jointype != PG_QUERY__JOIN_TYPE__JOIN_INNER &&
-	     join->jointype != PG_QUERY__JOIN_TYPE__JOIN_RIGHT &&
-	     !add_outer(s, middle, s->level.count, join->quals)) ||
-	    (join->jointype != PG_QUERY__JOIN_TYPE__JOIN_INNER &&
-	     join->jointype != PG_QUERY__JOIN_TYPE__JOIN_LEFT && !add_outer(s, from, middle, join->quals)))
-		return false;
-	if (join->quals == NULL)
-		return true;
-	scope.to = qual.seen_to = s->level.count;
-	qual.seen_from = from;
-	if (!expr_alone(s->a, (struct place){.scope = &scope, .ctes = s->ctes}, join->quals))
-		return false;
-	/* The condition of an outer join says nothing about the rows of the side that is kept whole. */
-	switch (join->jointype) {
-	case PG_QUERY__JOIN_TYPE__JOIN_INNER:
-		qual.from = from;
-		qual.to = s->level.count;
-		break;
-	case PG_QUERY__JOIN_TYPE__JOIN_LEFT:
-		qual.from = middle;
-		qual.to = s->level.count;
-		break;
-	case PG_QUERY__JOIN_TYPE__JOIN_RIGHT:
-		qual.from = from;
-		qual.to = middle;
-		break;
-	case PG_QUERY__JOIN_TYPE__JOIN_FULL: break;
-	default: return analysis_refuse(s->a, REASON_SHAPE);
-	}
-	return add_qual(s, qual);
-}
-
-static bool from_item(struct selecting *s, const PgQuery__Node *node)
-{
-	if (node == NULL)
-		return analysis_refuse(s->a, REASON_SHAPE);
-	switch (node->node_case) {
-	case PG_QUERY__NODE__NODE_RANGE_VAR: return from_relation(s, node->range_var);
-	case PG_QUERY__NODE__NODE_RANGE_SUBSELECT: return from_subselect(s, node->range_subselect, 0);
-	case PG_QUERY__NODE__NODE_JOIN_EXPR: return from_join(s, node->join_expr);
-	default: return analysis_refuse(s->a, REASON_SHAPE);
-	}
-}
+#define VALUES_TEXT 25 /* text */
 
 /* Looks in every condition that narrows an entry for values of its primary key. */
 static bool find_keys(struct selecting *s)
@@ -246,18 +19,18 @@ static bool find_keys(struct selecting *s)
 					      .to = q->seen_to,
 					      .parent = s->parent};
 
-			if (i < q->from || i >= q->to || entry->read->choices != NULL)
+			if (q->node == NULL || i < q->from || i >= q->to || entry->read->choices != NULL)
 				continue;
 			if (!keys_find(s->a, &scope, entry, q->node))
 				return false;
 		}
 	}
-	return predicates_find(s->a, &s->level, s->parent, s->quals);
+	return true;
 }
 
 /* ---- what comes out ---- */
 
-static bool add_output(struct analysis *a, struct outputs *outputs, struct column column)
+bool outputs_add(struct analysis *a, struct outputs *outputs, struct column column)
 {
 	if (outputs->count == outputs->room) {
 		size_t room = outputs->room == 0 ? 8 : outputs->room * 2;
@@ -282,17 +55,37 @@ static struct column entry_output(const struct entry *entry, const struct catalo
 	return column;
 }
 
-static bool add_entry_outputs(struct analysis *a, const struct entry *entry, struct outputs *outputs)
+/* In `*`, a merged column comes once: from the side whose value it has, or from the left. */
+static bool comes_elsewhere(const struct level *level, size_t i, struct span name)
 {
-	if (entry->rel != NULL) {
-		for (unsigned i = 0; i < entry->rel->ncolumns; i++)
-			if (!add_output(a, outputs, entry_output(entry, &entry->rel->columns[i])))
-				return false;
-		return true;
+	for (const struct merged *m = level->merged; m != NULL; m = m->next) {
+		bool right = i >= m->middle && i < m->to, left = i >= m->from && i < m->middle;
+
+		if (span_eq(m->name, name) && (m->stand != NO_ENTRY && m->stand >= m->middle ? left : right))
+			return true;
 	}
-	for (size_t i = 0; i < entry->derived->count; i++)
-		if (!add_output(a, outputs, entry->derived->columns[i]))
+	return false;
+}
+
+static bool add_entry_outputs(struct analysis *a, const struct level *level, size_t at, bool all,
+			      struct outputs *outputs)
+{
+	const struct entry *entry = &level->entries[at];
+	size_t n = entry->rel != NULL ? entry->rel->ncolumns : entry->derived->count;
+
+	for (size_t i = 0; i < n; i++) {
+		struct column column = entry->rel != NULL ? entry_output(entry, &entry->rel->columns[i])
+							  : entry->derived->columns[i];
+
+		if (all && level->merged != NULL && comes_elsewhere(level, at, column.name))
+			continue;
+		if (all && level->merged != NULL)
+			column.read = NULL; /* perhaps made of several */
+		if (!outputs_add(a, outputs, column))
 			return false;
+	}
+	outputs->unordered = outputs->unordered || (entry->rel == NULL && entry->derived->unordered) ||
+			     (all && level->merged != NULL);
 	return true;
 }
 
@@ -311,7 +104,7 @@ static bool add_star(struct selecting *s, const PgQuery__ColumnRef *ref, struct 
 					  (ref->n_fields == 3 && !span_eq(entry->schema, schema))))
 			continue;
 		hits++;
-		if (!add_entry_outputs(s->a, entry, outputs))
+		if (!add_entry_outputs(s->a, &s->level, i, ref->n_fields == 1, outputs))
 			return false;
 	}
 	return (hits > 0 && ref->n_fields <= 3 && (ref->n_fields == 1 || hits == 1)) ||
@@ -349,7 +142,7 @@ static bool add_target(struct selecting *s, const struct scope *scope, const PgQ
 		column.type = typed.oid;
 	}
 	column.name = target->name[0] != '\0' ? span_str(target->name) : figure_name(target->val);
-	return add_output(s->a, outputs, column);
+	return outputs_add(s->a, outputs, column);
 }
 
 /* What is compared as a whole must be of built-in types. */
@@ -372,6 +165,8 @@ static bool means_output(struct analysis *a, const PgQuery__Node *node, const st
 
 		if (n < 1 || (size_t)n > outputs->count || !outputs->columns[n - 1].usable)
 			*bad_r = !analysis_refuse(a, REASON_TYPE);
+		else if (outputs->unordered)
+			*bad_r = !all_usable(a, outputs);
 		return true;
 	}
 	if (node->node_case != PG_QUERY__NODE__NODE_COLUMN_REF || node->column_ref->n_fields != 1)
@@ -452,28 +247,70 @@ static bool check_distinct(struct analysis *a, struct place at, const PgQuery__S
 
 /* ---- the whole ---- */
 
+static bool check_set_operation(struct analysis *a, const PgQuery__SelectStmt *select,
+				const struct scope *parent, const struct cte *ctes, struct cte *itself,
+				struct outputs *outputs_r);
+
+/* UNION in WITH RECURSIVE: its left side does not know the name yet, its right side reads what came so far. */
+static bool check_recursive(struct analysis *a, const PgQuery__SelectStmt *select, const struct scope *parent,
+			    const struct cte *ctes, struct cte *itself, struct outputs *outputs_r)
+{
+	bool ok;
+
+	if (select->n_locking_clause > 0 || select->with_clause != NULL)
+		return analysis_refuse(a, REASON_SHAPE);
+	a->depth++;
+	ok = check_set_operation(a, select, parent, ctes, itself, outputs_r);
+	a->depth--;
+	return ok;
+}
+
+static bool add_cte(struct analysis *a, const PgQuery__CommonTableExpr *expr, bool recursive,
+		    const struct scope *parent, const struct cte *ctes, struct cte *cte)
+{
+	struct outputs *outputs = arena_zero(a->mem, sizeof(*outputs));
+	const PgQuery__SelectStmt *select;
+
+	if (expr->ctequery == NULL || expr->ctequery->node_case != PG_QUERY__NODE__NODE_SELECT_STMT)
+		return analysis_refuse(a, REASON_SHAPE);
+	select = expr->ctequery->select_stmt;
+	if (outputs == NULL)
+		return false;
+	if (recursive && select->op == PG_QUERY__SET_OPERATION__SETOP_UNION) {
+		cte->renames = expr->aliascolnames;
+		cte->nrenames = expr->n_aliascolnames;
+		if (!check_recursive(a, select, parent, ctes, cte, outputs))
+			return false;
+	} else if (!select_check(a, select, parent, ctes, outputs)) {
+		return false;
+	}
+	cte->outputs = outputs_renamed(a, outputs, expr->aliascolnames, expr->n_aliascolnames);
+	return cte->outputs != NULL;
+}
+
+/* With RECURSIVE every name of the clause hides tables from all of its parts, also from those before it. */
 static bool add_ctes(struct analysis *a, const PgQuery__WithClause *with, const struct scope *parent,
 		     const struct cte **ctes)
 {
-	if (with->recursive)
-		return analysis_refuse(a, REASON_SHAPE);
-	for (size_t i = 0; i < with->n_ctes; i++) {
-		const PgQuery__CommonTableExpr *expr;
-		struct outputs *outputs = arena_zero(a->mem, sizeof(*outputs));
-		struct cte *cte = arena_get(a->mem, sizeof(*cte));
+	struct cte *added = arena_zero(a->mem, with->n_ctes * sizeof(*added));
+	const struct cte *before = *ctes;
 
+	if (added == NULL)
+		return false;
+	for (size_t i = 0; i < with->n_ctes; i++) {
 		if (with->ctes[i]->node_case != PG_QUERY__NODE__NODE_COMMON_TABLE_EXPR)
 			return analysis_refuse(a, REASON_SHAPE);
-		expr = with->ctes[i]->common_table_expr;
-		if (expr->n_aliascolnames > 0 || expr->ctequery == NULL ||
-		    expr->ctequery->node_case != PG_QUERY__NODE__NODE_SELECT_STMT)
-			return analysis_refuse(a, REASON_SHAPE);
-		if (cte == NULL || outputs == NULL ||
-		    !select_check(a, expr->ctequery->select_stmt, parent, *ctes, outputs))
-			return false;
-		*cte = (struct cte){.name = span_str(expr->ctename), .outputs = outputs, .next = *ctes};
-		*ctes = cte;
+		added[i].name = span_str(with->ctes[i]->common_table_expr->ctename);
+		added[i].next = i == 0 ? before : &added[i - 1];
 	}
+	for (size_t i = 0; i < with->n_ctes; i++) {
+		const struct cte *seen = with->recursive ? &added[with->n_ctes - 1] : added[i].next;
+
+		if (!add_cte(a, with->ctes[i]->common_table_expr, with->recursive, parent, seen, &added[i]))
+			return false;
+	}
+	if (with->n_ctes > 0)
+		*ctes = &added[with->n_ctes - 1];
 	return true;
 }
 
@@ -483,7 +320,8 @@ static bool check_limits(struct analysis *a, struct place at, const PgQuery__Sel
 }
 
 static bool check_set_operation(struct analysis *a, const PgQuery__SelectStmt *select,
-				const struct scope *parent, const struct cte *ctes, struct outputs *outputs_r)
+				const struct scope *parent, const struct cte *ctes, struct cte *itself,
+				struct outputs *outputs_r)
 {
 	struct level level = {0};
 	struct scope scope = {.level = &level, .parent = parent};
@@ -492,16 +330,66 @@ static bool check_set_operation(struct analysis *a, const PgQuery__SelectStmt *s
 
 	if (select->larg == NULL || select->rarg == NULL || select->n_target_list > 0)
 		return analysis_refuse(a, REASON_SHAPE);
-	if (!select_check(a, select->larg, parent, ctes, outputs_r) ||
-	    !select_check(a, select->rarg, parent, ctes, &right))
+	if (!select_check(a, select->larg, parent, ctes, outputs_r))
+		return false;
+	for (size_t i = 0; i < outputs_r->count; i++)
+		outputs_r->columns[i].read = NULL; /* or of the other side */
+	if (itself != NULL) {
+		itself->outputs = outputs_renamed(a, outputs_r, itself->renames, itself->nrenames);
+		if (itself->outputs == NULL)
+			return false;
+	}
+	if (!select_check(a, select->rarg, parent, ctes, &right))
 		return false;
 	if (right.count != outputs_r->count)
 		return analysis_refuse(a, REASON_SHAPE);
 	if (!all_usable(a, outputs_r) || !all_usable(a, &right))
 		return false;
 	for (size_t i = 0; i < right.count; i++)
-		if (right.columns[i].type != outputs_r->columns[i].type)
+		if (right.columns[i].type != outputs_r->columns[i].type || right.unordered ||
+		    outputs_r->unordered)
 			outputs_r->columns[i].type = 0;
+	return check_sorts(a, at, select, outputs_r) && check_limits(a, at, select);
+}
+
+/* The column of a VALUES list: its type is known when all of its values have the same; strings alone are text. */
+static void value_type(struct column *column, bool first, struct typed typed)
+{
+	uint32_t type = typed.oid != 0 ? typed.oid : typed.literal ? VALUES_TEXT : 0;
+
+	if (first)
+		column->type = type;
+	else if (column->type != type)
+		column->type = 0;
+}
+
+static bool check_values(struct analysis *a, const PgQuery__SelectStmt *select, const struct scope *parent,
+			 const struct cte *ctes, struct outputs *outputs_r)
+{
+	struct level level = {0};
+	struct scope scope = {.level = &level, .parent = parent};
+	struct place at = {.scope = &scope, .ctes = ctes};
+	char name[32];
+
+	for (size_t i = 0; i < select->n_values_lists; i++) {
+		const PgQuery__Node *row = select->values_lists[i];
+
+		if (row->node_case != PG_QUERY__NODE__NODE_LIST ||
+		    (i > 0 && row->list->n_items != outputs_r->count))
+			return analysis_refuse(a, REASON_SHAPE);
+		for (size_t k = 0; k < row->list->n_items; k++) {
+			struct column column = {.usable = true, .shown = true};
+			struct typed typed;
+
+			if (!expr_check(a, at, row->list->items[k], &typed) || !expr_settle(a, typed))
+				return false;
+			snprintf(name, sizeof(name), "column%zu", k + 1);
+			column.name = span_of(arena_str(a->mem, span_str(name)), strlen(name));
+			if (i == 0 && (column.name.p == NULL || !outputs_add(a, outputs_r, column)))
+				return false;
+			value_type(&outputs_r->columns[k], i == 0, typed);
+		}
+	}
 	return check_sorts(a, at, select, outputs_r) && check_limits(a, at, select);
 }
 
@@ -546,6 +434,19 @@ static bool may_cut(const struct selecting *s, const PgQuery__SelectStmt *select
 	       has_call(select->sort_clause, select->n_sort_clause);
 }
 
+static bool add_where(struct selecting *s, const PgQuery__Node *node)
+{
+	struct qual *qual = arena_zero(s->a->mem, sizeof(*qual));
+
+	if (qual == NULL)
+		return false;
+	qual->node = node;
+	qual->to = qual->seen_to = s->level.count;
+	qual->next = s->quals;
+	s->quals = qual;
+	return true;
+}
+
 static bool check_plain(struct selecting *s, const PgQuery__SelectStmt *select, struct outputs *outputs_r)
 {
 	struct analysis *a = s->a;
@@ -558,8 +459,7 @@ static bool check_plain(struct selecting *s, const PgQuery__SelectStmt *select, 
 	scope.to = s->level.count;
 	if (!expr_alone(a, at, select->where_clause))
 		return false;
-	if (select->where_clause != NULL &&
-	    !add_qual(s, (struct qual){.node = select->where_clause, .to = scope.to, .seen_to = scope.to}))
+	if (select->where_clause != NULL && !add_where(s, select->where_clause))
 		return false;
 	for (size_t i = 0; i < select->n_target_list; i++)
 		if (select->target_list[i]->node_case != PG_QUERY__NODE__NODE_RES_TARGET ||
@@ -569,26 +469,50 @@ static bool check_plain(struct selecting *s, const PgQuery__SelectStmt *select, 
 	    !check_windows(a, at, select) || !check_distinct(a, at, select, outputs_r) ||
 	    !check_sorts(a, at, select, outputs_r) || !check_limits(a, at, select) || !find_keys(s))
 		return false;
-	if (shows_rows(s, select))
-		predicates_shown(&s->level, s->quals, s->outers, may_cut(s, select), outputs_r);
+	s->shows = shows_rows(s, select);
+	s->cut = may_cut(s, select);
+	s->outputs = outputs_r;
+	s->next = a->selects;
+	a->selects = s;
 	return true;
+}
+
+/* What stays when all of the statement is understood (predicates_find) is in the arena: also the scopes around. */
+static struct selecting *open_select(struct analysis *a, const struct scope *parent)
+{
+	struct selecting *s = arena_zero(a->mem, sizeof(*s));
+	struct scope *kept = NULL;
+
+	if (s != NULL && parent != NULL) {
+		kept = arena_grow(a->mem, parent, sizeof(*parent), sizeof(*parent));
+		if (kept == NULL)
+			return NULL;
+	}
+	if (s != NULL)
+		*s = (struct selecting){.a = a, .parent = kept};
+	return s;
 }
 
 bool select_check(struct analysis *a, const PgQuery__SelectStmt *select, const struct scope *parent,
 		  const struct cte *ctes, struct outputs *outputs_r)
 {
-	struct selecting s = {.a = a, .parent = parent};
+	struct selecting *s;
 	bool ok;
 
-	if (select->into_clause != NULL || select->n_locking_clause > 0 || select->n_values_lists > 0)
+	if (select->into_clause != NULL || select->n_locking_clause > 0)
 		return analysis_refuse(a, select->n_locking_clause > 0 ? REASON_ROW_LOCK : REASON_SHAPE);
+	s = open_select(a, parent);
+	if (s == NULL)
+		return false;
 	a->depth++;
-	ok = select->with_clause == NULL || add_ctes(a, select->with_clause, parent, &ctes);
-	s.ctes = ctes;
+	ok = select->with_clause == NULL || add_ctes(a, select->with_clause, s->parent, &ctes);
+	s->ctes = ctes;
 	if (ok && select->op != PG_QUERY__SET_OPERATION__SETOP_NONE)
-		ok = check_set_operation(a, select, parent, ctes, outputs_r);
+		ok = check_set_operation(a, select, s->parent, ctes, NULL, outputs_r);
+	else if (ok && select->n_values_lists > 0)
+		ok = check_values(a, select, s->parent, ctes, outputs_r);
 	else if (ok)
-		ok = check_plain(&s, select, outputs_r);
+		ok = check_plain(s, select, outputs_r);
 	a->depth--;
 	return ok;
 }

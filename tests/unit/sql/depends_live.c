@@ -145,6 +145,24 @@ static void put_condition(struct text *t, const char *alias, const char *table, 
 	}
 }
 
+/* USING or NATURAL. */
+static void put_merging_join(struct text *t, const char *join, const char **table, char alias[2][8])
+{
+	bool first = strcmp(table[0], "pair") == 0, second = strcmp(table[1], "pair") == 0;
+
+	if (rnd(4) == 0) {
+		put(t, " natural %s %s %s", join, table[1], alias[1]);
+		return;
+	}
+	put(t, " %s %s %s using (", join, table[1], alias[1]);
+	if (first != second)
+		put(t, "v)");
+	else if (first)
+		put(t, rnd(2) ? "k1)" : "k2, k1)");
+	else
+		put(t, rnd(3) ? "id)" : rnd(2) ? "author)" : "a, id)");
+}
+
 /* FROM one table or a join of two; gives back the aliases. */
 static void put_from(struct text *t, unsigned n, const char **table, char alias[2][8], unsigned depth)
 {
@@ -158,6 +176,10 @@ static void put_from(struct text *t, unsigned n, const char **table, char alias[
 		return;
 	if (rnd(4) == 0) {
 		put(t, ", %s %s", table[1], alias[1]);
+		return;
+	}
+	if (rnd(5) == 0) {
+		put_merging_join(t, joins[rnd(4)], table, alias);
 		return;
 	}
 	put(t, " %s %s %s", joins[join], table[1], alias[1]);
@@ -222,14 +244,113 @@ static void put_all_columns(struct text *t, const char *alias, const char *table
 		put(t, "%s.id, %s.a, %s.author, %s.v, ", alias, alias, alias, alias);
 }
 
+/* A sub-select that sees the table before it, as ORMs load what belongs to a row. */
+static void put_lateral(struct text *t)
+{
+	const char *outer = tables[rnd(5)], *inner = tables[rnd(5)];
+
+	put(t, "select o.*, x.* from %s o %s lateral (select ", outer, rnd(2) ? "left join" : "join");
+	if (rnd(2))
+		put(t, "coalesce(json_agg(i.v order by i.v), '[]') as d from (select * from %s s", inner);
+	else
+		put(t, "count(*) as d from (select s.%s from %s s", key_of(inner), inner);
+	put(t, " where s.%s = o.%s", rnd(2) ? other_of(inner) : key_of(inner),
+	    rnd(3) ? key_of(outer) : other_of(outer));
+	if (rnd(2)) {
+		put(t, " and ");
+		put_condition(t, "s", inner, 1);
+	}
+	put(t, ") i) x on ");
+	if (rnd(3) == 0)
+		put_condition(t, "o", outer, 0);
+	else
+		put(t, "true");
+	put(t, " where ");
+	put_condition(t, "o", outer, 1);
+}
+
+/* A sub-select in FROM, or a CTE, and a table that is joined to its columns. */
+static void put_derived(struct text *t)
+{
+	const char *inner = tables[rnd(5)], *outer = tables[rnd(5)];
+	bool cte = rnd(2) == 0;
+
+	put(t, cte ? "with c (x, y) as (" : "select * from (");
+	if (rnd(3) == 0) {
+		const char *other[2] = {inner, tables[rnd(5)]};
+
+		put(t, "select %st0.%s as x, t1.%s as y", rnd(3) ? "" : "distinct ", key_of(other[0]),
+		    other_of(other[1]));
+		put(t, " from %s t0 left join %s t1 on t1.%s = t0.%s and ", other[0], other[1],
+		    other_of(other[1]), key_of(other[0]));
+		put_condition(t, "t1", other[1], 0);
+		put(t, " where ");
+		put_condition(t, "t0", other[0], 0);
+	} else {
+		put(t, "select t0.%s as x, t0.%s as y from %s t0 where ", key_of(inner), other_of(inner),
+		    inner);
+		put_condition(t, "t0", inner, 1);
+		if (rnd(3) == 0)
+			put(t, " order by 1, 2 limit 2");
+		else if (rnd(6) == 0)
+			put(t, " union select 1, 2");
+	}
+	put(t, cte ? ") select * from c as d" : ") d");
+	put(t, " %s %s o on o.%s = d.%s where true",
+	    rnd(3)   ? "left join"
+	    : rnd(2) ? "join"
+		     : "right join",
+	    outer, rnd(2) ? key_of(outer) : other_of(outer), rnd(2) ? "x" : "y");
+	if (rnd(2)) {
+		put(t, " and ");
+		put_condition(t, "o", outer, 1);
+	}
+	if (rnd(3) == 0)
+		put(t, " and d.%s = %u", rnd(2) ? "x" : "y", rnd(5));
+}
+
+static void put_recursive(struct text *t)
+{
+	const char *first = tables[rnd(5)], *next = tables[rnd(5)], *last = tables[rnd(5)];
+
+	put(t, "with recursive r (i) as (select f.%s from %s f where ", key_of(first), first);
+	put_condition(t, "f", first, 0);
+	put(t, " union select n.%s from %s n join r on n.%s = r.i where ", other_of(next), next,
+	    key_of(next));
+	put_condition(t, "n", next, 0);
+	put(t, ") select * from r left join %s l on l.%s = r.i where ", last, key_of(last));
+	put_condition(t, "l", last, 1);
+}
+
+static void put_values(struct text *t)
+{
+	const char *table = tables[rnd(5)];
+
+	put(t, "select * from %s o %s (values (%u, 'v1'), (%u, 'v2')) w (n, v) on o.%s = w.n where ", table,
+	    rnd(2) ? "join" : "left join", rnd(9), rnd(9), key_of(table));
+	put_condition(t, "o", table, 1);
+	if (rnd(2))
+		put(t, " and exists (select 1 from %s s where s.%s = w.n and s.%s = o.%s)", table,
+		    key_of(table), other_of(table), key_of(table));
+}
+
 static void put_statement(struct text *t)
 {
-	unsigned n = 1 + rnd(2), kind = rnd(12);
+	unsigned n = 1 + rnd(2), kind = rnd(12), newer = rnd(10);
 	const char *table[2] = {tables[rnd(5)], tables[rnd(5)]};
 	char alias[2][8];
 	struct text from = {.n = 0};
 
 	t->n = 0;
+	switch (newer) {
+	case 0:
+	case 1: put_lateral(t); return;
+	case 2:
+	case 3: put_derived(t); return;
+	case 4: put_recursive(t); return;
+	case 5: put_values(t); return;
+	default: break;
+	}
 	put_from(&from, n, table, alias, 2);
 	if (kind == 0) {
 		put(t, "with c as (");
@@ -604,7 +725,7 @@ static bool touches(const struct change *ch, const struct depends *d, const PGre
 /* ---- */
 
 struct tally {
-	unsigned cacheable, keyed, predicates, shown, untouched, changed, wrong;
+	unsigned cacheable, keyed, predicates, shown, asked, untouched, changed, wrong;
 };
 
 static void one_change(PGconn *conn, const struct catalog *c, const char *text, const struct depends *d,
@@ -620,6 +741,7 @@ static void one_change(PGconn *conn, const struct catalog *c, const char *text, 
 	if (before != NULL && after != NULL) {
 		bool same = strcmp(before, after) == 0, touched = touches(&ch, d, shown);
 
+		tally->asked++;
 		tally->untouched += !touched;
 		tally->changed += !same;
 		if (!touched && !same) {
@@ -686,9 +808,9 @@ int main(int argc, char **argv)
 	c = make_catalog(conn);
 	for (unsigned i = 0; i < rounds; i++)
 		one_round(conn, c, m, &tally);
-	printf("%u statements cacheable (%u by rows or predicates, %u with predicates, %u showing rows); of their changes %u touched nothing, %u changed an answer; %u wrong\n",
-	       tally.cacheable, tally.keyed, tally.predicates, tally.shown, tally.untouched, tally.changed,
-	       tally.wrong);
+	printf("%u statements cacheable (%u by rows or predicates, %u with predicates, %u showing rows); of %u changes %u touched nothing, %u changed an answer; %u wrong\n",
+	       tally.cacheable, tally.keyed, tally.predicates, tally.shown, tally.asked, tally.untouched,
+	       tally.changed, tally.wrong);
 	memo_free(&m);
 	command(conn, "drop schema depends_live cascade");
 	catalog_unref(c);

@@ -162,7 +162,97 @@ TEST(predicates, what_an_outer_join_may_bring_back_is_not_shown)
 		{"select u.id, p.id, t.id from mk_user u left join (mk_post p join ty_user t on t.id = p.age) on p.author_id = u.id where u.id = 6",
 		 "mk_user(6) mk_post[8=6]+ ty_user*"},
 		{"select u.id, p.id, author_id from mk_user u left join mk_post p using (author_id) where author_id = 6",
+		 "mk_user[8=6] mk_post[8=6]"},
+	};
+
+	CHECK(rows);
+}
+
+TEST(predicates, sub_selects_take_values_from_around_them)
+{
+	static const struct row rows[] = {
+		{"select id from mk_user u where u.id = 6 and exists (select 1 from mk_post p where p.author_id = u.id)",
+		 "mk_user(6) mk_post[8=6]"},
+		{"select u.id, (select count(*) from mk_post p where p.author_id = u.id and p.age = 3) from mk_user u where u.id in (6, 7)",
+		 "mk_user(6) mk_user(7) mk_post[4=3&8=6] mk_post[4=3&8=7]"},
+		{"select u.id, x.data from mk_user u left join lateral (select coalesce(json_agg(p.title), '[]') as data from mk_post p "
+		 "where p.author_id = u.id) x on true where u.id = 6 limit 1",
+		 "mk_user(6) mk_post[8=6]"},
+		/* Prisma's way: several selects deep. */
+		{"select u.id, x.d from mk_user u left join lateral (select coalesce(jsonb_agg(d), '[]') as d from (select a.d from (select "
+		 "jsonb_build_object('id', t.id) as d from (select p.* from mk_post p where u.id = p.author_id) as t) as a) as b) as x on true "
+		 "where u.id = 6",
+		 "mk_user(6) mk_post[8=6]"},
+		{"select u.id from mk_user u where u.id = 6 and u.id in (select p.author_id from mk_post p, ty_user t where t.id = p.age and p.version = u.id)",
+		 "mk_user(6) mk_post[5=6] ty_user*"},
+		{"select u.id from mk_user u where u.id = 6 and exists (select 1 from mk_post p left join ty_user t on t.author_id = u.id)",
+		 "mk_user(6) mk_post* ty_user[8=6]"},
+		{"select u.id from mk_user u where u.id = 6 and exists (select 1 from mk_post p left join ty_user t on p.author_id = u.id)",
+		 "mk_user(6) mk_post* ty_user*"},
+		/* Nothing is known of u here: its rows stay, whatever the join says. */
+		{"select u.id from mk_user u left join ty_user t on u.id = 6 and exists (select 1 from mk_post p where p.author_id = u.id)",
+		 "mk_user* ty_user* mk_post*"},
+		{"select u.id from mk_user u where u.id = 6 or exists (select 1 from mk_post p where p.author_id = u.id)",
 		 "mk_user* mk_post*"},
+		{"select u.id from mk_user u where u.id = 6 and exists (select 1 from mk_post p where p.author_id = u.id or p.age = 3)",
+		 "mk_user(6) mk_post*"},
+		{"select u.id from mk_user u where u.price = 6 and exists (select 1 from mk_post p where p.author_id = u.price)",
+		 "mk_user* mk_post*"},
+	};
+
+	CHECK(rows);
+}
+
+TEST(predicates, sub_selects_give_values_to_what_is_around_them)
+{
+	static const struct row rows[] = {
+		/* Sequelize's way: the page first, then what belongs to it. */
+		{"select u.*, p.id from (select id, name from mk_user where id = 6 limit 1) u left join mk_post p on p.author_id = u.id",
+		 "mk_user(6) mk_post[8=6]+"},
+		{"with u as (select id as x from mk_user where author_id = 6) select p.id from mk_post p join u on p.author_id = u.x",
+		 "mk_user[8=6] mk_post*"},
+		{"with u as (select author_id as x from mk_user where author_id = 6) select p.id from mk_post p join u on p.author_id = u.x",
+		 "mk_user[8=6] mk_post[8=6]+"},
+		{"with u as (select author_id from mk_user where author_id = 6) select p.id from mk_post p join u as v(y) on p.author_id = y",
+		 "mk_user[8=6] mk_post[8=6]+"},
+		{"select p.id from mk_post p join (select max(author_id) as m, age from mk_user where author_id = 6 and age = 3 group by age) u "
+		 "on p.author_id = u.m and p.age = u.age",
+		 "mk_user[4=3&8=6] mk_post[4=3]+"},
+		/* A set operation's column is no table's. */
+		{"select p.id from mk_post p join (select id from mk_user where id = 6 union select 7) u on p.author_id = u.id",
+		 "mk_user(6) mk_post*"},
+		{"select p.id from mk_post p join (select u.id from ty_user t left join mk_user u on u.id = 6 and t.id = 1) u on p.author_id = u.id",
+		 "ty_user* mk_user(6) mk_post[8=6]+"},
+		{"select p.id from mk_post p join (select t.id from ty_user t left join mk_user u on u.id = 6 and t.id = 1) u on p.author_id = u.id",
+		 "ty_user* mk_user(6) mk_post*"},
+	};
+
+	CHECK(rows);
+}
+
+TEST(predicates, merged_columns_are_equal)
+{
+	static const struct row rows[] = {
+		{"select u.id, p.title from mk_user u join mk_post p using (author_id) where u.author_id = 6",
+		 "mk_user[8=6] mk_post[8=6]"},
+		{"select mk_post.title from mk_post join mk_user using (id) where id = 6",
+		 "mk_post(6) mk_user(6)"},
+		{"select mk_post.title from mk_post left join mk_user using (id) where id = 6",
+		 "mk_post(6) mk_user(6)"},
+		{"select mk_post.title from mk_post right join mk_user using (id) where id = 6",
+		 "mk_post(6) mk_user(6)"},
+		{"select mk_post.title from mk_post full join mk_user using (id) where id = 6",
+		 "mk_post* mk_user*"},
+		{"select a.title from mk_post a join mk_user using (id) join ty_user using (id) where a.id = 6",
+		 "mk_post(6) mk_user(6) ty_user(6)"},
+		{"select a.title from mk_post a full join mk_user b using (id) join ty_user c using (id) where c.id = 6",
+		 "mk_post* mk_user* ty_user(6)"},
+		{"select k1 from by_big natural join parts where k1 = 6", "by_big(6) parts(6)"},
+		{"select x.id from (select * from mk_post join mk_user using (id, email, name, age, version, title, author_id, lock_version) "
+		 "where mk_post.id = 4) x where x.id = 4",
+		 "mk_post(4) mk_user(4)"},
+		{"select u.id from mk_user u where exists (select 1 from mk_post p join ty_user t using (id) where id = u.id) and u.id = 3",
+		 "mk_user(3) mk_post(3) ty_user(3)"},
 	};
 
 	CHECK(rows);
