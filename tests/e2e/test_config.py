@@ -1,5 +1,6 @@
 """The configuration: checks, reloads, and that a broken file never replaces a running one."""
 import os
+import re
 import signal
 import subprocess
 
@@ -40,6 +41,55 @@ def test_a_bad_line_is_named(cluster, line, words):
         assert word in said, said
     if "exist" not in line:
         assert f"{proxy.ini}:{number}:" in said, said
+
+
+# Every key of PgBouncer 1.25 with the value that its manual gives as the default, or with one that means the same to both.
+PGBOUNCERS = """
+application_name_add_host=0 auth_dbname= auth_file= auth_hba_file= auth_ident_file= auth_ldap_options= auth_type=md5 auth_user=
+autodb_idle_timeout=3600 cancel_wait_timeout=10 client_idle_timeout=0 client_login_timeout=60 client_tls_ca_file=
+client_tls_cert_file= client_tls_ciphers=default client_tls13_ciphers= client_tls_dheparams=auto client_tls_ecdhcurve=auto
+client_tls_key_file= client_tls_protocols=secure client_tls_sslmode=disable conffile= default_pool_size=20 disable_pqexec=0
+dns_max_ttl=15 dns_nxdomain_ttl=15 dns_zone_check_period=0 idle_transaction_timeout=0
+ignore_startup_parameters=extra_float_digits job_name=pgbouncer listen_addr=127.0.0.1 listen_backlog=128 listen_port=6432
+log_connections=1 log_disconnections=1 log_pooler_errors=1 log_stats=1 logfile= login_notify_message= max_client_conn=100
+max_db_client_connections=0 max_db_connections=0 max_packet_size=2147483647 max_prepared_statements=200
+max_user_client_connections=0 max_user_connections=0 min_pool_size=0 peer_id=0 pidfile= pkt_buf=4096 pool_idle_timeout=0
+pool_mode=session query_timeout=0 query_wait_notify=5 query_wait_timeout=120 reserve_pool_size=0 reserve_pool_timeout=5
+resolv_conf= sbuf_loopcnt=5 scram_iterations=4096 server_check_delay=30 server_check_query=<empty> server_connect_timeout=15
+server_fast_close=0 server_idle_timeout=600 server_lifetime=3600 server_login_retry=15 server_reset_query_always=0
+server_round_robin=0 server_tls_ca_file= server_tls_cert_file= server_tls_ciphers=default server_tls13_ciphers=
+server_tls_key_file= server_tls_protocols=secure server_tls_sslmode=prefer service_name=pgbouncer so_reuseport=0 stats_period=60
+stats_users= admin_users= suspend_timeout=10 syslog=0 syslog_facility=daemon syslog_ident=pgbouncer tcp_defer_accept=1
+tcp_keepalive=1 tcp_keepcnt=0 tcp_keepidle=0 tcp_keepintvl=0 tcp_socket_buffer=0 tcp_user_timeout=0
+track_extra_parameters=IntervalStyle transaction_timeout=0 unix_socket_dir=/tmp unix_socket_group= unix_socket_mode=0777 user=
+verbose=0""".split()
+PGBOUNCERS += ["server_reset_query=DISCARD ALL",
+               "auth_query=SELECT rolname, rolpassword FROM pg_authid WHERE rolname=$1 AND rolcanlogin"]
+OF_A_DATABASE = """
+dbname=shop host=db1,db2 port=5432 user=u password='it''s' auth_user=a auth_dbname=postgres auth_query='SELECT $1, 2' pool_size=5
+min_pool_size=1 reserve_pool_size=1 reserve_pool=1 pool_mode=statement max_db_connections=9 max_db_client_connections=9
+connect_query='SELECT 1' client_encoding=UTF8 datestyle=ISO timezone=UTC query_wait_timeout=1 server_lifetime=5
+load_balance_hosts=round-robin application_name=app"""
+OF_A_USER = """
+pool_mode=session pool_size=2 reserve_pool_size=1 max_user_connections=3 max_user_client_connections=4 query_timeout=1
+idle_transaction_timeout=2 transaction_timeout=3 client_idle_timeout=4 query_wait_timeout=5"""
+
+
+def test_every_key_of_pgbouncer_is_known(tmp_path):
+    """And only those are ignored that would change nothing here."""
+    ini = tmp_path / "pgbouncer.ini"
+    ini.write_text("\n".join([
+        "[databases]", "shop = " + " ".join(OF_A_DATABASE.split("\n")), "* = host=/tmp",
+        "[users]", "batch = " + " ".join(OF_A_USER.split("\n")), "[peers]", "2 = host=/tmp port=6433 pool_size=3",
+        "[pgbouncer]", *PGBOUNCERS]) + "\n")
+    result = check(ini)
+    assert result.returncode == 0, result.stdout + result.stderr
+    ignored = set(re.findall(r"(\w+) is accepted and ignored", result.stdout + result.stderr))
+    assert ignored <= {*"""
+        auth_ldap_options autodb_idle_timeout client_tls_dheparams client_tls_ecdhcurve conffile disable_pqexec dns_nxdomain_ttl
+        dns_zone_check_period job_name pkt_buf pool_idle_timeout resolv_conf sbuf_loopcnt server_check_delay server_check_query
+        server_fast_close service_name syslog syslog_facility syslog_ident tcp_defer_accept tcp_socket_buffer
+        track_extra_parameters""".split()}, ignored
 
 
 def test_a_broken_file_does_not_start(cluster):

@@ -121,6 +121,7 @@ def test_types_are_those_of_pgbouncer(made):
         assert types("DNS_HOSTS")["ttl"] == OIDS["int8"]
 
 
+@pytest.mark.sanitizer
 def test_the_numbers_are_right(made, database):
     with made.connect(database) as client, made.connect(database) as other:
         before = ask(made, "SHOW STATS")
@@ -155,6 +156,7 @@ def test_the_numbers_are_right(made, database):
     assert (entry["port"], entry["pool_size"], entry["paused"], entry["disabled"]) == (made.cluster.port, 2, 0, 0)
 
 
+@pytest.mark.sanitizer
 def test_waiting_clients_are_shown(made, database):
     with made.connect(database) as a, made.connect(database) as b, Wire(made.port).login(database=database) as c:
         for holder in (a, b):
@@ -169,6 +171,7 @@ def test_waiting_clients_are_shown(made, database):
         b.execute("COMMIT")
 
 
+@pytest.mark.sanitizer
 def test_the_cache_shows_itself(made, database):
     made.cluster.sql("CREATE TABLE cached (id int PRIMARY KEY, a text); INSERT INTO cached VALUES (1, 'x')", database)
     with made.connect(database) as client:
@@ -190,6 +193,7 @@ def test_the_cache_shows_itself(made, database):
         assert pin["pins"] == "temp" and pin["link"].startswith("s")
 
 
+@pytest.mark.sanitizer
 def test_statements_and_explain(made, database):
     made.cluster.sql("CREATE TABLE told (id int PRIMARY KEY, a text); INSERT INTO told VALUES (1, 'x')", database)
     with made.connect(database) as client:
@@ -222,6 +226,7 @@ def test_names_that_were_resolved(cluster):
     assert proxy.stop() == 0
 
 
+@pytest.mark.sanitizer
 def test_cancel_requests_on_their_way(cluster):
     """To a peer that takes the connection and nothing more; its pool_size lets one through, the second waits."""
     proxy = Proxy(cluster, {"peer_id": 1}, start=False)
@@ -304,6 +309,7 @@ def test_asyncpg_asks(made):
     assert isinstance(found[0]["cl_active"], int) and again[0]["used"] > 100000
 
 
+@pytest.mark.sanitizer
 def test_rows_come_in_pieces(made):
     """Execute with a row limit, as JDBC does with a fetch size."""
     with Wire(made.port).login(database="pgbouncer") as wire:
@@ -404,6 +410,7 @@ def backends(proxy, database):
                              "backend_type = 'client backend' AND application_name NOT LIKE 'pgweir%'")
 
 
+@pytest.mark.sanitizer
 @pytest.mark.parametrize("by_name", [True, False])
 def test_pause_waits_for_transactions_and_holds_new_ones(made, database, by_name):
     name = f' "{database}"' if by_name else ""
@@ -442,6 +449,7 @@ def test_pause_longer_than_query_wait_timeout(cluster):
     assert proxy.stop() == 0
 
 
+@pytest.mark.sanitizer
 def test_a_pause_that_is_cancelled_ends(made, database):
     with made.connect(database) as client, Wire(made.port).login(database="pgbouncer") as wire:
         client.execute("BEGIN")
@@ -459,6 +467,7 @@ def test_a_pause_that_is_cancelled_ends(made, database):
         client.execute("COMMIT")
 
 
+@pytest.mark.sanitizer
 def test_kill_client(made, database):
     victim, spared = made.connect(database), made.connect(database)
     victim.execute("SELECT 1")
@@ -474,6 +483,7 @@ def test_kill_client(made, database):
     spared.close()
 
 
+@pytest.mark.sanitizer
 def test_kill_database(made, database):
     with made.connect(database) as client:
         running = Ordered(made, "SELECT pg_sleep(60)", database)
@@ -522,6 +532,7 @@ def test_names_that_nobody_could_connect_to(cluster):
     assert proxy.stop() == 0
 
 
+@pytest.mark.sanitizer
 def test_reconnect_and_wait_close(made, database):
     with made.connect(database) as client, made.connect("pgbouncer") as console:
         client.execute("BEGIN")
@@ -535,6 +546,7 @@ def test_reconnect_and_wait_close(made, database):
         assert client.execute("SELECT pg_backend_pid()").fetchone() != pid
 
 
+@pytest.mark.sanitizer
 def test_suspend_takes_nothing_until_resume(made, database):
     with made.connect(database) as client, made.connect("pgbouncer") as console:
         client.execute("SELECT 1")
@@ -563,6 +575,7 @@ def test_suspend_does_not_wait_for_ever(cluster):
     assert proxy.stop() == 0
 
 
+@pytest.mark.sanitizer
 def test_reload_and_set(made):
     with made.connect("pgbouncer") as console:
         def value(key):

@@ -67,6 +67,7 @@ def inherit(proxy, *listeners, **more):
     return process
 
 
+@pytest.mark.sanitizer
 def test_reloads_under_load(cluster, bench):
     proxy = Proxy(cluster, {"default_pool_size": 3})
     load = Load(proxy, "-M", "prepared")

@@ -1,11 +1,15 @@
 """The stats port: what scrapers, probes and people see, and who may."""
 import base64
+import contextlib
 import json
 import os
 import pathlib
+import resource
 import shutil
+import socket
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -14,7 +18,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from pgweir_test.certs import certs
 from pgweir_test.proxy import PGWEIR, Proxy
-from pgweir_test.tools import new_dir, wait_for
+from pgweir_test.tools import PATIENCE, new_dir, wait_for
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="needs pgweir itself")
 DASHBOARD = pathlib.Path(__file__).resolve().parents[1] / "dashboard"
@@ -61,6 +65,7 @@ def test_promtool_has_nothing_to_say(proxy, shop):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+@pytest.mark.sanitizer
 def test_openmetrics_is_valid_and_labelled(proxy, shop):
     url = f"http://127.0.0.1:{proxy.stats_port}/metrics"
     with work(proxy, shop):
@@ -101,6 +106,7 @@ def test_names_of_clients_cannot_flood_the_labels(cluster):
     assert proxy.stop() == 0
 
 
+@pytest.mark.sanitizer
 def test_stats_json_is_complete(proxy, shop):
     with work(proxy, shop):
         found = json.loads(proxy.http("/stats.json")[1])
@@ -158,6 +164,35 @@ def test_a_password_and_tls(cluster):
         get(f"http://127.0.0.1:{proxy.stats_port}/healthz")
     # A handshake that never ends holds its place no longer than any other silence.
     assert "secret" not in proxy.log_text()
+    assert proxy.stop() == 0
+
+
+def test_ten_thousand_connections_hurt_nobody(cluster, shop):
+    """Half of them say nothing, half say nonsense, all at once; few are held, clients are served, and probes soon again."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = min(10000, hard - 500)
+    proxy = Proxy(cluster, {"workers": 1})
+    with proxy.connect(shop) as client, contextlib.ExitStack() as held:
+        client.execute("SELECT 1")
+        before = proxy.rss_kib()
+        for number in range(wanted):
+            sock = held.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", proxy.stats_port))
+            if number % 2:
+                with contextlib.suppress(OSError):
+                    sock.send(b"\x16\x03\x01 GET\0 / nonsense\r\n\xff\r\n\r\n")
+            if number % 200 == 0:
+                began = time.monotonic()
+                assert client.execute("SELECT name FROM item WHERE id = 1").fetchone() == ("n1",)
+                assert time.monotonic() - began < PATIENCE / 4
+                assert len(os.listdir(f"/proc/{proxy.process.pid}/fd")) < 200
+        # The crowd is still there.
+        wait_for("a probe's answer", lambda: proxy.http("/healthz")[0] == 200)
+        assert proxy.rss_kib() - before < 32 * 1024
+        assert client.execute("SELECT count(*) FROM item").fetchone() == (100,)
+    wait_for("scrapes as before", lambda: proxy.http("/metrics")[0] == 200)
     assert proxy.stop() == 0
 
 
