@@ -29,11 +29,12 @@ const wide = () => page.evaluate(() => document.documentElement.scrollWidth > wi
 
 await page.goto(url);
 // Two looks and some load: then rates, times and both charts have something to show.
-await page.waitForFunction(() => {
+const shows = () => page.waitForFunction(() => {
   const value = [...document.querySelectorAll("#tiles .card")].map(c => c.querySelector(".value").textContent);
   return value.length === 8 && value[0].endsWith("%") && value[1] !== "0" && value[2] !== "–" &&
     (document.querySelector("#rate-chart .hit-line") || { getAttribute: () => "" }).getAttribute("d").includes("L");
 }, null, { timeout: 12000 });
+await shows();
 seen.state = await page.locator("#state").innerText();
 seen.hitRate = await tile("Hit rate");
 seen.statements = await tile("Statements / s");
@@ -66,6 +67,8 @@ await page.locator("#database").selectOption({ index: 0 });
 await page.emulateMedia({ colorScheme: "dark" });
 seen.dark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 seen.wide = await wide();
+await shows();
+await page.evaluate(() => window.scrollTo(0, 0));
 await page.screenshot({ path: join(directory, "dark.png"), fullPage: true });
 await page.setViewportSize({ width: 390, height: 844 });
 await page.waitForTimeout(0);
