@@ -58,6 +58,7 @@ def work(proxy, shop):
     return client
 
 
+@pytest.mark.sanitizer
 def test_promtool_has_nothing_to_say(proxy, shop):
     with work(proxy, shop):
         text = proxy.http("/metrics")[1]
