@@ -5,6 +5,7 @@
 #include "proxy/backend/target.h"
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
+#include "proxy/kin.h"
 #include "proxy/manager.h"
 #include "proxy/net/listener.h"
 #include "proxy/origins.h"
@@ -52,6 +53,8 @@ struct app {
 	atomic_uint nclients;
 	struct listener *listeners[LISTENERS_MAX];
 	unsigned nlisteners;
+	struct listener *kin; /* stays while we drain */
+	struct kin kin_at;
 	unsigned next_worker;
 	struct http *http;
 	struct console *console;
@@ -145,18 +148,30 @@ static int reload_server_tls(const struct app *app, const struct config *c, stru
 
 /* --- listening --- */
 
-static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t npeer, int is_unix)
+static void take_client(struct app *app, int fd, enum session_door door)
 {
-	struct app *app = arg;
 	struct worker *best = app->workers[app->next_worker++ % app->nworkers];
 
-	(void)peer;
-	(void)npeer;
 	/* In turn, but never to one that is clearly fuller than another. */
 	for (unsigned i = 0; i < app->nworkers; i++)
 		if (worker_sessions(app->workers[i]) + 8 < worker_sessions(best))
 			best = app->workers[i];
-	worker_client(best, fd, is_unix != 0);
+	worker_client(best, fd, door);
+}
+
+static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t npeer, int is_unix)
+{
+	(void)peer;
+	(void)npeer;
+	take_client(arg, fd, is_unix != 0 ? DOOR_UNIX : DOOR_TCP);
+}
+
+static void accepted_kin(void *arg, int fd, const struct sockaddr *peer, socklen_t npeer, int is_unix)
+{
+	(void)peer;
+	(void)npeer;
+	(void)is_unix;
+	take_client(arg, fd, DOOR_KIN);
 }
 
 static int add_listener(struct app *app, struct listener *li)
@@ -468,6 +483,7 @@ static int make_workers(struct app *app, struct err *err)
 			      .origin_current = origin_current,
 			      .console = to_console,
 			      .app = app,
+			      .kin = app->kin_at,
 			      .host = {.offload = app->offload, .secrets = app->secrets}};
 
 	for (unsigned i = 0; i < app->nworkers; i++) {
@@ -583,6 +599,8 @@ struct app *app_new(struct config *cfg, struct err *err)
 	app->pools = pools_new(app->hosts, app->nworkers);
 	timer_init(&app->drain, watch_drain, app);
 	timer_init(&app->watchdog, watchdog, app);
+	if (cfg->so_reuseport || manager_sockets() > 0)
+		app->kin = kin_listen(app->loop, cfg, accepted_kin, app, &app->kin_at);
 	if (make_workers(app, err) != 0 || listen_all(app, err) != 0 || start_stats(app, err) != 0 ||
 	    catch_signals(app, err) != 0)
 		goto fail;
@@ -624,6 +642,7 @@ void app_free(struct app **app_p)
 	if (app == NULL)
 		return;
 	stop_listening(app);
+	listener_free(&app->kin);
 	if (app->pools != NULL)
 		pools_close(app->pools);
 	http_free(&app->http);

@@ -30,7 +30,7 @@ struct client_mail {
 	struct mail mail;
 	struct worker *worker;
 	int fd;
-	bool is_unix;
+	enum session_door door;
 };
 
 struct order_mail {
@@ -181,15 +181,15 @@ static void run_client(struct mail *mail, void *ctx)
 	struct client_mail *m = (struct client_mail *)(void *)mail;
 
 	(void)ctx;
-	session_new(&m->worker->house, m->fd, m->is_unix);
+	session_new(&m->worker->house, m->fd, m->door);
 	free(m);
 }
 
-void worker_client(struct worker *w, int fd, bool is_unix)
+void worker_client(struct worker *w, int fd, enum session_door door)
 {
 	struct client_mail *m = check_alloc(sizeof *m);
 
-	*m = (struct client_mail){.mail.run = run_client, .worker = w, .fd = fd, .is_unix = is_unix};
+	*m = (struct client_mail){.mail.run = run_client, .worker = w, .fd = fd, .door = door};
 	loop_post(w->house.host.loop, &m->mail);
 }
 

@@ -20,7 +20,7 @@ void worker_stop(struct worker *w);
 void worker_free(struct worker **w);
 
 /* Hands over an accepted client. */
-void worker_client(struct worker *w, int fd, bool is_unix);
+void worker_client(struct worker *w, int fd, enum session_door door);
 void worker_reload(struct worker *w, struct config *cfg, struct tls *client_tls, struct tls *server_tls);
 /* Sessions end when they have been idle for a moment; patience_us later all end with their transactions. */
 void worker_drain(struct worker *w, uint64_t patience_us);

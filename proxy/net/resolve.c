@@ -259,7 +259,7 @@ static void req_ask(struct resolve_req *req, struct offload *o, const char *host
 	ring_add(&entry->waiters, &req->node);
 }
 
-static int unix_answer(const char *dir, int port, struct resolve_answer *answer_r, struct err *err)
+int resolve_unix(const char *dir, int port, struct resolve_addr *addr_r, struct err *err)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int n = snprintf(addr.sun_path, sizeof addr.sun_path, "%s/.s.PGSQL.%d", dir, port);
@@ -268,11 +268,21 @@ static int unix_answer(const char *dir, int port, struct resolve_answer *answer_
 		return err_state(err, "08001", "unix socket path %s/.s.PGSQL.%d is too long", dir, port);
 	if (dir[0] == '@')
 		addr.sun_path[0] = '\0';
-	*answer_r = (struct resolve_answer){.n = 1};
-	memcpy(&answer_r->addr[0].addr, &addr, sizeof addr);
-	answer_r->addr[0].n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n);
+	*addr_r = (struct resolve_addr){0};
+	memcpy(&addr_r->addr, &addr, sizeof addr);
+	addr_r->n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n);
 	if (dir[0] != '@')
-		answer_r->addr[0].n++;
+		addr_r->n++;
+	return 0;
+}
+
+static int unix_answer(const char *dir, int port, struct resolve_answer *answer_r, struct err *err)
+{
+	struct resolve_answer answer = {.n = 1};
+
+	if (resolve_unix(dir, port, &answer.addr[0], err) != 0)
+		return -1;
+	*answer_r = answer;
 	return 0;
 }
 

@@ -51,6 +51,8 @@ struct resolve_req *resolve_start(struct loop *l, struct offload *o, const char 
 					     const struct err *err),
 				  void *arg);
 void resolve_cancel(struct resolve_req **r);
+/* The address of a unix socket, at once. */
+int resolve_unix(const char *dir, int port, struct resolve_addr *addr_r, struct err *err);
 
 /* A non-blocking connect; the fd, tuned, or -1 with the reason. EINPROGRESS is success. */
 int resolve_connect(const struct resolve_addr *a, const struct tcp_settings *tcp, struct err *err);

@@ -36,7 +36,7 @@ static bool is_own(const struct session *s)
 	struct ucred cred;
 	socklen_t n = sizeof cred;
 
-	return s->is_unix && console_name(s->user) &&
+	return s->door == DOOR_UNIX && console_name(s->user) &&
 	       getsockopt(conn_fd(s->client), SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 &&
 	       cred.uid == geteuid();
 }

@@ -33,6 +33,14 @@ struct served {
 	struct catalog *catalog; /* counted */
 };
 
+#define KIN_PLACES 8
+
+/* Where processes that serve the same port tell each other of cancel requests (proxy/kin.h). */
+struct kin {
+	char dir[64]; /* "" = nowhere */
+	int place;    /* ours */
+};
+
 /* The connection that hears the notifications of a database. */
 struct hearing {
 	struct hearing *next;
@@ -55,6 +63,8 @@ struct house {
 	struct buf scratch;	     /* owned; literals of the statement in work */
 	struct ring sessions;	     /* all of this worker */
 	struct ring peer_cancels;    /* all that are under way */
+	struct kin kin;
+	unsigned nkin_cancels; /* of peer_cancels */
 	_Atomic unsigned nsessions;
 	atomic_uint *nclients;	  /* of all workers */
 	struct served *served;	  /* made on demand */

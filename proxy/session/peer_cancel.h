@@ -1,4 +1,4 @@
-/* peer_cancel.h - cancel requests for clients of another process behind the same address.
+/* peer_cancel.h - cancel requests for clients of another process: a peer behind the same address, or kin on the same port.
  * Source  PgBouncer's peering: peer_id, [peers], cancel_wait_timeout. The number in a cancel key names the process (cancel.h).
  * Shape   a connection to the peer that sends the request on and lasts until the peer closes it, which it does when it has dealt
  *         with it. A forwarded request has one byte more in its secret: how many peers it may still pass.
@@ -18,6 +18,10 @@ struct peer_cancel;
  * peer_cancel_hops has read it. */
 struct peer_cancel *peer_cancel_start(struct house *h, int peer, uint32_t number, struct span secret,
 				      unsigned hops, void (*done)(void *arg), void *arg);
+/* For a key that is not of this process: asks the others that serve its port on this machine, one after the other, those that
+ * drain and those that have taken over. NULL: there can be none, or too many requests are under way already. */
+struct peer_cancel *kin_cancel_start(struct house *h, uint32_t number, struct span secret,
+				     void (*done)(void *arg), void *arg);
 /* Nobody waits any more: the request goes on. */
 void peer_cancel_forget(struct peer_cancel *c);
 /* Takes the byte off a forwarded secret; false = it has come too far. */

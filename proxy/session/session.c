@@ -101,13 +101,13 @@ static void on_tls(void *owner)
 static const struct conn_ops client_ops = {
 	.on_input = on_input, .on_output = on_output, .on_closed = on_closed, .on_tls = on_tls};
 
-void session_new(struct house *h, int fd, bool is_unix)
+void session_new(struct house *h, int fd, enum session_door door)
 {
 	struct session *s = check_alloc(sizeof *s);
 
 	s->house = h;
 	s->id = atomic_fetch_add(&next_id, 1);
-	s->is_unix = is_unix;
+	s->door = door;
 	s->config = config_ref(h->config);
 	s->born_us = clock_us();
 	s->status = 'I';

@@ -12,7 +12,9 @@
 struct session;
 
 /* Takes the fd of an accepted client. */
-void session_new(struct house *h, int fd, bool is_unix);
+/* Where a client has come in. DOOR_KIN: another process of ours, with cancel requests only. */
+enum session_door { DOOR_TCP, DOOR_UNIX, DOOR_KIN };
+void session_new(struct house *h, int fd, enum session_door door);
 /* Every 100 ms: closes or refuses what has exceeded its limits. */
 void session_sweep(struct house *h);
 /* SIGTERM: from now on sessions end at the end of their transaction; idle ones at once. */

@@ -95,7 +95,7 @@ struct session {
 	unsigned handing_rounds;
 	struct later handing; /* to the console, when the login's messages are out */
 	bool running;	      /* session_run is on the stack */
-	bool is_unix;
+	enum session_door door;
 
 	/* --- who it is --- */
 	char *database, *user;		 /* owned */

@@ -33,7 +33,7 @@ static enum step ask_tls(struct session *s, size_t used)
 		return STEP_WAIT;
 	}
 	conn_consume(s->client, used);
-	if (tls == NULL || s->is_unix || conn_ssl(s->client) != NULL) {
+	if (tls == NULL || s->door != DOOR_TCP || conn_ssl(s->client) != NULL) {
 		conn_send(s->client, "N", 1);
 		return STEP_WAIT;
 	}
@@ -48,7 +48,7 @@ static enum step direct_tls(struct session *s)
 {
 	struct err err;
 
-	if (s->house->client_tls == NULL || s->is_unix || conn_ssl(s->client) != NULL) {
+	if (s->house->client_tls == NULL || s->door != DOOR_TCP || conn_ssl(s->client) != NULL) {
 		session_close(s, "direct TLS is not offered");
 		return STEP_WAIT;
 	}
@@ -246,7 +246,8 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 		refused(s, "53300", text);
 		return STEP_WAIT;
 	}
-	if (h->config->client_tls_sslmode >= SSLMODE_REQUIRE && !s->is_unix && conn_ssl(s->client) == NULL) {
+	if (h->config->client_tls_sslmode >= SSLMODE_REQUIRE && s->door == DOOR_TCP &&
+	    conn_ssl(s->client) == NULL) {
 		refused(s, "28000", "SSL required");
 		return STEP_WAIT;
 	}
@@ -260,7 +261,7 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 	}
 	facts.database = s->database;
 	facts.user = s->user;
-	if (!s->is_unix && getpeername(facts.fd, (struct sockaddr *)&peer, &npeer) == 0)
+	if (s->door == DOOR_TCP && getpeername(facts.fd, (struct sockaddr *)&peer, &npeer) == 0)
 		facts.peer = (struct sockaddr *)&peer;
 	s->gate = gate_new(&facts, h->host.loop, h->host.offload, h->host.secrets,
 			   (void (*)(void *))session_run, s);
@@ -290,8 +291,18 @@ static enum step cancel_request(struct session *s, uint32_t number, struct span 
 		session_enter(s, SESSION_CANCEL);
 		return STEP_WAIT;
 	}
-	if (!cancels_request(h->cancels, number, secret, startup_deliver_cancel))
-		count(&h->host.counters, cancels_missed);
+	if (cancels_request(h->cancels, number, secret, startup_deliver_cancel)) {
+		session_close(s, "cancel request");
+		return STEP_WAIT;
+	}
+	/* A client of a process that we have replaced, or that has replaced us? */
+	if (s->door != DOOR_KIN)
+		s->peer_cancel = kin_cancel_start(h, number, secret, peer_has_taken_it, s);
+	if (s->peer_cancel != NULL) {
+		session_enter(s, SESSION_CANCEL);
+		return STEP_WAIT;
+	}
+	count(&h->host.counters, cancels_missed);
 	session_close(s, "cancel request");
 	return STEP_WAIT;
 }
@@ -318,7 +329,11 @@ enum step step_hello(struct session *s)
 		conn_send(s->client, "N", 1);
 		return STEP_AGAIN;
 	case STARTUP_CANCEL: return cancel_request(s, st.pid, st.secret);
-	case STARTUP_HELLO: return hello(s, &st, used);
+	case STARTUP_HELLO:
+		if (s->door != DOOR_KIN)
+			return hello(s, &st, used);
+		session_close(s, "only cancel requests are taken here");
+		return STEP_WAIT;
 	}
 	return STEP_WAIT;
 }

@@ -1,7 +1,9 @@
 """Reloads, drains and takeovers under load, and what the service manager sees."""
+import contextlib
 import os
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -11,6 +13,7 @@ import pytest
 
 from pgweir_test.proxy import BINARY, PGWEIR, Proxy
 from pgweir_test.tools import PG_BIN, free_port, reap, spawn, wait_for
+from pgweir_test.wire import PROTOCOL_3_0, PROTOCOL_3_2, Wire, cancel, errors, query
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="pgweir's own life cycle")
 
@@ -22,6 +25,11 @@ def bench(cluster):
     subprocess.run([PG_BIN / "pgbench", "-i", "-q", "-s", "1", cluster.dsn("bench")], check=True, capture_output=True)
     yield "bench"
     cluster.drop_database("bench")
+
+
+def running(cluster, mark):
+    return cluster.sql(f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{mark}%' AND "
+                       "pid <> pg_backend_pid()") == "1"
 
 
 class Load:
@@ -153,6 +161,38 @@ def twin(proxy):
     other.ini, other.port, other.stats_port, other.settings = proxy.ini, proxy.port, proxy.stats_port, proxy.settings
     other._serves = lambda: "pgweir is ready" in other.log_text()
     return other.start()
+
+
+@pytest.mark.parametrize("version", [PROTOCOL_3_0, PROTOCOL_3_2])
+def test_cancel_requests_find_the_process_that_drains(cluster, version):
+    """No peer_id, no [peers]: the new process gets the requests, and hands them to whoever has the client. Three generations."""
+    first = Proxy(cluster, {"so_reuseport": 1, "drain_timeout": 60})
+    made = [first]
+    with contextlib.ExitStack() as held:
+        wires = []
+        for mark in ("mark_first", "mark_second"):
+            wires.append(held.enter_context(Wire(first.port).login(version=version)))
+            wires[-1].send(query(f"SELECT pg_sleep(60) /* {mark} */"))
+            wait_for("it to run", lambda: running(cluster, mark))
+            made.append(twin(first))
+            made[-2].signal(signal.SIGTERM)
+            wait_for("the old one to leave", lambda: "shutting down" in made[-2].log_text())
+            time.sleep(0.5)  # LEAVE_US: then it has no listener any more
+        for wire in reversed(wires):
+            cancel(first.port, wire.pid, wire.key)
+            assert errors(wire.until(b"Z")) == ["57014"]
+        # Nobody's: it is closed all the same, and nobody is hurt.
+        cancel(first.port, wires[0].pid, b"nope")
+        # What comes in by that way may cancel, and nothing else.
+        with socket.socket(socket.AF_UNIX) as door:
+            door.connect(f"\0pgweir-{os.geteuid()}-{first.port}/.s.PGSQL.2")
+            body = struct.pack("!I", PROTOCOL_3_0) + b"user\0postgres\0database\0postgres\0\0"
+            door.sendall(struct.pack("!I", len(body) + 4) + body)
+            assert door.recv(1) == b""
+    for proxy in made[:-1]:
+        assert proxy.process.wait(20) == 0
+    assert made[-1].metrics().count("cancels_forwarded") == 3
+    assert made[-1].stop() == 0
 
 
 @pytest.mark.parametrize("unix", [False, True])
