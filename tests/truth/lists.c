@@ -18,6 +18,10 @@ static unsigned nrows;
 static const char *const names[ATTRIBUTES] = {"owner", "kind", "flag", "grp"};
 static const unsigned ranges[ATTRIBUTES] = {LISTS_OWNERS, 3, 2, 2};
 
+/* A new row of $1 at version $2. */
+#define INSERT_ITEM                                                                                         \
+	"INSERT INTO owned (id, version, owner, kind, flag, grp) VALUES ($1::bigint, $2::bigint, 1 + " HASH \
+	" % 4, 1 + " HASH " / 4 % 3, 1 + " HASH " / 12 % 2, 1 + " HASH " / 24)"
 #define HASH "(($1::bigint * 7 + $2::bigint / 2 * 13) % 48)"
 #define SET                                                                                             \
 	"version = $2::bigint, owner = 1 + " HASH " % 4, kind = 1 + " HASH " / 4 % 3, flag = 1 + " HASH \
@@ -211,14 +215,9 @@ static bool write_item(struct link *l, enum protocol protocol, unsigned id, int6
 	switch (dice % 8) {
 	case 0:
 		return in_transaction(
-			l,
-			link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0) &&
-				link_do(l, protocol, "DELETE FROM owned WHERE id = $1::bigint", args, 1) &&
-				link_do(l, protocol,
-					"INSERT INTO owned (id, version, owner, kind, flag, grp) VALUES ($1::bigint, $2::bigint, 1 + " HASH
-					" % 4, 1 + " HASH " / 4 % 3, 1 + " HASH " / 12 % 2, 1 + " HASH
-					" / 24)",
-					args, 2));
+			l, link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0) &&
+				   link_do(l, protocol, "DELETE FROM owned WHERE id = $1::bigint", args, 1) &&
+				   link_do(l, protocol, INSERT_ITEM, args, 2));
 	case 1:
 		return in_transaction(l, link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0) &&
 						 link_do(l, protocol,
@@ -228,6 +227,13 @@ static bool write_item(struct link *l, enum protocol protocol, unsigned id, int6
 							 "UPDATE owned SET id = $1::bigint, " SET
 							 " WHERE id = $1::bigint + 1000",
 							 args, 2));
+	case 2: /* no trigger tells of it */
+		return in_transaction(
+			l, link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0) &&
+				   link_do(l, PROTOCOL_SIMPLE, "SET LOCAL session_replication_role = replica",
+					   NULL, 0) &&
+				   link_do(l, protocol, "UPDATE owned SET " SET " WHERE id = $1::bigint",
+					   args, 2));
 	default: return link_do(l, protocol, "UPDATE owned SET " SET " WHERE id = $1::bigint", args, 2);
 	}
 }
@@ -252,27 +258,43 @@ bool lists_write_owner(struct link *l, enum protocol protocol, unsigned owner, i
 	return true;
 }
 
-bool lists_set_up(struct link *l, unsigned rows)
+static bool create(struct link *l, bool parted)
 {
+	static const char *const plain[] = {
+		"CREATE TABLE owned (id int PRIMARY KEY, version bigint, owner int, kind int, flag int, grp int)",
+		NULL};
+	static const char *const parts[] = {
+		"CREATE TABLE owned (id int, version bigint, owner int, kind int, flag int, grp int, PRIMARY KEY (id, flag)) "
+		"PARTITION BY LIST (flag)",
+		"CREATE TABLE owned_one (grp int, flag int NOT NULL, version bigint, kind int, owner int, id int NOT NULL)",
+		"ALTER TABLE owned ATTACH PARTITION owned_one FOR VALUES IN (1)",
+		"CREATE TABLE owned_two PARTITION OF owned FOR VALUES IN (2) PARTITION BY LIST (flag)",
+		"CREATE TABLE owned_deep PARTITION OF owned_two DEFAULT",
+		NULL};
+
+	for (const char *const *text = parted ? parts : plain; *text != NULL; text++)
+		if (!link_do(l, PROTOCOL_SIMPLE, *text, NULL, 0))
+			return false;
+	return true;
+}
+
+bool lists_set_up(struct link *l, unsigned rows, bool parted)
+{
+	static const char *const texts_before[] = {
+		"DROP TABLE IF EXISTS owned, owners, slow",
+		"CREATE TABLE owners (id int PRIMARY KEY, version bigint NOT NULL)",
+		"INSERT INTO owners SELECT i, 0 FROM generate_series(1, 4) i",
+		"CREATE TABLE slow AS SELECT i FROM generate_series(1, 13) i"};
+
 	make_texts();
 	nrows = rows < LISTS_ROWS ? rows : LISTS_ROWS;
-	if (!link_do(l, PROTOCOL_SIMPLE, "DROP TABLE IF EXISTS owned, owners, slow", NULL, 0) ||
-	    !link_do(l, PROTOCOL_SIMPLE, "CREATE TABLE owners (id int PRIMARY KEY, version bigint NOT NULL)",
-		     NULL, 0) ||
-	    !link_do(
-		    l, PROTOCOL_SIMPLE,
-		    "CREATE TABLE owned (id int PRIMARY KEY, version bigint, owner int, kind int, flag int, grp int)",
-		    NULL, 0) ||
-	    !link_do(l, PROTOCOL_SIMPLE, "INSERT INTO owners SELECT i, 0 FROM generate_series(1, 4) i", NULL,
-		     0))
-		return false;
-	if (!link_do(l, PROTOCOL_SIMPLE, "CREATE TABLE slow AS SELECT i FROM generate_series(1, 13) i", NULL,
-		     0))
+	for (unsigned i = 0; i < sizeof(texts_before) / sizeof(texts_before[0]); i++)
+		if (!link_do(l, PROTOCOL_SIMPLE, texts_before[i], NULL, 0))
+			return false;
+	if (!create(l, parted))
 		return false;
 	for (unsigned id = 1; id <= nrows; id++)
-		if (!link_do(l, PROTOCOL_SIMPLE, "INSERT INTO owned (id) VALUES ($1)", (int64_t[]){id}, 1) ||
-		    !link_do(l, PROTOCOL_SIMPLE, "UPDATE owned SET " SET " WHERE id = $1::bigint",
-			     (int64_t[]){id, 0}, 2))
+		if (!link_do(l, PROTOCOL_EXTENDED, INSERT_ITEM, (int64_t[]){id, 0}, 2))
 			return false;
 	return true;
 }

@@ -12,7 +12,8 @@
 
 #define LISTS_ROWS 40u
 
-bool lists_set_up(struct link *l, unsigned rows);
+/* `parted`: rows also move between partitions as their versions rise. */
+bool lists_set_up(struct link *l, unsigned rows, bool parted);
 /* `dice`: any number; it decides what is read or how it is written. */
 bool lists_read(struct link *l, enum protocol protocol, unsigned dice);
 /* The next version of a row, or of an owner (1 to LISTS_OWNERS). The caller has counted it up. */

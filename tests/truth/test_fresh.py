@@ -12,7 +12,7 @@ from pgweir_test.tools import PG_BIN, as_pg_user, new_dir, reap, spawn, wait_for
 
 def test_postgres_itself_is_fresh(cluster, truth):
     truth(cluster, [], "--async", "--ddl", hits=False).finish().fresh()
-    truth(cluster, [], "--async", "--lists", hits=False).finish().fresh()
+    truth(cluster, [], "--async", "--lists", "--parted", "--mirror", hits=False).finish().fresh()
 
 
 def test_the_checker_sees(cluster, truth):
@@ -51,6 +51,24 @@ def test_fresh_lists_under_identity_full(cluster, pair, truth):
         wait_for("the table to be filled", lambda: cluster.sql("SELECT to_regclass('owned') IS NOT NULL") == "t")
         cluster.sql("ALTER TABLE owned REPLICA IDENTITY FULL")
     run.fresh()
+
+
+@pytest.mark.parametrize("plugin", ["test_decoding", "pgoutput"])
+def test_fresh_lists_of_a_partitioned_table(cluster, truth, plugin):
+    """The same, and with each version rows move between partitions."""
+    cluster.sql("CREATE PUBLICATION pgweir FOR ALL TABLES")
+    pair = start_pair(cluster, {"feed_plugin": plugin})
+    try:
+        truth(cluster, pair, "--lists", "--parted", "--rows", 30, "--writers", 4, "--readers", 8, "--pause", 8000, "--async",
+              cycles=CYCLES // 4).finish().fresh()
+    finally:
+        stop_pair(pair)
+        cluster.sql("DROP PUBLICATION pgweir")
+
+
+def test_fresh_by_triggers_and_cascades(cluster, pair, truth):
+    """Half of the reads are of a table that no statement writes."""
+    truth(cluster, pair, "--mirror", "--pause", 4000, "--async", cycles=CYCLES // 2).finish().fresh()
 
 
 def test_fresh_without_a_pause(cluster, pair, truth):

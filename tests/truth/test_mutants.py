@@ -22,7 +22,7 @@ LISTS = [
 ]
 
 
-@pytest.mark.skipif(os.environ.get("TRUTH_MUTANT") == "floor", reason="in test_bounded.py")
+@pytest.mark.skipif(os.environ.get("TRUTH_MUTANT") in ("floor", "session"), reason="in test_bounded.py, test_key.py")
 def test_it_is_caught(cluster, pair, truth):
     for load in (LISTS if os.environ["TRUTH_MUTANT"] in ("rows", "recent", "signature") else LOADS) * 2:
         got = truth(cluster, pair, "--first", *load, cycles=10**9, seconds=30, hits=False).finish()

@@ -2,14 +2,16 @@
  *
  *   truth --target NAME=CONNINFO.. --direct NAME=CONNINFO.. [--writers N] [--readers N] [--rows N] [--cycles N] [--seconds N]
  *         [--protocol simple|extended|prepared|binary|mix] [--async] [--ddl] [--faults] [--hung] [--patience SECONDS] [--first]
- *         [--pause US] [--lists]
+ *         [--pause US] [--lists] [--parted] [--mirror]
  *
  * Writers and readers spread over the targets. A cycle is a write, and a read of it through every target. The run ends after that
  * many cycles, or after that many seconds. --async: half of the writers commit with synchronous_commit = off. --faults: errors and lost
  * connections are part of the game, but everybody must be served again at the end. --hung: commits of half of the writers may hang
  * for ever; the other half use synchronous_commit = local, and readers must not hang. --ddl: a thread truncates, rewrites and alters tables.
  * --first: the first violation ends the run. --pause: half of the time a writer rests for up to so long, so that there is something
- * to hit. --lists: most reads and writes are those of lists.h.
+ * to hit. --lists: most reads and writes are those of lists.h; --parted: of a partitioned table, whose rows move between its
+ * partitions. --mirror: a trigger and cascades write each row a second time, into a table that no statement names; every other read is
+ * of that one.
  *
  * The last line of the output is a summary. Exit: 0 fresh, 1 a violation, 2 somebody hangs or was not served again, 3 PostgreSQL
  * itself violated the rules (then this program is wrong), 4 errors without --faults. */
@@ -41,7 +43,7 @@ static struct {
 	unsigned ntargets, writers, readers, rows, patience_s, pause_us;
 	uint64_t cycles, seconds;
 	int protocol; /* -1 = mix */
-	bool async, ddl, faults, hung, first, lists;
+	bool async, ddl, faults, hung, first, lists, parted, mirror;
 } opt = {
 	.writers = 6,
 	.readers = 6,
@@ -86,6 +88,7 @@ static enum protocol protocol_of(struct member *self)
 /* --- reading --- */
 
 static const char *const read_one = "SELECT version FROM truth WHERE id = $1";
+static const char *const read_mirror = "SELECT version FROM mirror WHERE id = $1";
 static const char *const read_some = "SELECT id, version FROM truth WHERE id IN ($1, $2, $3)";
 static const char *const read_truncated = "SELECT version FROM truncated WHERE id = $1";
 static const char *const read_rewritten = "SELECT version FROM rewritten WHERE id = $1";
@@ -95,8 +98,9 @@ static bool judge_one(struct member *self, struct link *l, unsigned id)
 {
 	enum protocol protocol = protocol_of(self);
 	const char *how = protocol_names[protocol];
+	const char *text = opt.mirror && dice(self, 2) == 0 ? read_mirror : read_one;
 	int64_t floor = oracle_floor(id), arg = id;
-	PGresult *result = link_run(l, protocol, read_one, &arg, 1);
+	PGresult *result = link_run(l, protocol, text, &arg, 1);
 
 	if (result == NULL)
 		return false;
@@ -235,6 +239,17 @@ static bool write_in_savepoint(struct member *self, unsigned id)
 	       link_do(l, PROTOCOL_SIMPLE, "RELEASE a", NULL, 0) && commit(l);
 }
 
+/* What was rolled back to the savepoint never was. */
+static bool write_around_savepoint(struct member *self, unsigned id)
+{
+	struct link *l = &self->link;
+
+	return begin(l) && update(self, id, self->next[id]) &&
+	       link_do(l, PROTOCOL_SIMPLE, "SAVEPOINT a", NULL, 0) &&
+	       update(self, id, self->next[id] + BOGUS) &&
+	       link_do(l, PROTOCOL_SIMPLE, "ROLLBACK TO a", NULL, 0) && commit(l);
+}
+
 static bool write_by_replacing(struct member *self, unsigned id)
 {
 	struct link *l = &self->link;
@@ -295,7 +310,7 @@ static bool write_somehow(struct member *self, unsigned id, unsigned other)
 	if (kind < 80)
 		return other == id ? update(self, id, self->next[id]) : write_pair(self, id, other);
 	if (kind < 88)
-		return write_in_savepoint(self, id);
+		return kind % 2 == 0 ? write_in_savepoint(self, id) : write_around_savepoint(self, id);
 	if (kind < 94)
 		return write_by_replacing(self, id);
 	return write_by_moving(self, id);
@@ -351,7 +366,13 @@ static void *writer(void *arg)
 static bool truncate_and_fill(struct member *self, int64_t version)
 {
 	struct link *l = &self->link;
+	char copy[160];
 
+	snprintf(copy, sizeof(copy),
+		 "COPY truncated FROM PROGRAM 'seq -f \"%%.0f,%" PRId64 "\" 1 4' WITH (FORMAT csv)", version);
+	if (version % 4 == 0)
+		return begin(l) && link_do(l, PROTOCOL_SIMPLE, "TRUNCATE truncated", NULL, 0) &&
+		       link_do(l, PROTOCOL_SIMPLE, copy, NULL, 0) && commit(l);
 	return begin(l) && link_do(l, PROTOCOL_SIMPLE, "TRUNCATE truncated", NULL, 0) &&
 	       link_do(l, PROTOCOL_SIMPLE, "INSERT INTO truncated SELECT i, $1 FROM generate_series(1, 4) i",
 		       &version, 1) &&
@@ -394,6 +415,24 @@ static void *alterer(void *arg)
 
 /* --- the run --- */
 
+/* INSERT and UPDATE come by the trigger, DELETE and a new key by the cascades. */
+static bool set_up_mirror(struct link *l)
+{
+	return link_do(l, PROTOCOL_SIMPLE,
+		       "CREATE TABLE mirror (id int PRIMARY KEY REFERENCES truth ON DELETE CASCADE ON UPDATE CASCADE, "
+		       "version bigint NOT NULL)",
+		       NULL, 0) &&
+	       link_do(l, PROTOCOL_SIMPLE, "INSERT INTO mirror SELECT id, version FROM truth", NULL, 0) &&
+	       link_do(l, PROTOCOL_SIMPLE,
+		       "CREATE OR REPLACE FUNCTION reflect() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+		       "INSERT INTO mirror VALUES (NEW.id, NEW.version) ON CONFLICT (id) DO UPDATE SET version = NEW.version; "
+		       "RETURN NULL; END $$",
+		       NULL, 0) &&
+	       link_do(l, PROTOCOL_SIMPLE,
+		       "CREATE TRIGGER reflects AFTER INSERT OR UPDATE ON truth FOR EACH ROW EXECUTE FUNCTION reflect()",
+		       NULL, 0);
+}
+
 static void set_up(void)
 {
 	const struct target *direct = NULL;
@@ -409,7 +448,8 @@ static void set_up(void)
 	l.target = direct;
 	if (opt.hung) /* nobody acknowledges our own commits either */
 		l.setup = "SET synchronous_commit = local";
-	if (!link_do(&l, PROTOCOL_SIMPLE, "DROP TABLE IF EXISTS truth, truncated, rewritten", NULL, 0) ||
+	if (!link_do(&l, PROTOCOL_SIMPLE, "DROP TABLE IF EXISTS mirror, truth, truncated, rewritten", NULL,
+		     0) ||
 	    !link_do(&l, PROTOCOL_SIMPLE, "CREATE TABLE truth (id int PRIMARY KEY, version bigint NOT NULL)",
 		     NULL, 0) ||
 	    !link_do(&l, PROTOCOL_SIMPLE,
@@ -425,7 +465,11 @@ static void set_up(void)
 		fprintf(stderr, "truth: cannot set up: %s\n", link_last_error());
 		exit(4);
 	}
-	if (opt.lists && !lists_set_up(&l, opt.rows)) {
+	if (opt.mirror && !set_up_mirror(&l)) {
+		fprintf(stderr, "truth: cannot set up mirror: %s\n", link_last_error());
+		exit(4);
+	}
+	if (opt.lists && !lists_set_up(&l, opt.rows, opt.parted)) {
 		fprintf(stderr, "truth: cannot set up lists: %s\n", link_last_error());
 		exit(4);
 	}
@@ -562,7 +606,8 @@ static void parse_options(int argc, char **argv)
 		{"seconds", 1, NULL, 's'}, {"protocol", 1, NULL, 'p'}, {"patience", 1, NULL, 'P'},
 		{"lists", 0, NULL, 'l'},   {"pause", 1, NULL, 'u'},    {"async", 0, NULL, 'a'},
 		{"ddl", 0, NULL, 'D'},	   {"faults", 0, NULL, 'f'},   {"hung", 0, NULL, 'h'},
-		{"first", 0, NULL, 'F'},   {NULL, 0, NULL, 0},
+		{"first", 0, NULL, 'F'},   {"parted", 0, NULL, 'R'},   {"mirror", 0, NULL, 'M'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -582,6 +627,8 @@ static void parse_options(int argc, char **argv)
 		case 'h': opt.hung = true; break;
 		case 'F': opt.first = true; break;
 		case 'l': opt.lists = true; break;
+		case 'R': opt.parted = true; break;
+		case 'M': opt.mirror = true; break;
 		case 'u': opt.pause_us = (unsigned)atoi(optarg); break;
 		case 'P': opt.patience_s = (unsigned)atoi(optarg); break;
 		default: exit(64);
