@@ -165,6 +165,16 @@ static void close_begin_portal(struct session *s)
 		s->backend->broken = true;
 }
 
+/* PostgreSQL keeps the unnamed portal of a simple query that failed in a transaction block, but not the memory of its statements: an Execute
+ * reads what is there now, and may end the whole server. Without the portal it is an error. */
+static void close_failed_portal(struct session *s)
+{
+	if (!s->query_failed || s->bound_unnamed)
+		return;
+	s->query_failed = false;
+	s->begin_portal = true;
+}
+
 static enum forward forward_bind(struct session *s, struct span in, uint32_t body_n)
 {
 	struct span avail = span_skip(in, FRAME_HEADER), portal, name, server;
@@ -376,6 +386,7 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 	switch (type) {
 	case 'E':
 		s->unsynced = s->ran = true;
+		close_failed_portal(s);
 		close_begin_portal(s);
 		s->unsettling += e.unsettles;
 		rc = expect_push(&s->backend->expects, &e);

@@ -4,6 +4,8 @@
 #include "proxy/base/clock.h"
 #include "protocol/write.h"
 
+#define YIELD_IDLE_US \
+	100000u /* a client that reads the values of sequences asks right behind its statement */
 #define FLIGHT_PATIENCE_US 1000000u /* a follower waits so long for a fill, then asks PostgreSQL itself */
 #define DRAIN_LOGIN_US 500000u	    /* at the shutdown, for a client that has been asked for its password */
 #define DRAIN_IDLE_US 300000u /* who was silent for so long will hardly be sending a statement just now */
@@ -36,6 +38,10 @@ static void over_limit(struct session *s)
 {
 	switch (s->state) {
 	case SESSION_READY:
+		if (s->policy.pin_timeout > 0 && sequence_only(s)) {
+			sequence_let_go(s); /* not worth the client */
+			break;
+		}
 		session_fatal(s, "57P05",
 			      s->txn != TXN_NONE ? "idle_transaction_timeout"
 			      : s->pins != 0	 ? "pin_timeout"
@@ -88,9 +94,24 @@ static bool drained(const struct session *s, uint64_t now)
 	       (now >= s->house->drain_busy_us || (now > s->since_us && now - s->since_us >= DRAIN_IDLE_US));
 }
 
+/* Others wait for a backend that an idle session keeps for the values of sequences only: one goes for each who waits. */
+static bool yields(struct session *s, uint64_t now, unsigned yielded)
+{
+	struct pool_counts counts;
+
+	if (!sequence_only(s) || now <= s->since_us || now - s->since_us < YIELD_IDLE_US)
+		return false;
+	pool_count(s->pool, &counts);
+	if (counts.waiting <= yielded)
+		return false;
+	sequence_let_go(s);
+	return true;
+}
+
 void session_sweep(struct house *h)
 {
 	uint64_t now = clock_us();
+	unsigned yielded = 0;
 
 	ring_each_safe (it, &h->sessions) {
 		struct session *s = ring_item(it, struct session, node);
@@ -101,6 +122,7 @@ void session_sweep(struct house *h)
 		    pool_paused(s->pool))
 			s->since_us = now;
 
+		yielded += yields(s, now, yielded);
 		if (limit > 0 && now > s->since_us && now - s->since_us >= limit)
 			over_limit(s);
 		else if (transaction_too_long(s, now))

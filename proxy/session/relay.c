@@ -169,7 +169,8 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 		run_send(s, r);
 	}
 	if (head != NULL && head->kind == EXPECT_BIND && head->index == 1 && portal_was_made(f->body))
-		s->begin_portal = false;
+		s->begin_portal = s->query_failed = false;
+	s->query_failed |= head != NULL && head->kind == EXPECT_QUERY;
 	s->server_gone |= is_fatal(f->body);
 	if (has_state(f->body, "25006"))
 		servers_read_only(b);
@@ -444,7 +445,8 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 	switch (f->type) {
 	case 'Z': on_ready(s, r, f, used); break;
 	case '2':
-		s->begin_portal = s->begin_portal && head->index == 0;
+		if (head->index == 1)
+			s->begin_portal = s->query_failed = false;
 		r->to += used;
 		break;
 	case '1':

@@ -5,6 +5,8 @@
  * kept apart in this way, and all of those in a pool where somebody has asked. A client that asks keeps its backend from then on. */
 #include "proxy/session/session_private.h"
 
+#include "proxy/base/check.h"
+
 #define MIXED UINT64_MAX
 #define KEPT_APART \
 	3 /* transactions that may advance a sequence, until a session counts as one that does not ask */
@@ -70,6 +72,20 @@ void sequence_note(struct session *s, uint32_t effects)
 	s->lend.prefer = b->id;
 	s->seq_uses += !s->seq_used_now && s->seq_uses < KEPT_APART;
 	s->seq_used_now = true;
+}
+
+bool sequence_only(const struct session *s)
+{
+	return s->state == SESSION_READY && s->txn == TXN_NONE && s->backend != NULL &&
+	       s->pins == 1u << PIN_SEQUENCE && s->policy.pool_mode != POOL_MODE_SESSION;
+}
+
+void sequence_let_go(struct session *s)
+{
+	check(sequence_only(s));
+	s->pins = 0;
+	image_count_pin(s);
+	txn_let_go(s);
 }
 
 void sequence_keep(struct session *s)

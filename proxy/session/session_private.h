@@ -139,6 +139,7 @@ struct session {
 	unsigned unsettling;	 /* statements on their way that may make or take names by SQL */
 	bool begin_extended; /* the client has sent its BEGIN by the extended protocol, and no query since */
 	bool begin_portal;   /* the unnamed portal is still that of the deferred BEGIN, or another of ours */
+	bool query_failed;   /* a simple query has, in this transaction block */
 	bool bound;	     /* a Bind was sent since the last Sync */
 	bool bound_unnamed;  /* .. to the unnamed portal */
 	bool ran;	     /* a Bind or an Execute was sent since the last Sync */
@@ -352,6 +353,9 @@ void sequence_note(struct session *s, uint32_t effects);
 bool sequence_certain(const struct session *s, const struct facts *f);
 /* After a transaction: pins the session if it may ask again, or no longer. */
 void sequence_keep(struct session *s);
+/* Is it idle, and keeps its backend for nothing but such values? Then it can do without. */
+bool sequence_only(const struct session *s);
+void sequence_let_go(struct session *s);
 
 /* customs.c: settings like app.x */
 bool customs_name(const char *name);
@@ -435,5 +439,6 @@ bool txn_needs_probe(
 	const struct session *s); /* what the transaction did leaves traces that only the backend shows */
 /* Nothing is outstanding: give the backend back or keep it. */
 void txn_quiet(struct session *s);
+void txn_let_go(struct session *s); /* gives the backend back */
 
 #endif

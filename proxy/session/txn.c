@@ -262,6 +262,7 @@ void txn_ready(struct session *s, char status)
 	if (status != 'I' && s->txn == TXN_NONE)
 		s->txn_since_us = loop_now_us(s->house->host.loop);
 	s->txn = status == 'I' ? TXN_NONE : TXN_REAL;
+	s->query_failed &= status != 'I';
 }
 
 void txn_parted(struct session *s, char status)
@@ -331,8 +332,14 @@ void txn_quiet(struct session *s)
 		s->effects = 0;
 		s->txn_image_id = 0;
 	}
-	if (keeps_backend(s))
-		return;
+	if (!keeps_backend(s))
+		txn_let_go(s);
+}
+
+void txn_let_go(struct session *s)
+{
+	struct backend *b = s->backend;
+
 	s->backend = NULL;
 	stmts_no_literals(&s->stmts);
 	if (s->config->server_reset_query_always)

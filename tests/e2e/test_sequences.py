@@ -1,8 +1,11 @@
 """currval() and lastval(): a client's own values or PostgreSQL's own error, never another client's."""
+import json
+
 import psycopg
 import pytest
 
 from pgweir_test.proxy import Proxy, PGBOUNCER
+from pgweir_test.tools import wait_for
 
 pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer shows other clients' values")
 NOT_YET = "55000"
@@ -91,6 +94,37 @@ def test_who_asks_keeps_its_values_from_then_on(cluster, setup):
         one.execute("DISCARD SEQUENCES")
         assert value(one, "SELECT lastval()") == NOT_YET
         assert proxy.metrics()["pgweir_sequence_discards_total"] <= 8
+    assert proxy.stop() == 0
+
+
+def test_who_waits_gets_the_server_connection_of_who_only_may_ask_again(cluster, setup):
+    """Applications that ask after each INSERT and keep their connections would otherwise keep every server connection."""
+    proxy = Proxy(cluster, {"default_pool_size": 2, "query_wait_timeout": 20})
+    conns = [proxy.connect("sequences") for _ in range(6)]
+    for _ in range(2):
+        for conn in conns:
+            mine = insert(conn)
+            assert value(conn, "SELECT lastval()") == mine
+    for conn in conns:
+        assert value(conn, "SELECT lastval()") in (NOT_YET, mine)
+        conn.close()
+    assert proxy.stop() == 0
+
+
+def test_pin_timeout_closes_nobody_for_the_values_of_sequences(cluster, setup):
+    proxy = Proxy(cluster, {"default_pool_size": 1, "pin_timeout": "300ms"})
+    with proxy.connect("sequences") as one:
+        mine = insert(one)
+        assert value(one, "SELECT lastval()") == mine
+
+        def pinned():
+            return any(pool["pinned"] for pool in json.loads(proxy.http("/stats.json")[1])["pools"])
+        wait_for("the pin to go", lambda: not pinned())
+        assert value(one, "SELECT lastval()") == mine, "nobody has used a sequence in between"
+        wait_for("the pin to go", lambda: not pinned())
+        with proxy.connect("sequences") as two:
+            insert(two)
+        assert value(one, "SELECT lastval()") == NOT_YET
     assert proxy.stop() == 0
 
 

@@ -185,9 +185,11 @@ class Generator:
 
     def portal(self, client):
         portal = self.pick("c1", "c2", "")
+        # PostgreSQL 15 may crash at an Execute of the unnamed portal behind a simple query that has failed in a transaction block.
+        again = "c1" if portal == "" and client.open else portal
         self.add(client, *self.pick(
             (f"portal '{portal}' of series, 2 rows", parse("", "SELECT generate_series(1, 5)") + bind(portal, "") + execute(portal, 2) + SYNC),
-            (f"execute '{portal}', 2 rows", execute(portal, 2) + SYNC), (f"describe portal '{portal}'", describe("P", portal) + SYNC),
+            (f"execute '{again}', 2 rows", execute(again, 2) + SYNC), (f"describe portal '{portal}'", describe("P", portal) + SYNC),
             (f"close portal '{portal}'", close("P", portal) + SYNC)))
 
     def pipeline(self, client):
