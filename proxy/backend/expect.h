@@ -51,6 +51,7 @@ struct expect {
 	uint8_t why;
 	char local;
 	bool again; /* PARSE, BIND: of a name in use, with a wrong number of values; tried under another name of ours in order to fail */
+	bool refused;	/* PARSE: of a text that fails, for a statement that the client may not have */
 	bool unsettles; /* may take prepared statements away, or make some by SQL (session.unsettling) */
 	uint32_t
 		index; /* INSPECT: which setting; PARSE, CLOSE: 1 + enum sys_stmt of our own statements; the client's BIND: 1 = to the

@@ -12,7 +12,7 @@
 #define PARSE_MAX (16u * 1024u * 1024u) /* a Parse has to be held whole */
 #define SMALL_MAX (64u * 1024u)		/* Describe, Close, Execute, Sync, .. */
 #define HELD_MAX (60u * 1024u)		/* what conn_input can hold for sure */
-#define OUR_PREFIX "pgweir_"
+#define PIPELINE_MAX (EXPECT_MAX / 2)	/* answers that are waited for, then the client waits */
 
 /* What to do after one message. */
 enum forward { FORWARD_NEXT, FORWARD_WAIT, FORWARD_CLOSED };
@@ -64,6 +64,7 @@ static void skip(struct session *s, struct span in, size_t total)
 
 /* --- the messages --- */
 
+static const char too_many[] = "too many messages in a pipeline";
 static const char misplaced[] = "settings of pgweir cannot be set or shown in the middle of a pipeline";
 
 /* A statement that fails when it runs: a setting of ours cannot be changed between statements that the server has not run yet. */
@@ -105,8 +106,8 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 		return FORWARD_WAIT;
 	}
 	s->unsynced = true;
-	if (hold == HOLD_TOO_MUCH)
-		return fail(s, "54000", "too many or too long prepared statements");
+	if (hold == HOLD_TOO_MUCH && hold_refuse(s) != 0)
+		return fail(s, "54000", too_many);
 	tally_add(s->tally, TALLY_client_parses, 1);
 	conn_consume(s->client, total);
 	return FORWARD_NEXT;
@@ -175,6 +176,14 @@ static void close_failed_portal(struct session *s)
 	s->begin_portal = true;
 }
 
+/* Too long to be held. */
+static enum forward refuse_parse(struct session *s, struct span in, size_t total)
+{
+	s->unsynced = true;
+	skip(s, in, total);
+	return hold_refuse(s) != 0 ? fail(s, "54000", too_many) : FORWARD_NEXT;
+}
+
 static enum forward forward_bind(struct session *s, struct span in, uint32_t body_n)
 {
 	struct span avail = span_skip(in, FRAME_HEADER), portal, name, server;
@@ -238,9 +247,7 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	rest = body_n - used;
 	conn_consume(s->client, FRAME_HEADER + used);
 	pass_on(s, span_skip(avail, used), rest);
-	return expect_push(&s->backend->expects, &e) != 0
-		       ? fail(s, "54000", "too many messages in a pipeline")
-		       : FORWARD_NEXT;
+	return expect_push(&s->backend->expects, &e) != 0 ? fail(s, "54000", too_many) : FORWARD_NEXT;
 }
 
 static enum forward forward_target(struct session *s, char type, struct span body, size_t total,
@@ -278,7 +285,7 @@ static enum forward forward_target(struct session *s, char type, struct span bod
 		rc = expecting(s, type == 'D' ? EXPECT_DESCRIBE : EXPECT_CLOSE);
 	}
 	conn_consume(s->client, total);
-	return rc != 0 ? fail(s, "54000", "too many messages in a pipeline") : FORWARD_NEXT;
+	return rc != 0 ? fail(s, "54000", too_many) : FORWARD_NEXT;
 }
 
 static enum forward forward_query(struct session *s, struct span in, uint32_t body_n, bool whole)
@@ -331,7 +338,7 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
 	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
 	if (expect_push(&s->backend->expects, &e) != 0)
-		return fail(s, "54000", "too many messages in a pipeline");
+		return fail(s, "54000", too_many);
 	pass_on(s, in, FRAME_HEADER + (size_t)body_n);
 	reset_sent(s, true);
 	return FORWARD_NEXT;
@@ -410,7 +417,7 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 	default: break;
 	}
 	if (rc != 0)
-		return fail(s, "54000", "too many messages in a pipeline");
+		return fail(s, "54000", too_many);
 	pass_on(s, in, total);
 	if (type == 'E' && s->client_left == 0)
 		reset_sent(s, false);
@@ -424,10 +431,10 @@ static enum forward forward_whole(struct session *s, char type, uint32_t body_n,
 	struct span body;
 
 	if (in.n < total) {
-		if (body_n > (type == 'P' ? PARSE_MAX : SMALL_MAX))
-			return fail(s, "54000",
-				    type == 'P' ? "statement is too long to be prepared"
-						: "message is too long");
+		if (type == 'P' && body_n > PARSE_MAX)
+			return refuse_parse(s, in, total);
+		if (type != 'P' && body_n > SMALL_MAX)
+			return fail(s, "54000", "message is too long");
 		conn_input_max(s->client, total > SMALL_MAX ? total : SMALL_MAX);
 		return FORWARD_WAIT;
 	}
@@ -504,6 +511,10 @@ bool forward_input(struct session *s)
 	while (f == FORWARD_NEXT && s->state == SESSION_BUSY && s->backend != NULL) {
 		struct span in;
 
+		if (s->backend->expects.n >= PIPELINE_MAX) {
+			hold_wait(s);
+			return true;
+		}
 		if (conn_full(s->backend->conn)) {
 			conn_pause(s->client);
 			return true;

@@ -301,6 +301,16 @@ enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt)
 	return parse_ours(s, name, stmt, number) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
 }
 
+/* It fails in a failed transaction as well, and takes no unnamed statement away. */
+int hold_refuse(struct session *s)
+{
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT, .refused = true};
+
+	write_parse(conn_out(s->backend->conn), span_str(HOLD_NO_SUCH), span_str(HOLD_REFUSED), NULL, 0);
+	conn_flush_later(s->backend->conn);
+	return expect_push(&s->backend->expects, &e);
+}
+
 int hold_close(struct session *s, struct span name)
 {
 	struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_CLIENT};

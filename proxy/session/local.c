@@ -180,6 +180,8 @@ static struct stmt *leading_execute(struct session *s, const struct batch *batch
 		if (parse.name.n > 0 && (stmts_find(&s->stmts, parse.name) != NULL || hold_sql_names(s)))
 			return NULL;
 		stmt = memo_get(s->house->memo, parse.query, parse.param_oids);
+		if (stmt != NULL && !stmts_fit(&s->stmts, parse.name, stmt))
+			goto no; /* 54000 */
 		*new_r = true;
 		i++;
 	}

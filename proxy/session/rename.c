@@ -50,11 +50,26 @@ static void write_renamed(struct buf *out, struct span body, struct span ours, s
 	write_end(out, mark);
 }
 
+static bool is_syntax(struct span body)
+{
+	struct back_error e = {0};
+	const char *why;
+
+	return back_error_decode(body, &e, &why) == 0 && span_eq(e.sqlstate, span_str("42601"));
+}
+
 bool rename_error(struct session *s, const struct expect *head, struct span body)
 {
 	struct span ours, theirs;
 	char name[PREPARED_NAME_MAX];
 
+	if (head->refused && is_syntax(body)) {
+		write_error(conn_out(s->client), 'E', "ERROR", "54000",
+			    "too many or too long prepared statements", NULL,
+			    "Close statements that are not needed any more.");
+		conn_flush_later(s->client);
+		return true;
+	}
 	if (head->why != WHY_CLIENT || (head->change == 0 && head->name_id == 0) || !speaks_of_names(body))
 		return false;
 	if (head->again)

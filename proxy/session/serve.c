@@ -59,7 +59,9 @@ static enum reason want_parse(struct session *s, const struct op *op, struct wan
 	w->stmt = memo_get(s->house->memo, p.query, p.param_oids);
 	w->parse_name = p.name;
 	w->parsed = true;
-	return w->stmt == NULL ? REASON_SYNTAX : REASON_NONE;
+	if (w->stmt == NULL)
+		return REASON_SYNTAX;
+	return stmts_fit(&s->stmts, p.name, w->stmt) ? REASON_NONE : REASON_TOO_LARGE; /* 54000 */
 }
 
 /* The statement of that name; with a Parse in the batch it has to be the same. */

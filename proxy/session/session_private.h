@@ -320,6 +320,8 @@ void hold_wait(struct session *s);
 struct span hold_server_name(struct session *s, struct span name, char out[PREPARED_NAME_MAX],
 			     struct expect *e);
 enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt);
+/* In the place of a Parse one that fails, with 54000 for the client. -1: too many messages. */
+int hold_refuse(struct session *s);
 int hold_close(struct session *s, struct span name);
 /* SQL that names prepared statements, or may. */
 bool hold_unsettles(const struct facts *f);
@@ -328,7 +330,8 @@ void hold_deallocated(struct session *s);
 bool hold_sql_names(const struct session *s);
 /* A statement that looks at pg_prepared_statements goes to the backend: other clients' statements and ours go from it. */
 void view_hide_others(struct session *s, const struct stmt *stmt);
-#define HOLD_NO_SUCH "pgweir_sys_none" /* a name that no backend has */
+#define HOLD_NO_SUCH "pgweir_sys_none"		     /* a name that no backend has */
+#define HOLD_REFUSED "pgweir refuses this statement" /* no SQL */
 
 /* standin.c: about a statement that the backend does not hold. true = STANDIN_NAME is asked instead. */
 /* A Bind, `body`, that has a wrong number of values. */
@@ -343,7 +346,7 @@ int inventory_take(struct session *s);	 /* asks */
 void inventory_row(struct session *s, struct span name);
 void inventory_done(struct session *s);
 
-/* rename.c: an error that has one of our names in it goes to the client with its own. true = done. */
+/* rename.c: an error that has one of our names in it goes to the client with its own, that of hold_refuse as ours. true = done. */
 bool rename_error(struct session *s, const struct expect *head, struct span body);
 
 /* sequence.c: currval() and lastval() */

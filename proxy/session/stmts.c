@@ -98,7 +98,7 @@ static void tidy(struct stmts *t, struct client_stmt *c)
 	free(c);
 }
 
-static bool fits(const struct stmts *t, struct span name, const struct stmt *stmt)
+bool stmts_fit(const struct stmts *t, struct span name, const struct stmt *stmt)
 {
 	return t->bytes + sizeof(struct client_stmt) + name.n + (stmt != NULL ? stmt->text.n : 0) <=
 	       STMTS_BYTES;
@@ -122,7 +122,7 @@ uint64_t *stmts_number(struct stmts *t, struct span name)
 
 int stmts_add(struct stmts *t, struct span name, struct stmt *stmt)
 {
-	if (name.n > 0 && !fits(t, name, stmt))
+	if (name.n > 0 && !stmts_fit(t, name, stmt))
 		return -1;
 	stand_for(t, make(t, name), take(t, stmt), 0);
 	return 0;
@@ -187,7 +187,7 @@ uint64_t stmts_change(struct stmts *t, struct span name, struct stmt *stmt, uint
 	struct client_stmt *c;
 	struct stmt_change *change;
 
-	if (stmt == NULL ? stmts_find(t, name) == NULL : !fits(t, name, stmt))
+	if (stmt == NULL ? stmts_find(t, name) == NULL : !stmts_fit(t, name, stmt))
 		return 0;
 	c = make(t, name);
 	change = note(t, c, CHANGE_STMT, batch);
@@ -202,7 +202,7 @@ uint64_t stmts_change(struct stmts *t, struct span name, struct stmt *stmt, uint
 
 uint64_t stmts_mention(struct stmts *t, struct span name, uint64_t batch)
 {
-	if (!fits(t, name, NULL))
+	if (!stmts_fit(t, name, NULL))
 		return 0;
 	return note(t, make(t, name), CHANGE_MENTION, batch)->key;
 }

@@ -34,6 +34,8 @@ uint64_t *stmts_number(struct stmts *t, struct span name);
 
 /* --- at once: nothing of the client is on its way to the server --- */
 
+/* Is there room? */
+bool stmts_fit(const struct stmts *t, struct span name, const struct stmt *stmt);
 /* Takes a reference of its own. 0, or -1: too many bytes. The name must not be in use (but ""). */
 int stmts_add(struct stmts *t, struct span name, struct stmt *stmt);
 bool stmts_remove(struct stmts *t, struct span name);

@@ -1,6 +1,7 @@
 """Names of prepared statements in pipelines: through pgweir as on PostgreSQL itself, whatever fails or is skipped."""
 import asyncio
 import socket
+import threading
 
 import asyncpg
 import pytest
@@ -246,12 +247,36 @@ def test_a_clients_statements_are_bounded(proxy):
     with Wire(proxy.port).login() as wire:
         for i in range(40):
             wire.send(parse(f"big{i}", text + f" || '{i}'") + SYNC)
-            got = wire.recv()
-            if got[0] == b"E":
-                assert error_fields(got[1])["C"] == "54000" and i > 10
+            got = wire.until(b"Z")
+            if got[0][0] == b"E":
+                fields = error_fields(got[0][1])
+                assert (fields["S"], fields["C"]) == ("ERROR", "54000") and i > 10
                 break
-            wire.recv()
         else:
             pytest.fail("160 MB of statements")
-    with proxy.connect() as conn:
-        assert conn.execute("SELECT 1").fetchone() == (1,)
+        more = parse("more", text + " || 'more'")
+        wire.send(query("BEGIN"), more + run("more") + SYNC + run("big0") + SYNC + query("ROLLBACK"))
+        assert [wire.until(b"Z")[-1][1] for _ in range(4)] == [b"T", b"E", b"E", b"I"]
+        wire.send(run("big0") + SYNC, close("S", "big1") + more + run("more") + SYNC)
+        assert len(rows(wire.until(b"Z"))[0][0]) == 4_000_001 and len(rows(wire.until(b"Z"))[0][0]) == 4_000_004
+
+
+def test_a_statement_that_is_too_long_to_be_prepared(proxy):
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("p", "SELECT 1") + SYNC, parse("", "SELECT '" + "x" * 17_000_000 + "'") + run("") + SYNC, run("p") + SYNC)
+        assert [kind for kind, _ in wire.until(b"Z")] == [b"1", b"Z"]
+        got = wire.until(b"Z")
+        assert error_fields(got[0][1])["C"] == "54000" and len(got) == 2
+        assert rows(wire.until(b"Z")) == [[b"1"]]
+
+
+def test_a_pipeline_of_any_length(proxy):
+    """More messages than answers that pgweir keeps account of, behind a statement that takes its time."""
+    count = 70_000
+    with Wire(proxy.port).login() as wire:
+        wire.send(parse("p", "SELECT 1") + parse("", "SELECT pg_sleep(0.5)") + run("") + SYNC)
+        sender = threading.Thread(target=wire.send, args=(close("S", "nobody") * count + run("p") + SYNC,))
+        sender.start()
+        assert len(wire.until(b"Z")) == 6
+        assert len(wire.until(b"Z")) == count + 4
+        sender.join()
