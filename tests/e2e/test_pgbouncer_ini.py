@@ -82,6 +82,20 @@ def test_auth_query_finds_who_is_not_in_the_file(migrated):
         login(migrated, "postgres", "hidden", "wrong")
 
 
+def test_auth_query_over_several_hosts(cluster):
+    """Nobody listens on the first one."""
+    cluster.sql("CREATE ROLE looker SUPERUSER LOGIN; CREATE ROLE sought LOGIN PASSWORD 's'")
+    proxy = Proxy(cluster, {"auth_type": "scram-sha-256", "auth_user": "looker", "server_login_retry": 0.1,
+                            "auth_query": "SELECT rolname, rolpassword FROM pg_authid WHERE rolname=$1"}, users={"looker": ""},
+                  databases={"*": f"host=127.0.0.9,127.0.0.1 port={cluster.port} target_session_attrs=primary"})
+    with login(proxy, "postgres", "sought", "s") as conn:
+        assert conn.execute("SELECT current_user").fetchone() == ("sought",)
+    with pytest.raises(psycopg.OperationalError):
+        login(proxy, "postgres", "sought", "wrong")
+    assert proxy.stop() == 0
+    cluster.sql("DROP ROLE looker, sought")
+
+
 def test_an_included_database_with_its_own_login(migrated):
     with login(migrated, "shop", "batch", "b") as conn:
         assert conn.execute("SELECT current_user, current_database(), current_setting('application_name')").fetchone() \
