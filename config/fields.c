@@ -117,3 +117,20 @@ enum fields_status fields_next(struct fields *f)
 	}
 	return FIELDS_END;
 }
+
+int fields_each(struct text_pool *pool, const char *text, size_t n, const char *name,
+		int (*fn)(void *arg, const struct fields *line, struct err *why), void *arg, struct err *err)
+{
+	enum fields_status status;
+	struct fields f;
+	struct err why;
+	int line;
+
+	if (text_bad_byte(text, n, &line) != n)
+		return err_set(err, "%s:%d: control character in the text", name, line);
+	fields_start(&f, pool, text, n);
+	while ((status = fields_next(&f)) == FIELDS_LINE)
+		if (fn(arg, &f, &why) != 0)
+			return err_set(err, "%s:%d: %s", name, f.line, why.text);
+	return status == FIELDS_END ? 0 : err_set(err, "%s:%d: %s", name, f.line, f.why);
+}

@@ -10,6 +10,7 @@
 #define CONFIG_FIELDS_H
 
 #include "config/text.h"
+#include "proxy/base/err.h"
 
 #include <stdbool.h>
 
@@ -40,5 +41,8 @@ enum fields_status { FIELDS_LINE, FIELDS_END, FIELDS_BAD };
 
 void fields_start(struct fields *f, struct text_pool *pool, const char *text, size_t n);
 enum fields_status fields_next(struct fields *f);
+/* Gives every line of a file to `fn`, which returns 0, or -1 with the reason; ours begins with name:line. */
+int fields_each(struct text_pool *pool, const char *text, size_t n, const char *name,
+		int (*fn)(void *arg, const struct fields *line, struct err *why), void *arg, struct err *err);
 
 #endif

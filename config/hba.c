@@ -268,35 +268,23 @@ static struct rule *new_rule(struct hba *hba)
 	return &hba->rules[hba->count++];
 }
 
+static int add_rule(void *hba, const struct fields *f, struct err *err)
+{
+	return parse_rule(hba, f, new_rule(hba), err);
+}
+
 int hba_parse(const char *text, size_t n, const char *name, struct hba **hba_r, struct err *err)
 {
-	enum fields_status status;
-	struct fields f;
-	struct hba *hba;
-	struct err why;
-	int line;
+	struct hba *hba = check_alloc(sizeof *hba);
 
-	if (text_bad_byte(text, n, &line) != n)
-		return err_set(err, "%s:%d: control character in the text", name, line);
-	hba = check_alloc(sizeof *hba);
 	atomic_init(&hba->refs, 1);
 	hba->pool = text_pool_new();
-	fields_start(&f, hba->pool, text, n);
-	while ((status = fields_next(&f)) == FIELDS_LINE) {
-		if (parse_rule(hba, &f, new_rule(hba), &why) != 0) {
-			err_set(err, "%s:%d: %s", name, f.line, why.text);
-			goto fail;
-		}
-	}
-	if (status == FIELDS_BAD) {
-		err_set(err, "%s:%d: %s", name, f.line, f.why);
-		goto fail;
+	if (fields_each(hba->pool, text, n, name, add_rule, hba, err) != 0) {
+		hba_unref(hba);
+		return -1;
 	}
 	*hba_r = hba;
 	return 0;
-fail:
-	hba_unref(hba);
-	return -1;
 }
 
 int hba_load(const char *path, struct hba **hba_r, struct err *err)

@@ -42,8 +42,9 @@ void ident_unref(struct ident *ident)
 	free(ident);
 }
 
-static int add_line(struct ident *ident, const struct fields *f, struct err *err)
+static int add_line(void *arg, const struct fields *f, struct err *err)
 {
+	struct ident *ident = arg;
 	struct line *l;
 	const struct fields_item *item[3];
 	char why[128];
@@ -78,34 +79,17 @@ static int add_line(struct ident *ident, const struct fields *f, struct err *err
 
 int ident_parse(const char *text, size_t n, const char *name, struct ident **ident_r, struct err *err)
 {
-	enum fields_status status;
-	struct ident *ident;
-	struct fields f;
-	struct err why;
-	int line;
+	struct ident *ident = check_alloc(sizeof *ident);
 
-	if (text_bad_byte(text, n, &line) != n)
-		return err_set(err, "%s:%d: control character in the text", name, line);
-	ident = check_alloc(sizeof *ident);
 	atomic_init(&ident->refs, 1);
 	ident->pool = text_pool_new();
 	ident->tail = &ident->lines;
-	fields_start(&f, ident->pool, text, n);
-	while ((status = fields_next(&f)) == FIELDS_LINE) {
-		if (add_line(ident, &f, &why) != 0) {
-			err_set(err, "%s:%d: %s", name, f.line, why.text);
-			goto fail;
-		}
-	}
-	if (status == FIELDS_BAD) {
-		err_set(err, "%s:%d: %s", name, f.line, f.why);
-		goto fail;
+	if (fields_each(ident->pool, text, n, name, add_line, ident, err) != 0) {
+		ident_unref(ident);
+		return -1;
 	}
 	*ident_r = ident;
 	return 0;
-fail:
-	ident_unref(ident);
-	return -1;
 }
 
 int ident_load(const char *path, struct ident **ident_r, struct err *err)

@@ -36,21 +36,11 @@ struct link_wait doctor_wait(void)
 
 static struct link_target target_of(const struct origin_settings *set, bool replication)
 {
-	return (struct link_target){
-		.host = set->host,
-		.port = set->port,
-		.dbname = set->dbname,
-		.user = set->user,
-		.password = set->password,
-		.sslmode = set->sslmode,
-		.sslrootcert = set->sslrootcert,
-		.sslcert = set->sslcert,
-		.sslkey = set->sslkey,
-		.name = "pgweir doctor",
-		.connect_timeout_s = set->connect_timeout_s,
-		.attrs = set->several ? "primary" : NULL,
-		.replication = replication,
-	};
+	struct link_target target = origin_target(set, "pgweir doctor");
+
+	target.attrs = set->several ? "primary" : NULL;
+	target.replication = replication;
+	return target;
 }
 
 static struct link_wait wait_to_connect(const struct origin_settings *set)

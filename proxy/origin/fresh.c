@@ -107,20 +107,11 @@ static void connect_begin(struct fresh *f)
 
 	if (!origin_server(f->origin, &f->server, &f->generation))
 		return; /* no stream: nothing to prove */
-	struct link_target target = {
-		.host = f->server.host,
-		.port = f->server.port,
-		.dbname = set->dbname,
-		.user = set->user,
-		.password = set->password,
-		.sslmode = set->sslmode,
-		.sslrootcert = set->sslrootcert,
-		.sslcert = set->sslcert,
-		.sslkey = set->sslkey,
-		.address = f->server.address,
-		.name = "pgweir probe",
-		.connect_timeout_s = set->connect_timeout_s,
-	};
+	struct link_target target = origin_target(set, "pgweir probe");
+
+	target.host = f->server.host;
+	target.port = f->server.port;
+	target.address = f->server.address;
 	f->conn = link_start(&target, &err);
 	if (f->conn == NULL) {
 		lost(f, &err);

@@ -175,12 +175,10 @@ static struct link_wait waiting(const struct origin *o, uint64_t for_us)
 		.wake_fd = o->wake_fd, .stop = &o->stop, .until_us = for_us == 0 ? 0 : clock_us() + for_us};
 }
 
-static struct link_target target(const struct origin *o, bool replication)
+struct link_target origin_target(const struct origin_settings *set, const char *name)
 {
-	const struct origin_settings *set = &o->set;
-
 	return (struct link_target){
-		.host = o->host,
+		.host = set->host,
 		.port = set->port,
 		.dbname = set->dbname,
 		.user = set->user,
@@ -189,10 +187,18 @@ static struct link_target target(const struct origin *o, bool replication)
 		.sslrootcert = set->sslrootcert,
 		.sslcert = set->sslcert,
 		.sslkey = set->sslkey,
-		.name = replication ? "pgweir feed" : "pgweir control",
+		.name = name,
 		.connect_timeout_s = set->connect_timeout_s,
-		.replication = replication,
 	};
+}
+
+static struct link_target target(const struct origin *o, bool replication)
+{
+	struct link_target target = origin_target(&o->set, replication ? "pgweir feed" : "pgweir control");
+
+	target.host = o->host;
+	target.replication = replication;
+	return target;
 }
 
 static uint64_t connect_us(const struct origin *o)

@@ -14,6 +14,7 @@
 
 struct origin;
 struct link_identity;
+struct link_target;
 
 struct origin_settings {
 	const char *database;				      /* the name clients use, for logs */
@@ -26,6 +27,9 @@ struct origin_settings {
 	uint64_t catalog_poll_us;
 	size_t max_change_keys;
 };
+
+/* Where they lead to, for a connection of that name; borrows from `set`. */
+struct link_target origin_target(const struct origin_settings *set, const char *name);
 
 struct origin_state { /* for stats */
 	const char *

@@ -11,6 +11,20 @@ from pgweir_test.tools import SLOW, wait_for
 from pgweir_test.wire import SYNC, Wire, bind, describe, execute, kinds, parse, rows
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")
+TABLES = """
+    CREATE TABLE item (id int PRIMARY KEY, name text, price numeric);
+    INSERT INTO item SELECT i, 'item ' || i, i FROM generate_series(1, 1000) i;
+    CREATE TABLE "Odd Name" ("Id" uuid PRIMARY KEY, "Value" text);
+    INSERT INTO "Odd Name" VALUES ('00000000-0000-0000-0000-000000000001', 'first');
+    CREATE TABLE pair (a int, b text, v text, PRIMARY KEY (a, b));
+    INSERT INTO pair VALUES (1, 'x', 'one x'), (1, 'y', 'one y');
+    CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY, v text);
+    INSERT INTO unlogged VALUES (1, 'a');
+    CREATE VIEW item_view AS SELECT * FROM item;
+    CREATE TABLE guarded (id int PRIMARY KEY, v text);
+    ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+    INSERT INTO guarded VALUES (1, 'secret');
+"""
 PATIENT = {"probe_patience": "300ms"}  # so that a hit does not depend on how busy the machine is
 
 
@@ -19,20 +33,7 @@ def db(cluster):
     """A database with the tables of these tests."""
     name = "cached"
     cluster.sql(f"CREATE DATABASE {name}")
-    cluster.sql("""
-        CREATE TABLE item (id int PRIMARY KEY, name text, price numeric);
-        INSERT INTO item SELECT i, 'item ' || i, i FROM generate_series(1, 1000) i;
-        CREATE TABLE "Odd Name" ("Id" uuid PRIMARY KEY, "Value" text);
-        INSERT INTO "Odd Name" VALUES ('00000000-0000-0000-0000-000000000001', 'first');
-        CREATE TABLE pair (a int, b text, v text, PRIMARY KEY (a, b));
-        INSERT INTO pair VALUES (1, 'x', 'one x'), (1, 'y', 'one y');
-        CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY, v text);
-        INSERT INTO unlogged VALUES (1, 'a');
-        CREATE VIEW item_view AS SELECT * FROM item;
-        CREATE TABLE guarded (id int PRIMARY KEY, v text);
-        ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
-        INSERT INTO guarded VALUES (1, 'secret');
-    """, name)
+    cluster.sql(TABLES, name)
     yield name
     cluster.drop_database(name)
 

@@ -3,7 +3,7 @@ import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
 from pgweir_test.tools import wait_for
-from test_cache import PATIENT, never_hits, reads_twice, warm
+from test_cache import PATIENT, TABLES, never_hits, reads_twice, warm
 
 # The same questions, with this module's proxy and db.
 from test_cache import (test_a_changed_key_moves_both_answers, test_a_direct_write_is_seen_at_once,  # noqa: F401
@@ -20,22 +20,7 @@ PGOUTPUT = {**PATIENT, "feed_plugin": "pgoutput"}
 def db(cluster):
     name = "published"
     cluster.sql(f"CREATE DATABASE {name}")
-    cluster.sql("""
-        CREATE TABLE item (id int PRIMARY KEY, name text, price numeric);
-        INSERT INTO item SELECT i, 'item ' || i, i FROM generate_series(1, 1000) i;
-        CREATE TABLE "Odd Name" ("Id" uuid PRIMARY KEY, "Value" text);
-        INSERT INTO "Odd Name" VALUES ('00000000-0000-0000-0000-000000000001', 'first');
-        CREATE TABLE pair (a int, b text, v text, PRIMARY KEY (a, b));
-        INSERT INTO pair VALUES (1, 'x', 'one x'), (1, 'y', 'one y');
-        CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY, v text);
-        INSERT INTO unlogged VALUES (1, 'a');
-        CREATE VIEW item_view AS SELECT * FROM item;
-        CREATE TABLE guarded (id int PRIMARY KEY, v text);
-        ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
-        INSERT INTO guarded VALUES (1, 'secret');
-        CREATE PUBLICATION pgweir FOR ALL TABLES;
-        CREATE PUBLICATION few FOR TABLE item;
-    """, name)
+    cluster.sql(TABLES + "CREATE PUBLICATION pgweir FOR ALL TABLES; CREATE PUBLICATION few FOR TABLE item", name)
     yield name
     cluster.drop_database(name)
 

@@ -10,7 +10,7 @@ import pytest
 from pgweir_test.proxy import PGWEIR, Proxy
 from pgweir_test.tools import wait_for
 from pgweir_test.wire import SYNC, Wire, bind, describe, execute, kinds, parse, rows
-from test_cache import PATIENT, Counted, never_hits, reads_twice, warm
+from test_cache import PATIENT, Counted, never_hits, proxy, reads_twice, warm  # noqa: F401 its proxy, with our db
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")
 
@@ -23,15 +23,6 @@ def db(cluster):
         INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 1000) i""", name)
     yield name
     cluster.drop_database(name)
-
-
-@pytest.fixture(scope="module")
-def proxy(cluster, db):
-    made = Proxy(cluster, PATIENT)
-    warm(made, db)
-    yield made
-    assert made.alive(), made.log_text()[-2000:]
-    assert made.stop() == 0, made.log_text()[-2000:]
 
 
 def shown(conn, name="coherence"):
