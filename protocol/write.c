@@ -104,10 +104,9 @@ void write_negotiate(struct buf *b, uint32_t minor, const struct span *unknown, 
 
 void write_ready(struct buf *b, char status)
 {
-	size_t mark = write_begin(b, 'Z');
+	uint8_t message[6] = {'Z', 0, 0, 0, 5, (uint8_t)status};
 
-	buf_add_u8(b, (uint8_t)status);
-	write_end(b, mark);
+	buf_add(b, message, sizeof(message));
 }
 
 void write_complete(struct buf *b, const char *tag)

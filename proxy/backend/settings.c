@@ -256,6 +256,11 @@ bool settings_equal(const struct settings *a, const struct settings *b)
 	return true;
 }
 
+static unsigned sharers(const struct settings *s)
+{
+	return atomic_load_explicit(&s->set->refs, memory_order_relaxed);
+}
+
 bool settings_same(struct settings *mine, const struct settings *other)
 {
 	if (mine->set == other->set)
@@ -263,6 +268,21 @@ bool settings_same(struct settings *mine, const struct settings *other)
 	if (!settings_equal(mine, other))
 		return false;
 	settings_copy(other, mine);
+	return true;
+}
+
+bool settings_unite(struct settings *a, struct settings *b)
+{
+	if (a->set == b->set)
+		return true;
+	if (!settings_equal(a, b))
+		return false;
+	/* Many sessions meet many backends: only when all drift to the same memory does the comparing end. */
+	if (a->set == NULL || b->set == NULL || sharers(a) < sharers(b) ||
+	    (sharers(a) == sharers(b) && (uintptr_t)a->set > (uintptr_t)b->set))
+		settings_copy(b, a);
+	else
+		settings_copy(a, b);
 	return true;
 }
 

@@ -37,6 +37,8 @@ const char *settings_get(const struct settings *s, const char *name);
 bool settings_equal(const struct settings *a, const struct settings *b);
 /* The same, and when they are equal `mine` shares the memory of `other`: the next comparison is one of pointers. */
 bool settings_same(struct settings *mine, const struct settings *other);
+/* The same for two of one thread: they share the memory of the one that has more sharers already. */
+bool settings_unite(struct settings *a, struct settings *b);
 void settings_clear(struct settings *s);
 /* All but role and session_authorization go. */
 int settings_keep_roles(struct settings *s); /* -1: no memory */

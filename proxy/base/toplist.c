@@ -3,22 +3,37 @@
 #include "proxy/base/map.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
+/* Its counts are in the atomics; those in `row` are not used. */
 struct item {
 	struct toplist_row row;
+	_Atomic uint64_t count[TOPLIST_KINDS], weight;
 	UT_hash_handle hh;
 };
 
+/* The lock is for what readers see beside the counts; the one who counts looks without it. */
 struct toplist {
 	pthread_mutex_t lock;
 	struct item *by_id;
-	struct item *item; /* owned: `max` of them, `n` in use */
+	struct item *recent; /* the one that was counted last */
+	struct item *item;   /* owned: `max` of them, `n` in use */
 	unsigned n, max;
 };
 
-uint64_t toplist_id(struct span group, uint64_t number)
+uint64_t toplist_group(struct span name)
 {
-	return XXH3_64bits_withSeed(group.p, group.n, number);
+	return XXH3_64bits(name.p, name.n);
+}
+
+/* The finalizer of MurmurHash3. */
+uint64_t toplist_id(uint64_t group, uint64_t number)
+{
+	uint64_t x = group ^ (number + UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
+
+	x = (x ^ x >> 33) * UINT64_C(0xff51afd7ed558ccd);
+	x = (x ^ x >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+	return x ^ x >> 33;
 }
 
 struct toplist *toplist_new(unsigned rows)
@@ -49,8 +64,18 @@ static struct item *find(const struct toplist *t, uint64_t id)
 {
 	struct item *item = NULL;
 
-	HASH_FIND(hh, t->by_id, &id, sizeof(id), item);
+	HASH_FIND_BYHASHVALUE(hh, t->by_id, &id, sizeof(id), (unsigned)id, item);
 	return item;
+}
+
+static uint64_t get(const _Atomic uint64_t *v)
+{
+	return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+static void set(_Atomic uint64_t *v, uint64_t to)
+{
+	atomic_store_explicit(v, to, memory_order_relaxed);
 }
 
 /* The row that goes; its weight is what the new one may have had unseen. */
@@ -59,7 +84,7 @@ static struct item *lightest(struct toplist *t)
 	struct item *least = &t->item[0];
 
 	for (unsigned i = 1; i < t->n; i++)
-		if (t->item[i].row.weight < least->row.weight)
+		if (get(&t->item[i].weight) < get(&least->weight))
 			least = &t->item[i];
 	return least;
 }
@@ -73,27 +98,33 @@ static struct item *take_row(struct toplist *t, uint64_t id)
 		item = &t->item[t->n++];
 	} else {
 		item = lightest(t);
-		weight = item->row.weight;
+		weight = get(&item->weight);
 		HASH_DEL(t->by_id, item);
 	}
-	*item = (struct item){.row = {.id = id, .weight = weight}};
-	HASH_ADD(hh, t->by_id, row.id, sizeof(item->row.id), item);
+	item->row = (struct toplist_row){.id = id};
+	for (unsigned kind = 0; kind < TOPLIST_KINDS; kind++)
+		set(&item->count[kind], 0);
+	set(&item->weight, weight);
+	HASH_ADD_BYHASHVALUE(hh, t->by_id, row.id, sizeof(item->row.id), (unsigned)id, item);
 	return item;
 }
 
 bool toplist_count(struct toplist *t, uint64_t id, enum toplist_kind kind)
 {
-	struct item *item;
+	struct item *item = t->recent;
 	bool known;
 
-	pthread_mutex_lock(&t->lock);
-	item = find(t, id);
+	if (item == NULL || item->row.id != id)
+		item = find(t, id);
 	known = item != NULL;
-	if (!known)
+	if (!known) {
+		pthread_mutex_lock(&t->lock);
 		item = take_row(t, id);
-	item->row.count[kind]++;
-	item->row.weight++;
-	pthread_mutex_unlock(&t->lock);
+		pthread_mutex_unlock(&t->lock);
+	}
+	t->recent = item;
+	set(&item->count[kind], get(&item->count[kind]) + 1);
+	set(&item->weight, get(&item->weight) + 1);
 	return known;
 }
 
@@ -122,10 +153,14 @@ void toplist_name(struct toplist *t, uint64_t id, struct span group, struct span
 	pthread_mutex_unlock(&t->lock);
 }
 
-static void add_row(const struct toplist_row *from, struct toplist_row *rows, unsigned *n, unsigned max)
+static void add_row(const struct item *item, struct toplist_row *rows, unsigned *n, unsigned max)
 {
+	struct toplist_row copy = item->row, *from = &copy;
 	unsigned i = 0;
 
+	for (unsigned kind = 0; kind < TOPLIST_KINDS; kind++)
+		copy.count[kind] = get(&item->count[kind]);
+	copy.weight = get(&item->weight);
 	while (i < *n && rows[i].id != from->id)
 		i++;
 	if (i == max)
@@ -149,7 +184,7 @@ unsigned toplist_add(const struct toplist *t, struct toplist_row *rows_r, unsign
 
 	pthread_mutex_lock(lock);
 	for (unsigned i = 0; i < t->n; i++)
-		add_row(&t->item[i].row, rows_r, &n, max);
+		add_row(&t->item[i], rows_r, &n, max);
 	pthread_mutex_unlock(lock);
 	return n;
 }

@@ -3,7 +3,7 @@
  * Shape   a fixed number of rows; a new thing takes the row of the least frequent one and inherits its weight, so what is really
  *         frequent is always there. The numbers of a row count from when it came in.
  * Owner   whoever made it; the names are copies, cut at TOPLIST_NAME.
- * Thread  any: a lock inside.
+ * Thread  counted and named by one; read by any.
  * Errors  none; memory is taken once. */
 #ifndef PROXY_BASE_TOPLIST_H
 #define PROXY_BASE_TOPLIST_H
@@ -25,8 +25,9 @@ struct toplist_row {
 	uint64_t weight; /* all of its kinds, and what was inherited */
 };
 
-/* An id for the thing of that number in that group. */
-uint64_t toplist_id(struct span group, uint64_t number);
+/* An id for the thing of that number in that group, which is told by toplist_group. */
+uint64_t toplist_group(struct span name);
+uint64_t toplist_id(uint64_t group, uint64_t number);
 struct toplist *toplist_new(unsigned rows);
 void toplist_free(struct toplist **t);
 /* Counts one of `kind` for the thing `id`. false = it is new: toplist_name() is due, or the row has no name. */

@@ -138,6 +138,11 @@ struct entry *cache_find(struct cache *c, struct span key)
 	return cache_on(c) ? store_find(&c->store, key) : NULL;
 }
 
+bool cache_alive(const struct cache *c, const struct entry *e)
+{
+	return cache_on(c) && entry_alive(e, &c->versions);
+}
+
 void cache_confirm(struct cache *c, uint64_t epoch, const struct snapshot *s)
 {
 	unconfirmed_confirm(&c->unconfirmed, &c->versions, epoch, s);

@@ -103,6 +103,8 @@ int cache_store_rows(struct cache *c, struct span key, struct blob *answer, cons
 
 /* A live entry, counted, or NULL. Call it again after the proof: only then may it be served. */
 struct entry *cache_find(struct cache *c, struct span key);
+/* Would it be found now? For who has waited for his proof with the entry in hand. */
+bool cache_alive(const struct cache *c, const struct entry *e);
 struct blob *entry_answer(struct entry *e);	 /* borrowed from the entry */
 uint64_t entry_stored_us(const struct entry *e); /* clock_us(): it shows nothing that was committed later */
 uint64_t entry_took_us(const struct entry *e);	 /* from the lease to the complete answer */

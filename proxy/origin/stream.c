@@ -137,7 +137,8 @@ static void forget_completed(struct stream *s, const struct snapshot *snapshot)
 
 static void note_changes(struct stream *s, const struct change *change)
 {
-	struct span group = span_str(s->database);
+	struct span database = span_str(s->database);
+	uint64_t group = toplist_group(database);
 
 	for (size_t i = 0; i < change->nrels; i++) {
 		uint64_t id = toplist_id(group, change->rels[i].relid);
@@ -150,7 +151,7 @@ static void note_changes(struct stream *s, const struct change *change)
 		if (rel == NULL)
 			continue;
 		snprintf(name, sizeof(name), "%s.%s", rel->schema, rel->name);
-		toplist_name(s->changes, id, group, span_str(name));
+		toplist_name(s->changes, id, database, span_str(name));
 	}
 }
 

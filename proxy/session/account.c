@@ -50,16 +50,15 @@ void account_traffic(struct session *s)
 	s->sent = sent;
 }
 
-void account_answered(struct session *s)
+static void answered_at(struct session *s, uint64_t now)
 {
-	uint64_t now, took;
+	uint64_t took;
 
 	count(&s->house->host.counters, statements);
 	tally_add(s->tally, TALLY_statements, 1);
 	account_traffic(s);
 	if (s->statement_us == 0)
 		return;
-	now = clock_us();
 	took = now > s->statement_us ? now - s->statement_us : 0;
 	hist_add(&s->tally->query, took);
 	tally_add(s->tally, TALLY_statement_us, took);
@@ -68,18 +67,33 @@ void account_answered(struct session *s)
 		slow_log(s, took);
 }
 
-void account_xact(struct session *s)
+static void xact_at(struct session *s, uint64_t now)
 {
-	uint64_t now;
-
 	count(&s->house->host.counters, transactions);
 	tally_add(s->tally, TALLY_transactions, 1);
 	if (s->xact_us == 0)
 		return;
-	now = clock_us();
 	if (now > s->xact_us)
 		tally_add(s->tally, TALLY_transaction_us, now - s->xact_us);
 	s->xact_us = 0;
+}
+
+void account_answered(struct session *s)
+{
+	answered_at(s, clock_us());
+}
+
+void account_xact(struct session *s)
+{
+	xact_at(s, clock_us());
+}
+
+void account_answered_alone(struct session *s)
+{
+	uint64_t now = clock_us();
+
+	answered_at(s, now);
+	xact_at(s, now);
 }
 
 void account_pass(struct session *s, enum reason reason)

@@ -17,6 +17,7 @@ struct served *house_served(struct house *h, const char *database)
 	sv = check_alloc(sizeof *sv);
 	sv->database = strdup(database);
 	check(sv->database != NULL);
+	sv->group = toplist_group(span_str(database));
 	sv->origin = origin;
 	if (origin != NULL) {
 		struct policy policy;

@@ -24,6 +24,7 @@ struct notify;
 struct served {
 	struct served *next;
 	char *database;	       /* owned */
+	uint64_t group;	       /* its toplist_group */
 	struct cache *cache;   /* borrowed from origin */
 	struct origin *origin; /* borrowed from the app */
 	bool dead; /* the database has another server now: sessions that still hold this are not served */

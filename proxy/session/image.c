@@ -135,7 +135,7 @@ void image_tell_params(struct session *s, bool changing)
 {
 	struct backend *b = s->backend;
 
-	if (s->welcome_learning || s->replication != NULL || settings_same(&s->params, &b->params))
+	if (s->welcome_learning || s->replication != NULL || settings_unite(&s->params, &b->params))
 		return;
 	for (unsigned i = 0; i < b->params.n; i++) {
 		const char *told = settings_get(&s->params, b->params.at[i].name);
@@ -184,7 +184,7 @@ void image_link(struct session *s)
 
 	adopt_defaults(s);
 
-	if (settings_same(&s->image, &b->image) && customs_defined_here(s)) {
+	if (settings_unite(&s->image, &b->image) && customs_defined_here(s)) {
 		image_tell_params(s, false);
 		return;
 	}
@@ -521,25 +521,6 @@ static const char *default_now(const struct session *s, const char *name)
 	return v != NULL ? v : "";
 }
 
-void image_key_refresh(struct session *s)
-{
-	struct buf parse_key;
-
-	buf_clear(&s->image_key);
-	buf_add_cstr(&s->image_key, default_now(s, "all"));
-	buf_init(&parse_key, SETTINGS_BYTES * 2);
-	for (unsigned i = 0; i < s->image.n; i++) {
-		if (in_key(s->image.at[i].name))
-			add_setting(&s->image_key, &s->image.at[i]);
-		if (in_parse_key(s->image.at[i].name))
-			add_setting(&parse_key, &s->image.at[i]);
-	}
-	s->image_id = parse_key.failed ? image_ids_fresh(s->house->image_ids)
-				       : image_ids_of(s->house->image_ids, buf_span(&parse_key));
-	buf_free(&parse_key);
-	image_note_params(s);
-}
-
 static const char *setting_now(const struct session *s, const char *name)
 {
 	const char *v = settings_get(&s->image, name);
@@ -547,17 +528,35 @@ static const char *setting_now(const struct session *s, const char *name)
 	return v != NULL || s->defaults == NULL ? v : settings_get(&s->defaults->defaults, name);
 }
 
-struct reads_session image_reads_session(struct session *s)
+static const char *role_now(const struct session *s)
 {
-	const char *path = setting_now(s, "search_path");
 	const char *role = settings_get(&s->image, "role");
 
 	if (role == NULL || strcmp(role, "none") == 0)
 		role = settings_get(&s->image, "session_authorization");
-	if (role == NULL)
-		role = s->server_user;
-	return (struct reads_session){.search_path = span_str(path != NULL ? path : ""),
-				      .role = span_str(role)};
+	return role != NULL ? role : s->server_user;
+}
+
+void image_key_refresh(struct session *s)
+{
+	const char *path = setting_now(s, "search_path");
+	struct buf parse_key, *key;
+
+	serve_key_changes(s);
+	key = key_settings_begin(s, span_str(path != NULL ? path : ""), span_str(role_now(s)));
+	buf_add_cstr(key, default_now(s, "all"));
+	buf_init(&parse_key, SETTINGS_BYTES * 2);
+	for (unsigned i = 0; i < s->image.n; i++) {
+		if (in_key(s->image.at[i].name))
+			add_setting(key, &s->image.at[i]);
+		if (in_parse_key(s->image.at[i].name))
+			add_setting(&parse_key, &s->image.at[i]);
+	}
+	key_settings_end(s);
+	s->image_id = parse_key.failed ? image_ids_fresh(s->house->image_ids)
+				       : image_ids_of(s->house->image_ids, buf_span(&parse_key));
+	buf_free(&parse_key);
+	image_note_params(s);
 }
 
 static struct span param_now(const struct session *s, const char *name)

@@ -270,27 +270,17 @@ static enum reason find_keys(struct session *s, struct wanted *w, struct reads *
 	return note_reads(s, w, reads, params, (uint16_t)(n + facts->nslots));
 }
 
-static void add_counted(struct buf *b, struct span v)
-{
-	buf_add_u32(b, (uint32_t)v.n);
-	buf_add_span(b, v);
-}
-
 static enum reason make_key(struct session *s, const struct wanted *w)
 {
-	struct buf *k = &s->key;
+	struct buf *k = key_statement(s);
 
-	buf_clear(k);
+	if (k == NULL)
+		return REASON_TOO_LARGE;
 	buf_add_u8(k, w->simple ? 'Q' : 'E');
-	add_counted(k, span_str(s->user));
-	add_counted(k, span_str(s->server_user));
-#ifndef PGWEIR_MUTATE_SESSION
-	add_counted(k, buf_span(&s->image_key));
-#endif
-	add_counted(k, w->stmt->text);
+	key_add(k, w->stmt->text);
 	if (!w->simple) {
-		add_counted(k, span_of(w->stmt->oids, w->stmt->noids * sizeof *w->stmt->oids));
-		add_counted(k, span_of(w->shape, w->nshape));
+		key_add(k, span_of(w->stmt->oids, w->stmt->noids * sizeof *w->stmt->oids));
+		key_add(k, span_of(w->shape, w->nshape));
 		buf_add_u32(k, w->max_rows);
 #ifndef PGWEIR_MUTATE_KEY
 		buf_add_span(k, w->bind.after_names);
@@ -350,7 +340,8 @@ static enum reason examine(struct session *s, const struct batch *batch, struct 
 		return REASON_FEED;
 	if (s->wishes.now.coherence == COHERENCE_STRICT && !catalog_strict(catalog))
 		return REASON_DDL_UNSEEN;
-	rs = image_reads_session(s);
+	if (!key_reads(s, &rs))
+		return REASON_TOO_LARGE;
 	w->reads = memo_reads(w->stmt, catalog, &rs);
 	if (w->reads == NULL)
 		return REASON_TOO_LARGE;
@@ -378,14 +369,15 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 		stmts_add_settled(s, w->parse_name, w->stmt);
 	conn_consume(s->client, batch->op[batch->n - 1].end);
 	count(&h->host.counters, cache_hits);
-	tops_statement(h, s->database, w->stmt, TOPLIST_HITS);
+	tops_statement(h, s->served, w->stmt, TOPLIST_HITS);
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_HITS);
 	tally_add(s->tally, TALLY_hits, 1);
 	account_outcome(s, OUTCOME_HIT);
 	account_text(s, w->stmt);
-	account_answered(s);
 	if (s->txn == TXN_NONE)
-		account_xact(s);
+		account_answered_alone(s);
+	else
+		account_answered(s);
 }
 
 /* A miss: lead the fill of this key, or wait for who does. Once: when what was waited for could not be stored, a herd would else
@@ -399,7 +391,7 @@ static enum serve miss(struct session *s)
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_MISSES);
 	tally_add(s->tally, TALLY_misses, 1);
 	account_outcome(s, OUTCOME_MISS);
-	s->fill.leading = flight_join(s->served->cache, buf_span(&s->key), wait);
+	s->fill.leading = flight_join(s->served->cache, key_span(s), wait);
 	if (!s->fill.leading && wait != NULL) {
 		count(&h->host.counters, flights_followed);
 		s->flight_waiting = s->followed = true;
@@ -428,18 +420,21 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 	enum reason r = examine(s, batch, &w);
 	struct entry *e = NULL;
 	enum serve serve = SERVE_WAIT;
-	uint64_t cost_us;
 
 	if (r == REASON_NONE)
-		e = cache_find(s->served->cache, buf_span(&s->key));
+		e = cache_find(s->served->cache, key_span(s));
 	if (e != NULL && recent(s, e)) {
 		send_answer(s, e, batch, &w);
 		serve = SERVE_DONE;
 	} else if (e == NULL && r == REASON_NONE) {
 		r = find_keys(s, &w, w.reads);
 	}
+	if (e != NULL && serve == SERVE_WAIT) {
+		s->proof_entry = e;
+		s->proof_stmt = stmt_ref(w.stmt);
+	}
 	if (r == REASON_NONE && e == NULL)
-		s->fill.statement = tops_statement(s->house, s->database, w.stmt, TOPLIST_MISSES);
+		s->fill.statement = tops_statement(s->house, s->served, w.stmt, TOPLIST_MISSES);
 	wanted_free(&w);
 	if (r != REASON_NONE) {
 		deps_drop(s);
@@ -448,25 +443,44 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 	}
 	if (e == NULL)
 		return miss(s);
-	cost_us = entry_took_us(e);
-	entry_unref(e);
-	if (serve == SERVE_DONE)
+	if (serve == SERVE_DONE) {
+		entry_unref(e);
 		return SERVE_DONE;
+	}
 	session_enter(s, SESSION_PROOF);
-	fresh_join(s->served->fresh, &s->fresh_wait, cost_us);
+	fresh_join(s->served->fresh, &s->fresh_wait, entry_took_us(e));
 	return SERVE_WAIT;
 }
 
-/* What serve_decide found out still holds: the input and the session have not been touched since, and an entry that is alive is one
- * of the present epoch. Only the statement has to be looked up again. */
+static void proof_forget(struct session *s)
+{
+	if (s->proof_entry != NULL)
+		entry_unref(s->proof_entry);
+	stmt_unref(s->proof_stmt);
+	s->proof_entry = NULL;
+	s->proof_stmt = NULL;
+}
+
+/* What serve_decide found out still holds: the input has not been touched since, and an entry that is alive is one of the present
+ * epoch. Only what may forbid it on the session's side is looked at again. */
 static enum reason examine_again(struct session *s, const struct batch *batch, struct wanted *w)
 {
-	return cache_epoch(s->served->cache) == s->dep_epoch ? identify(s, batch, w) : examine(s, batch, w);
+	enum reason r;
+
+	if (cache_epoch(s->served->cache) != s->dep_epoch)
+		return examine(s, batch, w);
+	r = session_reason(s);
+	if (r != REASON_NONE || batch->op[0].type != 'Q')
+		return r != REASON_NONE ? r : want_extended(s, batch, w);
+	w->simple = true;
+	w->stmt = stmt_ref(s->proof_stmt);
+	return REASON_NONE;
 }
 
 /* The proof is here: only an entry that is alive now may be served. */
 static bool serve_proven(struct session *s)
 {
+	struct cache *cache = s->served->cache;
 	struct wanted w = {0};
 	struct batch batch;
 	const char *why;
@@ -474,8 +488,14 @@ static bool serve_proven(struct session *s)
 
 	if (batch_scan(conn_input(s->client), (uint32_t)s->config->max_packet_size, &batch, &why) ==
 		    BATCH_OK &&
-	    examine_again(s, &batch, &w) == REASON_NONE)
-		e = cache_find(s->served->cache, buf_span(&s->key));
+	    examine_again(s, &batch, &w) == REASON_NONE) {
+		e = s->proof_entry;
+		s->proof_entry = NULL;
+		if (!cache_alive(cache, e)) {
+			entry_unref(e);
+			e = cache_find(cache, key_span(s));
+		}
+	}
 	if (e != NULL) {
 		send_answer(s, e, &batch, &w);
 		entry_unref(e);
@@ -500,6 +520,7 @@ void serve_fresh(struct fresh_wait *w, enum fresh_result result)
 	} else if (!serve_proven(s)) {
 		count(c, cache_overtaken); /* step_ready finds no entry and fills */
 	}
+	proof_forget(s);
 	session_run(s);
 }
 
@@ -524,8 +545,17 @@ void serve_leave(struct session *s)
 {
 	if (s->state == SESSION_PROOF)
 		fresh_leave(&s->fresh_wait);
-	if (s->flight_waiting && flight_cancel(s->served->cache, buf_span(&s->key), &s->flight_wait))
+	proof_forget(s);
+	if (s->flight_waiting && flight_cancel(s->served->cache, key_span(s), &s->flight_wait))
 		s->flight_waiting = false;
+}
+
+void serve_key_changes(struct session *s)
+{
+	if (s->flight_waiting && flight_cancel(s->served->cache, key_span(s), &s->flight_wait))
+		s->flight_waiting = false;
+	if (s->fill.leading)
+		fill_drop(s);
 }
 
 /* --- fills --- */
@@ -599,7 +629,7 @@ void fill_drop(struct session *s)
 	s->fill_wanted = false;
 	if (f->leading) {
 		f->leading = false;
-		flight_done(s->served->cache, buf_span(&s->key));
+		flight_done(s->served->cache, key_span(s));
 	}
 	buf_free(&f->answer);
 	deps_drop(s);
@@ -622,8 +652,8 @@ static int fill_store(struct session *s, struct blob *blob, const struct snapsho
 
 	if (d->nrules > 0 &&
 	    rows_of_answer(span_of(blob->bytes, blob->n), d->rules, d->nrules, rows, LEASE_ROWS_MAX, &n))
-		return cache_store_rows(c, buf_span(&s->key), blob, &d->lease, s0, rows, n);
-	return cache_store(c, buf_span(&s->key), blob, &d->lease, s0);
+		return cache_store_rows(c, key_span(s), blob, &d->lease, s0, rows, n);
+	return cache_store(c, key_span(s), blob, &d->lease, s0);
 }
 
 void fill_end(struct session *s)

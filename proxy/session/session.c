@@ -117,8 +117,7 @@ void session_new(struct house *h, int fd, enum session_door door)
 	s->flight_wait.mb = loop_mailbox(h->host.loop);
 	s->flight_wait.mail.run = serve_flight;
 	buf_init(&s->welcome_key, 64 * 1024);
-	buf_init(&s->image_key, SETTINGS_BYTES * 2);
-	buf_init(&s->key, 1024 * 1024);
+	buf_init(&s->key, 0);
 	buf_init(&s->fill.answer, 0);
 	buf_init(&s->replay.bytes, BATCH_BYTES + 64 * 1024);
 	ring_add(&h->sessions, &s->node);
@@ -147,7 +146,6 @@ static void free_late(void *arg)
 	pool_defaults_unref(s->defaults);
 	settings_free(&s->welcome_image);
 	buf_free(&s->welcome_key);
-	buf_free(&s->image_key);
 	buf_free(&s->key);
 	buf_free(&s->fill.answer);
 	replay_free(s);

@@ -119,7 +119,6 @@ struct session {
 	struct settings startup; /* canonical values of the startup parameters: what RESET goes back to */
 	struct settings image;	 /* what it has set, startup parameters included */
 	struct settings params;	 /* what the client was told by ParameterStatus */
-	struct buf image_key;	 /* those of `image` that belong to every cache key */
 	uint64_t image_id;	 /* number of the settings that literals are parsed under (image_ids.h) */
 	uint64_t
 		txn_image_id; /* the same while a transaction has changed them and the outcome is open; 0 = not so */
@@ -199,8 +198,13 @@ struct session {
 	struct fresh_wait fresh_wait;
 	struct flight_wait flight_wait;
 	bool flight_waiting;
-	bool followed;	       /* the statement in work has waited for another client's fill */
-	struct buf key;	       /* cache key of the statement in work */
+	bool followed; /* the statement in work has waited for another client's fill */
+	/* The search path, the role, what is the same in the keys of all its statements, then the rest of the one in work (key.c). */
+	struct buf key;
+	uint32_t key_path_n, key_role_n, key_prefix_n;
+	/* Waits for its proof: what was found, and for which statement; both counted. */
+	struct entry *proof_entry;
+	struct stmt *proof_stmt;
 	uint32_t dep_rels[16]; /* that the statement in work reads */
 	unsigned ndep_rels;
 	struct deps *deps; /* owned; from a miss to the end of its fill */
@@ -237,9 +241,10 @@ struct log_who session_who(const struct session *s);
 void session_vanish_backend(struct session *s); /* gives a backend back whatever its state */
 
 /* account.c: counters and durations */
-void account_begin(struct session *s);			 /* a statement has arrived */
-void account_answered(struct session *s);		 /* its answer is on its way */
-void account_xact(struct session *s);			 /* a transaction has ended */
+void account_begin(struct session *s);		/* a statement has arrived */
+void account_answered(struct session *s);	/* its answer is on its way */
+void account_xact(struct session *s);		/* a transaction has ended */
+void account_answered_alone(struct session *s); /* both: the statement was a transaction of its own */
 void account_text(struct session *s, struct stmt *stmt); /* the statement in work is that one */
 void account_outcome(struct session *s, enum outcome outcome);
 void account_traffic(struct session *s); /* bytes since the last time */
@@ -272,7 +277,19 @@ enum serve { SERVE_PASS, SERVE_WAIT, SERVE_DONE, SERVE_FILL };
 enum serve serve_decide(struct session *s, const struct batch *batch);
 void serve_fresh(struct fresh_wait *w, enum fresh_result result);
 void serve_flight(struct mail *mail, void *ctx);
-void serve_leave(struct session *s); /* stops waiting */
+void serve_leave(struct session *s);	   /* stops waiting */
+void serve_key_changes(struct session *s); /* what goes on under its old key ends */
+
+/* key.c: the key of an answer in the cache */
+/* What the session contributes has changed. The settings that belong to the key are added between these two. */
+struct buf *key_settings_begin(struct session *s, struct span path, struct span role);
+void key_settings_end(struct session *s);
+/* As given to the latest of them: how names are resolved, and for whom. false = there can be no key. */
+bool key_reads(const struct session *s, struct reads_session *rs_r);
+/* The statement's part is added to what this returns; NULL when there can be no key. */
+struct buf *key_statement(struct session *s);
+void key_add(struct buf *b, struct span v);
+struct span key_span(const struct session *s); /* of the statement in work */
 void fill_begin(
 	struct session *s); /* the backend is there, its image equal: register and ask for the snapshot */
 void fill_tee(struct session *s, struct span bytes);
@@ -395,7 +412,6 @@ void image_link(struct session *s); /* pipelines what makes the backend's settin
  * is another client's value. */
 void image_tell_params(struct session *s, bool changing);
 void image_key_refresh(struct session *s);
-struct reads_session image_reads_session(struct session *s);
 /* Refreshes certain, same_encoding and read_committed after params or image have changed. */
 void image_note_params(struct session *s);
 void image_note(struct session *s, const struct stmt_facts *f);

@@ -40,22 +40,23 @@ static uint64_t shape_id(struct stmt *stmt, struct buf *shape)
 {
 	if (stmt->shape_id == 0) {
 		write_shape(stmt->text, shape);
-		stmt->shape_id = toplist_id(buf_span(shape), 0) | 1;
+		stmt->shape_id = toplist_group(buf_span(shape)) | 1;
 	}
 	return stmt->shape_id;
 }
 
-uint64_t tops_statement(struct house *h, const char *database, struct stmt *stmt, enum toplist_kind kind)
+uint64_t tops_statement(struct house *h, const struct served *served, struct stmt *stmt,
+			enum toplist_kind kind)
 {
 	struct buf shape;
 	uint64_t id;
 
 	buf_init(&shape, SHAPE_MAX);
-	id = toplist_id(span_str(database), shape_id(stmt, &shape));
+	id = toplist_id(served->group, shape_id(stmt, &shape));
 	if (!toplist_count(h->statements, id, kind)) {
 		if (shape.len == 0)
 			write_shape(stmt->text, &shape);
-		toplist_name(h->statements, id, span_str(database), buf_span(&shape));
+		toplist_name(h->statements, id, span_str(served->database), buf_span(&shape));
 	}
 	buf_free(&shape);
 	return id;
@@ -69,10 +70,8 @@ void tops_again(struct house *h, uint64_t id, enum toplist_kind kind)
 void tops_relations(struct house *h, const struct served *served, const uint32_t *relids, unsigned n,
 		    enum toplist_kind kind)
 {
-	struct span group = span_str(served->database);
-
 	for (unsigned i = 0; i < n; i++) {
-		uint64_t id = toplist_id(group, relids[i]);
+		uint64_t id = toplist_id(served->group, relids[i]);
 		const struct catalog_relation *rel;
 		char name[256];
 
@@ -82,6 +81,6 @@ void tops_relations(struct house *h, const struct served *served, const uint32_t
 		if (rel == NULL)
 			continue;
 		snprintf(name, sizeof name, "%s.%s", rel->schema, rel->name);
-		toplist_name(h->relations, id, group, span_str(name));
+		toplist_name(h->relations, id, span_str(served->database), span_str(name));
 	}
 }

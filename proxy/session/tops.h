@@ -12,7 +12,8 @@
 #define TOPS_ROWS 200u /* of each list of a worker */
 
 /* The statement's number in the list, for what is known of it later. */
-uint64_t tops_statement(struct house *h, const char *database, struct stmt *stmt, enum toplist_kind kind);
+uint64_t tops_statement(struct house *h, const struct served *served, struct stmt *stmt,
+			enum toplist_kind kind);
 void tops_again(struct house *h, uint64_t id, enum toplist_kind kind);
 void tops_relations(struct house *h, const struct served *served, const uint32_t *relids, unsigned n,
 		    enum toplist_kind kind);

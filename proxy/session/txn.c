@@ -109,7 +109,8 @@ static bool harmless(struct session *s, struct stmt *stmt)
 	catalog = served_catalog(s->served, &epoch);
 	if (catalog == NULL)
 		return false;
-	rs = image_reads_session(s);
+	if (!key_reads(s, &rs))
+		return false;
 	reads = memo_reads(stmt, catalog, &rs);
 	return reads != NULL && reads_harmless(reads);
 }

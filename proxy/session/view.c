@@ -8,11 +8,17 @@
 static bool looks(const struct stmt *stmt)
 {
 	static const char word[] = "pg_prepared_statement";
+	struct span text = stmt->text;
 	size_t n = sizeof word - 1;
+	const uint8_t *at;
 
-	for (size_t i = 0; i + n <= stmt->text.n; i++)
-		if (strncasecmp((const char *)stmt->text.p + i, word, n) == 0)
+	/* Every statement is looked at, and few have an underscore behind "pg". */
+	while (text.n >= n && (at = memchr(text.p + 2, '_', text.n - 2)) != NULL) {
+		text = span_skip(text, (size_t)(at - 2 - text.p));
+		if (text.n >= n && strncasecmp((const char *)text.p, word, n) == 0)
 			return true;
+		text = span_skip(text, 1);
+	}
 	return false;
 }
 

@@ -48,8 +48,9 @@ struct memo {
 	size_t shapes_bytes;
 	size_t max_bytes;
 	uint64_t parsed;
-	uint64_t added;	  /* texts so far */
-	struct buf shape; /* of the text in work */
+	uint64_t added;		  /* texts so far */
+	struct buf shape;	  /* of the text in work */
+	struct memo_node *latest; /* of the table: the one that was asked for last */
 };
 
 #define SHAPE_MAX (2u * FACTS_TEXT_MAX)
@@ -241,6 +242,8 @@ static struct memo_node *node_of(struct stmt *s)
 static void evict(struct memo *m, struct memo_node *node)
 {
 	HASH_DEL(m->table, node);
+	if (m->latest == node)
+		m->latest = NULL;
 	ring_remove(&node->by_use);
 	m->bytes -= node->bytes;
 	node->stmt.memo = NULL;
@@ -335,9 +338,13 @@ static bool same_statement(const struct stmt *s, struct span text, struct span o
 
 struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be)
 {
-	uint64_t hash = XXH3_64bits(text.n > 0 ? text.p : (const uint8_t *)"", text.n);
 	struct memo_node *node = NULL;
+	uint64_t hash;
 
+	/* A request is looked at several times on its way. */
+	if (m->latest != NULL && same_statement(&m->latest->stmt, text, oids_be))
+		return stmt_ref(&m->latest->stmt);
+	hash = XXH3_64bits(text.n > 0 ? text.p : (const uint8_t *)"", text.n);
 	if (oids_be.n > 0)
 		hash = XXH3_64bits_withSeed(oids_be.p, oids_be.n, hash);
 	HASH_FIND_BYHASHVALUE(hh, m->table, &hash, sizeof(hash), (unsigned)hash, node);
@@ -348,6 +355,7 @@ struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be)
 			ring_add(&m->by_use, &node->by_use);
 			node->placed = m->added;
 		}
+		m->latest = node;
 		return stmt_ref(&node->stmt);
 	}
 	if (node != NULL) {
@@ -362,6 +370,7 @@ struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be)
 	node->placed = ++m->added;
 	m->bytes += node->bytes;
 	node->stmt.memo = m;
+	m->latest = node;
 	shrink(m, node);
 	return stmt_ref(&node->stmt);
 }

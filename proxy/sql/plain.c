@@ -1,23 +1,48 @@
 #include "proxy/sql/plain.h"
 
-#define BLANKS " \t\r\n"
-/* A minus beside one of these may be part of an operator of several signs. */
-#define OPERATORS "=<>*+-%|"
-#define SIGNS OPERATORS ",;:()[]."
+enum {
+	BLANK = 1,
+	LETTER = 2,
+	DIGIT = 4,
+	OPERATOR = 8, /* a minus beside one of these may be part of an operator of several signs */
+	SIGN = 16,
+	JOINS = 32, /* what would change a word or number that it directly follows; so do letters and digits */
+};
 
-static bool in(const char *set, uint8_t c)
-{
-	return c != '\0' && strchr(set, c) != NULL;
-}
+static const uint8_t kinds[256] = {
+	[' '] = BLANK,
+	['\t'] = BLANK,
+	['\r'] = BLANK,
+	['\n'] = BLANK,
+	['a' ... 'z'] = LETTER | JOINS,
+	['A' ... 'Z'] = LETTER | JOINS,
+	['_'] = LETTER | JOINS,
+	['0' ... '9'] = DIGIT | JOINS,
+	['='] = OPERATOR | SIGN,
+	['<'] = OPERATOR | SIGN,
+	['>'] = OPERATOR | SIGN,
+	['*'] = OPERATOR | SIGN,
+	['+'] = OPERATOR | SIGN,
+	['-'] = OPERATOR | SIGN,
+	['%'] = OPERATOR | SIGN,
+	['|'] = OPERATOR | SIGN,
+	[','] = SIGN,
+	[';'] = SIGN,
+	[':'] = SIGN,
+	['('] = SIGN,
+	[')'] = SIGN,
+	['['] = SIGN,
+	[']'] = SIGN,
+	['.'] = SIGN,
+	['$'] = JOINS,
+	['\''] = JOINS,
+	['"'] = JOINS,
+	[0x80 ... 0xff] = JOINS,
+};
 
-static bool is_digit(uint8_t c)
+static bool is(uint8_t c, unsigned kind)
 {
-	return c >= '0' && c <= '9';
-}
-
-static bool is_letter(uint8_t c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+	return (kinds[c] & kind) != 0;
 }
 
 static uint8_t byte_at(struct span text, size_t at)
@@ -28,21 +53,19 @@ static uint8_t byte_at(struct span text, size_t at)
 /* What directly follows a word or number must not change it. */
 static size_t ends(struct span text, size_t to)
 {
-	uint8_t c = byte_at(text, to);
-
-	return is_letter(c) || is_digit(c) || c == '$' || c == '\'' || c == '"' || c >= 0x80 ? 0 : to;
+	return is(byte_at(text, to), JOINS) ? 0 : to;
 }
 
 static size_t word(struct span text, size_t at)
 {
-	while (is_letter(byte_at(text, at)) || is_digit(byte_at(text, at)))
+	while (is(byte_at(text, at), LETTER | DIGIT))
 		at++;
 	return ends(text, at);
 }
 
 static size_t digits(struct span text, size_t at)
 {
-	while (is_digit(byte_at(text, at)))
+	while (is(byte_at(text, at), DIGIT))
 		at++;
 	return ends(text, at);
 }
@@ -71,7 +94,7 @@ static size_t quoted(struct span text, size_t at, uint8_t quote)
 		to++;
 	}
 	to++;
-	for (next = to; in(BLANKS, byte_at(text, next)); next++)
+	for (next = to; is(byte_at(text, next), BLANK); next++)
 		;
 	if (byte_at(text, next) == '\'' || (quote == '"' && to - at == 2))
 		return 0;
@@ -82,9 +105,9 @@ static size_t sign(struct span text, size_t at)
 {
 	uint8_t c = text.p[at];
 
-	if (c == '-' && ((at > 0 && in(OPERATORS, text.p[at - 1])) || in(OPERATORS, byte_at(text, at + 1))))
+	if (c == '-' && ((at > 0 && is(text.p[at - 1], OPERATOR)) || is(byte_at(text, at + 1), OPERATOR)))
 		return 0;
-	return in(SIGNS, c) ? at + 1 : 0;
+	return is(c, SIGN) ? at + 1 : 0;
 }
 
 enum plain plain_tokens(struct span text,
@@ -96,19 +119,19 @@ enum plain plain_tokens(struct span text,
 		enum parse_token token = TOKEN_OTHER;
 		uint8_t c = text.p[at];
 
-		if (in(BLANKS, c)) {
+		if (is(c, BLANK)) {
 			at++;
 			continue;
 		}
-		if (is_letter(c)) {
+		if (is(c, LETTER)) {
 			to = word(text, at);
-		} else if (is_digit(c)) {
+		} else if (is(c, DIGIT)) {
 			token = TOKEN_INTEGER;
 			to = integer(text, at);
 		} else if (c == '\'' || c == '"') {
 			token = c == '\'' ? TOKEN_STRING : TOKEN_OTHER;
 			to = quoted(text, at, c);
-		} else if (c == '$' && is_digit(byte_at(text, at + 1))) {
+		} else if (c == '$' && is(byte_at(text, at + 1), DIGIT)) {
 			to = digits(text, at + 1);
 		} else {
 			token = c == '-' ? TOKEN_MINUS : TOKEN_OTHER;

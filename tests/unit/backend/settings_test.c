@@ -260,6 +260,30 @@ TEST(settings, equal_ones_become_shared_when_compared)
 	settings_free(&b);
 }
 
+TEST(settings, equal_ones_drift_to_the_memory_that_most_share)
+{
+	struct settings a, b, c;
+
+	settings_init(&a);
+	settings_init(&b);
+	settings_init(&c);
+	set(&a, "x", "1");
+	set(&b, "X", "1");
+	settings_copy(&b, &c);
+	EXPECT(settings_unite(&a, &b));
+	EXPECT(a.set == c.set && b.set == c.set);
+	set(&a, "x", "2");
+	EXPECT(!settings_unite(&a, &b));
+	EXPECT_STR(settings_get(&b, "x"), "1");
+	settings_clear(&a);
+	set(&a, "x", "1");
+	EXPECT(settings_unite(&b, &a)); /* either way round */
+	EXPECT(a.set == c.set && b.set == c.set);
+	settings_free(&a);
+	settings_free(&b);
+	settings_free(&c);
+}
+
 /* The new value may be that of the set that is being changed. */
 TEST(settings, take_values_from_themselves)
 {
