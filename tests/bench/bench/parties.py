@@ -116,11 +116,11 @@ class Parties:
     def _strict(self):
         return self._ready(self._pgweir("strict", cache_size="1GB"))
 
-    def _strict2(self):
-        return self._ready(self._pgweir("strict2", cache_size="1GB", workers=2))
-
     def _bounded(self):
         return self._ready(self._pgweir("bounded", cache_size="1GB", coherence="bounded"))
+
+    def _bounded2(self):
+        return self._ready(self._pgweir("bounded2", cache_size="1GB", coherence="bounded", workers=2))
 
     def _counted(self):
         """A strict one whose allocations are counted."""
