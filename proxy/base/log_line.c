@@ -16,6 +16,38 @@ static size_t line_room(const struct log_line *line)
 }
 
 /* All or nothing: half a name or number would be misread. */
+static bool line_add(struct log_line *line, struct span s)
+{
+	if (s.n > line_room(line)) {
+		line->cut = true;
+		return false;
+	}
+	memcpy(line->p + line->n, s.p, s.n);
+	line->n += s.n;
+	return true;
+}
+
+static void line_mark(struct log_line *line, char c)
+{
+	line_add(line, span_of((const uint8_t *)&c, 1));
+}
+
+/* The digits of v, in front of `end`. */
+static char *digits(char *end, uint64_t v)
+{
+	do
+		*--end = (char)('0' + v % 10);
+	while ((v /= 10) != 0);
+	return end;
+}
+
+static void line_u64(struct log_line *line, uint64_t v)
+{
+	char made[20], *at = digits(made + sizeof made, v);
+
+	line_add(line, span_of((const uint8_t *)at, (size_t)(made + sizeof made - at)));
+}
+
 __attribute__((format(printf, 2, 3))) static bool line_put(struct log_line *line, const char *fmt, ...)
 {
 	char made[256];
@@ -170,21 +202,46 @@ static void line_who_text(struct log_line *line, const struct log_who *who)
 	if (present(who->kind))
 		line_escape(line, span_str(who->kind), true);
 	if (who->id != 0)
-		line_put(line, "-%" PRIu64, who->id);
+		line_mark(line, '-'), line_u64(line, who->id);
 	if (line->n > start && named)
-		line_put(line, " ");
+		line_mark(line, ' ');
 	if (present(who->database))
 		line_escape(line, span_str(who->database), true);
 	if (present(who->user)) {
-		line_put(line, "/");
+		line_mark(line, '/');
 		line_escape(line, span_str(who->user), true);
 	}
 	if (present(who->peer)) {
-		line_put(line, "@");
+		line_mark(line, '@');
 		line_escape(line, span_str(who->peer), true);
 	}
 	if (line->n > start)
-		line_put(line, ": ");
+		line_add(line, span_str(": "));
+}
+
+#define TIME_MS (sizeof "2026-01-01 00:00:00." - 1) /* for years of four digits */
+
+/* A client that comes and goes writes two lines, so what is the same in all lines of a second is made once. */
+static void line_time_text(struct log_line *line, const struct timespec *now)
+{
+	static _Thread_local char made[TIME_MS + 80];
+	static _Thread_local size_t n;
+	static _Thread_local time_t second;
+	static _Thread_local pid_t pid;
+	long ms = now->tv_nsec / 1000000;
+	struct tm at;
+
+	if (n == 0 || second != now->tv_sec || pid != getpid()) {
+		second = now->tv_sec;
+		pid = getpid();
+		gmtime_r(&second, &at);
+		n = (size_t)snprintf(made, sizeof made, "%04d-%02d-%02d %02d:%02d:%02d.000 UTC [%ld] ",
+				     at.tm_year + 1900, at.tm_mon + 1, at.tm_mday, at.tm_hour, at.tm_min,
+				     at.tm_sec, (long)pid);
+	}
+	for (char *digit = made + TIME_MS + 2; digit >= made + TIME_MS; digit--, ms /= 10)
+		*digit = (char)('0' + ms % 10);
+	line_add(line, span_of((const uint8_t *)made, n));
 }
 
 void log_line_head(struct log_line *line, enum log_level level, const struct timespec *now,
@@ -192,16 +249,16 @@ void log_line_head(struct log_line *line, enum log_level level, const struct tim
 {
 	static const char *const upper[] = {"ERROR", "WARN", "INFO", "DEBUG"};
 	static const char *const lower[] = {"error", "warn", "info", "debug"};
-	long ms = now->tv_nsec / 1000000;
 	struct tm at;
 
-	gmtime_r(&now->tv_sec, &at);
 	if (line->json) {
-		line_head_json(line, lower[level], &at, ms, who, event);
+		gmtime_r(&now->tv_sec, &at);
+		line_head_json(line, lower[level], &at, now->tv_nsec / 1000000, who, event);
 		return;
 	}
-	line_put(line, "%04d-%02d-%02d %02d:%02d:%02d.%03ld UTC [%ld] %s ", at.tm_year + 1900, at.tm_mon + 1,
-		 at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec, ms, (long)getpid(), upper[level]);
+	line_time_text(line, now);
+	line_add(line, span_str(upper[level]));
+	line_mark(line, ' ');
 	if (who != NULL)
 		line_who_text(line, who);
 	line_escape(line, span_str(event), false);
@@ -211,6 +268,16 @@ static void line_number(struct log_line *line, const struct log_field *field)
 {
 	uint64_t lsn = (uint64_t)field->num;
 
+	if (!line->json && field->kind != LOG_FIELD_LSN && field->num >= 0 &&
+	    line_room(line) > strlen(field->name) + 32) {
+		line_mark(line, ' ');
+		line_add(line, span_str(field->name));
+		line_mark(line, '=');
+		line_u64(line, (uint64_t)field->num);
+		if (field->kind == LOG_FIELD_US)
+			line_add(line, span_str("us"));
+		return;
+	}
 	switch (field->kind) {
 	case LOG_FIELD_INT:
 		line_put(line, line->json ? ",\"%s\":%" PRId64 : " %s=%" PRId64, field->name, field->num);
@@ -239,7 +306,9 @@ void log_line_field(struct log_line *line, const struct log_field *field)
 		line->cut = true;
 		return;
 	}
-	line_put(line, line->json ? ",\"%s\":" : " %s=", field->name);
+	line_add(line, span_str(line->json ? ",\"" : " "));
+	line_add(line, span_str(field->name));
+	line_add(line, span_str(line->json ? "\":" : "="));
 	line_quoted(line, text);
 }
 
