@@ -2,7 +2,8 @@
  * Source  docs/isolation.md: triggers, rules, defaults, views and functions may call set_config, take advisory locks, make temporary
  *         tables, ..
  * Shape   an SQL expression, 'on' or 'off'. 'off' is a proof: no function of a user, in a language whose source can be read, has a
- *         word of that kind in it, there are none in other languages but C, and no view, rule or default calls such a built-in.
+ *         word of that kind in it, there are none in other languages but C, and no view, rule, default,
+ *         policy, constraint or condition of a trigger calls such a built-in.
  * Owner   -
  * Thread  -
  * Errors  - */
@@ -16,15 +17,20 @@
 	"(SELECT ':funcid (' || pg_catalog.string_agg(b.oid::text, '|') || ') '" \
 	" FROM pg_catalog.pg_proc b WHERE b.pronamespace = 11"                   \
 	" AND (b.proname IN ('set_config', 'currval', 'lastval') OR b.proname LIKE 'pg%advisory%'))"
-#define HOOKS_SQL                                                                                                     \
-	"CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace" \
-	" JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384 AND n.nspname <> 'pgweir'"          \
-	" AND l.lanname NOT IN ('internal', 'c') AND (l.lanname NOT IN ('plpgsql', 'sql') OR"                         \
-	" pg_catalog.concat(p.prosrc, ' ', pg_catalog.pg_get_function_sqlbody(p.oid)) ~* (" HOOKS_WORDS               \
-	")))"                                                                                                         \
-	" OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.oid >= 16384 AND r.ev_action::text ~ " HOOKS_CALLS   \
-	")"                                                                                                           \
-	" OR EXISTS (SELECT FROM pg_catalog.pg_attrdef d WHERE d.adbin::text ~ " HOOKS_CALLS ")"                      \
+#define HOOKS_SQL                                                                                                                      \
+	"CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"                  \
+	" JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384 AND n.nspname <> 'pgweir'"                           \
+	" AND l.lanname NOT IN ('internal', 'c') AND (l.lanname NOT IN ('plpgsql', 'sql') OR"                                          \
+	" pg_catalog.concat(p.prosrc, ' ', pg_catalog.pg_get_function_sqlbody(p.oid)) ~* (" HOOKS_WORDS                                \
+	")))"                                                                                                                          \
+	" OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.oid >= 16384 AND r.ev_action::text ~ " HOOKS_CALLS                    \
+	")"                                                                                                                            \
+	" OR EXISTS (SELECT FROM pg_catalog.pg_attrdef d WHERE d.adbin::text ~ " HOOKS_CALLS ")"                                       \
+	" OR EXISTS (SELECT FROM pg_catalog.pg_policy y WHERE pg_catalog.concat(y.polqual::text, y.polwithcheck::text) ~ " HOOKS_CALLS \
+	")"                                                                                                                            \
+	" OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.oid >= 16384 AND k.conbin::text ~ " HOOKS_CALLS                    \
+	")"                                                                                                                            \
+	" OR EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgqual::text ~ " HOOKS_CALLS ")"                                      \
 	" THEN 'on' ELSE 'off' END"
 
 /* The custom settings (app.x) that functions of users name where they set one, in one text, blanks between them. */

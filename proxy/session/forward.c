@@ -393,8 +393,10 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 	switch (type) {
 	case 'E':
 		s->unsynced = s->ran = true;
-		close_failed_portal(s);
-		close_begin_portal(s);
+		if (in.n <= FRAME_HEADER || in.p[FRAME_HEADER] == 0) { /* of the unnamed portal */
+			close_failed_portal(s);
+			close_begin_portal(s);
+		}
 		s->unsettling += e.unsettles;
 		rc = expect_push(&s->backend->expects, &e);
 		break;

@@ -126,3 +126,62 @@ def test_a_trigger_that_unlistens(cluster, proxy, db):
         assert one.execute("SELECT * FROM pg_listening_channels()").fetchall() == [("other",)]
         other.execute("NOTIFY news, 'a'"), other.execute("NOTIFY other, 'b'")
         assert next(one.notifies()).channel == "other"
+
+
+TENANTS = """
+    DROP ROLE IF EXISTS tenant; CREATE ROLE tenant LOGIN; CREATE TABLE orders (tenant int, what text); GRANT SELECT, INSERT ON orders TO tenant;
+    INSERT INTO orders VALUES (1, 'one'), (2, 'two'); ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY own ON orders USING (tenant = current_setting('app.tenant')::int);
+    CREATE FUNCTION mine() RETURNS text LANGUAGE sql STABLE AS $$ SELECT current_setting('app.tenant') $$;
+    CREATE FUNCTION mine_too() RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN current_setting('app.tenant'); END $$;
+    CREATE VIEW seen AS SELECT mine_too() AS tenant; GRANT SELECT ON seen TO tenant;
+"""
+
+
+@pytest.mark.parametrize("sets", ["SET app.tenant = '{}'", "SELECT set_config('app.tenant', '{}', false)", "DO $$ BEGIN SET app.tenant = '{}'; END $$",
+                                  "startup"])
+def test_policies_and_functions_see_the_clients_setting(cluster, database, sets):
+    """Set once, outside of the transactions that read it, by two clients who take turns on two server connections."""
+    cluster.sql(TENANTS, database)
+    proxy = Proxy(cluster, {"default_pool_size": 2, "ignore_startup_parameters": None}, users={"tenant": "", "postgres": ""})
+    conns = {}
+    for number in ("1", "2"):
+        more = {"options": f"-c app.tenant={number}"} if sets == "startup" else {}
+        conns[number] = proxy.connect(database, "tenant", prepare_threshold=0, **more)
+        if not more:
+            conns[number].execute(sets.format(number))
+    for turn in range(4):
+        with proxy.connect(database, "tenant", autocommit=False) as other:
+            other.execute("SELECT 1")  # one of the server connections is taken
+            for number, conn in conns.items():
+                words = {"1": "one", "2": "two"}
+                assert conn.execute("SELECT what FROM orders").fetchall() == [(words[number],)]
+                for question in ("SELECT mine()", "SELECT mine_too()", "SELECT tenant FROM seen"):
+                    assert conn.execute(question).fetchone() == (number,)
+                with conn.transaction():
+                    conn.execute("SELECT 1")
+                    assert conn.execute("SELECT what FROM orders WHERE what <> %s", ["x"]).fetchall() == [(words[number],)]
+                    conn.execute("SELECT set_config('app.tenant', %s, true)", ["2" if number == "1" else "1"])
+                    assert conn.execute("SELECT mine()").fetchone() != (number,)
+    for conn in conns.values():
+        conn.close()
+    cluster.sql("DROP OWNED BY tenant", database)
+    assert proxy.stop() == 0
+
+
+@pytest.mark.parametrize("code", [
+    "ALTER TABLE plain ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON plain USING (true) WITH CHECK (set_config('work_mem', '7MB', false) <> '');"
+    "ALTER TABLE plain FORCE ROW LEVEL SECURITY; ALTER TABLE plain OWNER TO keeper",
+    "ALTER TABLE plain ADD CHECK (set_config('work_mem', '7MB', false) <> '')",
+    "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+    "CREATE TRIGGER g AFTER INSERT ON plain FOR EACH ROW WHEN (set_config('work_mem', '7MB', false) <> '') EXECUTE FUNCTION nothing()",
+], ids=["policy", "constraint", "condition"])
+def test_settings_that_expressions_of_the_catalog_change(cluster, database, code):
+    cluster.sql("DROP ROLE IF EXISTS keeper; CREATE ROLE keeper LOGIN; CREATE TABLE plain (i int); GRANT ALL ON plain TO keeper;" + code, database)
+    proxy = Proxy(cluster, {"default_pool_size": 1}, users={"keeper": "", "postgres": ""})
+    with proxy.connect(database, "keeper") as one, proxy.connect(database, "keeper") as two:
+        one.execute("INSERT INTO plain VALUES (1)")
+        assert two.execute("SHOW work_mem").fetchone() == ("4MB",)
+        assert one.execute("SHOW work_mem").fetchone() == ("7MB",)
+    cluster.sql("DROP OWNED BY keeper", database)
+    assert proxy.stop() == 0

@@ -65,6 +65,8 @@ SCRIPTS = {
     "the portal of what needs no server": [query("BEGIN"), query("SELECT 1")] + [part for text in ("DEALLOCATE ALL", "", "BEGIN") for part in (
         parse("", text) + bind("", "") + execute("") + SYNC, describe("P", "") + SYNC, execute("") + SYNC, query("ROLLBACK"), query("BEGIN"),
         query("SELECT 2"))],
+    "the portal of another name": [parse("", "BEGIN") + bind("", "") + execute("") + SYNC, query("SELECT * FROM nowhere"), execute("c") + SYNC,
+                                   describe("P", "") + SYNC, query("ROLLBACK")],
     "the portal of a Bind that failed": [query("BEGIN"), parse("p", "SELECT $1::int") + bind("", "p", [b"x"]) + SYNC, describe("P", "") + SYNC,
                                          execute("") + SYNC, query("ROLLBACK"), query("BEGIN"), bind("", "nobody") + SYNC, describe("P", "") + SYNC,
                                          query("ROLLBACK"), query("BEGIN"), bind("", "p") + SYNC, describe("P", "") + SYNC, query("ROLLBACK"),
