@@ -339,9 +339,17 @@ void hold_for_sql(struct session *s, const struct facts *f)
 
 		if (stmt == NULL || !names_statement(&f->stmts[i]) || stmts_is_literal(&s->stmts, name))
 			continue;
-		e.change = stmts_literal(&s->stmts, name, batch_now(s));
 		s->backend->dirty = true; /* nobody else may have it */
-		send_parse(s, name, stmt);
+		/* Perhaps there is one that was to go (below), and did not. */
+		write_close(conn_out(s->backend->conn), 'S', name);
+		expecting_hidden(s, &(struct expect){.kind = EXPECT_CLOSE, .why = WHY_PARSE});
+		if (f->nstmts == 1 && f->stmts[i].command == COMMAND_DEALLOCATE) {
+			/* It only has to be there: whether it could still be parsed does not matter. */
+			write_parse(conn_out(s->backend->conn), name, span_str("ROLLBACK"), NULL, 0);
+		} else {
+			e.change = stmts_literal(&s->stmts, name, batch_now(s));
+			send_parse(s, name, stmt);
+		}
 		expecting_hidden(s, &e);
 	}
 }

@@ -65,6 +65,10 @@ SCRIPTS = {
     "the portal of what needs no server": [query("BEGIN"), query("SELECT 1")] + [part for text in ("DEALLOCATE ALL", "", "BEGIN") for part in (
         parse("", text) + bind("", "") + execute("") + SYNC, describe("P", "") + SYNC, execute("") + SYNC, query("ROLLBACK"), query("BEGIN"),
         query("SELECT 2"))],
+    "DEALLOCATE of what cannot be parsed any more": [
+        parse("p", "SELECT i FROM pipelined") + SYNC, query("SET search_path = nowhere"), query("PREPARE q AS SELECT 1"), query("DEALLOCATE p"),
+        run("p") + SYNC, query("RESET search_path"), parse("p", "SELECT 7") + run("p") + SYNC, query("EXECUTE p"), parse("d", "DEALLOCATE p") + run("nobody")
+        + run("d") + SYNC, query("EXECUTE p"), run("p") + SYNC, query("DEALLOCATE p"), query("EXECUTE p")],
     "the portal of another name": [parse("", "BEGIN") + bind("", "") + execute("") + SYNC, query("SELECT * FROM nowhere"), execute("c") + SYNC,
                                    describe("P", "") + SYNC, query("ROLLBACK")],
     "the portal of a Bind that failed": [query("BEGIN"), parse("p", "SELECT $1::int") + bind("", "p", [b"x"]) + SYNC, describe("P", "") + SYNC,
