@@ -275,6 +275,7 @@ void pool_backend_ready(struct pool *p, struct backend *b)
 	p->connecting--;
 	p->backoff_us = 0;
 	p->retry_at_us = 0;
+	p->last_error.text[0] = '\0';
 	old = p->defaults;
 	if (old != NULL && !settings_equal(&old->defaults, &d->defaults)) {
 		/* ALTER ROLE or DATABASE .. SET since the others logged in: they go when they are free. */
@@ -319,6 +320,18 @@ void pool_backend_free(struct pool *p, struct backend *b)
 	pthread_mutex_unlock(&p->lock);
 	if (old)
 		pool_retire(p, b, "server_lifetime or new configuration");
+}
+
+bool pool_login_error(struct pool *p, struct err *err_r)
+{
+	bool failed;
+
+	pthread_mutex_lock(&p->lock);
+	failed = p->last_error.text[0] != '\0';
+	if (failed)
+		*err_r = p->last_error;
+	pthread_mutex_unlock(&p->lock);
+	return failed;
 }
 
 void pool_backend_gone(struct pool *p, struct backend *b, bool login_failed, const struct err *err)

@@ -107,6 +107,8 @@ bool pool_asks_sequences(struct pool *p);
 /* Some backend of it knows a custom setting. */
 void pool_has_custom(struct pool *p);
 bool pool_customs(struct pool *p);
+/* Why the last login failed; false = none has failed since one succeeded. */
+bool pool_login_error(struct pool *p, struct err *err_r);
 /* Paused by an operator: nothing is lent until it is resumed. */
 bool pool_paused(const struct pool *p);
 /* Raised by what makes older backends unfit: new settings, another server. */

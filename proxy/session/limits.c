@@ -4,11 +4,25 @@
 #include "proxy/base/clock.h"
 #include "protocol/write.h"
 
+#include <stdio.h>
+
 #define YIELD_IDLE_US \
 	100000u /* a client that reads the values of sequences asks right behind its statement */
 #define FLIGHT_PATIENCE_US 1000000u /* a follower waits so long for a fill, then asks PostgreSQL itself */
 #define DRAIN_LOGIN_US 500000u	    /* at the shutdown, for a client that has been asked for its password */
 #define DRAIN_IDLE_US 300000u /* who was silent for so long will hardly be sending a statement just now */
+
+static void waited_too_long(struct session *s)
+{
+	char hint[sizeof(struct err) + 64] =
+		"All server connections of the pool are in use; see default_pool_size.";
+	struct err err;
+
+	count(&s->house->host.counters, wait_timeouts);
+	if (pool_login_error(s->pool, &err))
+		snprintf(hint, sizeof(hint), "The last login to the server failed: %s.", err.text);
+	session_fatal(s, "08P01", "query_wait_timeout", hint);
+}
 
 static uint64_t limit_of(const struct session *s)
 {
@@ -48,11 +62,7 @@ static void over_limit(struct session *s)
 						 : "client_idle_timeout",
 			      NULL);
 		break;
-	case SESSION_QUEUED:
-		count(&s->house->host.counters, wait_timeouts);
-		session_fatal(s, "08P01", "query_wait_timeout",
-			      "All server connections of the pool are in use; see default_pool_size.");
-		break;
+	case SESSION_QUEUED: waited_too_long(s); break;
 	case SESSION_FLIGHT:
 		serve_leave(s);
 		s->pass_only = true;

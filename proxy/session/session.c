@@ -88,7 +88,10 @@ static void on_closed(void *owner, const struct err *err)
 	if (err->text[0] != '\0') {
 		struct log_who w = session_who(s);
 
-		log_debug(&w, "client connection failed", F_STR("reason", err->text));
+		if (s->state == SESSION_TLS && s->config->log_pooler_errors)
+			log_warn(&w, "TLS with a client failed", F_STR("reason", err->text));
+		else
+			log_debug(&w, "client connection failed", F_STR("reason", err->text));
 	}
 	session_close(s, "client closed the connection");
 }

@@ -179,6 +179,33 @@ def test_a_file_replaced_in_place_counts_after_sighup(cluster, tmp_path):
     assert proxy.stop() == 0
 
 
+def test_an_expired_certificate_of_ours_is_replaced_without_a_restart(cluster):
+    """Those who check refuse it, those who are in stay in, and a reload with a new one brings the others back."""
+    made = certs()
+    expired, key = made.expired
+    proxy = Proxy(cluster, tls(client_tls_cert_file=expired, client_tls_key_file=key))
+    strict = {"sslmode": "verify-full", "sslrootcert": made.ca, "host": "localhost"}
+    with proxy.connect(dsn={"sslmode": "require"}) as old:
+        wait_for("it to expire", lambda: fails(proxy, "verify failed", **strict) is None)
+        proxy.settings.update(client_tls_cert_file=made.server, client_tls_key_file=made.server_key)
+        proxy.reload()
+        wait_for("the new certificate", lambda: uses_tls(proxy, **strict))
+        assert old.execute("SELECT 1").fetchone() == (1,)
+    assert proxy.stop() == 0
+
+
+def test_an_expired_certificate_of_a_client_is_refused(cluster):
+    crt, key = certs().client("postgres", days=0)
+    proxy = Proxy(cluster, tls("verify-full"))
+    mine = {"sslmode": "require", "sslcert": crt, "sslkey": key}
+    wait_for("it to expire", lambda: fails(proxy, "expired", **mine) is None)
+    if PGWEIR:
+        wait_for("the log to say so", lambda: "expired" in proxy.log_text())
+    crt, key = certs().client("postgres")
+    assert uses_tls(proxy, sslmode="require", sslcert=crt, sslkey=key)
+    assert proxy.stop() == 0
+
+
 def _serial(proxy):
     """The serial number of the certificate that is shown now."""
     with Wire(proxy.port) as wire:
@@ -217,6 +244,36 @@ def test_server_certificates_are_checked(cluster):
         with proxy.connect() as conn:
             conn.execute("SELECT 1")
     assert proxy.alive() and proxy.stop() == 0
+
+
+def test_an_expired_certificate_of_the_server_is_a_clear_error_and_passes():
+    """Connections that stand go on; new ones are not made until the server has a new certificate."""
+    made = certs()
+    server = Cluster(tls=True)
+
+    def show(crt, key):
+        for source, name in ((crt, "server.crt"), (key, "server.key")):
+            (server.data / name).write_bytes(source.read_bytes())
+        server.reload()
+    proxy = Proxy(server, {"server_tls_sslmode": "verify-full", "server_tls_ca_file": made.ca, "server_login_retry": 0,
+                           "query_wait_timeout": 3, "default_pool_size": 5})
+    with proxy.connect() as old, proxy.connect() as new:
+        old.execute("BEGIN")
+        show(*made.expired)
+        assert old.execute("SELECT 1").fetchone() == (1,)
+
+        def refused():
+            with pytest.raises(psycopg.Error) as caught:
+                with proxy.connect() as conn:
+                    conn.execute("SELECT 1")
+            return "expired" in str(caught.value)
+        wait_for("the clear error", refused)
+        assert old.execute("SELECT 1").fetchone() == (1,)
+        show(made.server, made.server_key)
+        wait_for("the service", lambda: new.closed or new.execute("SELECT 1").fetchone() == (1,))
+        old.execute("COMMIT")
+    assert proxy.stop() == 0
+    server.remove()
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ class Certs:
              "30", "-subj", f"/CN={subject}", "-keyout", key, "-out", crt])
         return crt
 
-    def issue(self, name, common_name, hosts=(), ips=(), ca="ca"):
-        """Returns the paths of a certificate signed by `ca` and of its key."""
+    def issue(self, name, common_name, hosts=(), ips=(), ca="ca", days=30):
+        """Returns the paths of a certificate signed by `ca` and of its key. With 0 days it has expired a second later."""
         crt, key, csr = (self.folder / f"{name}.{suffix}" for suffix in ("crt", "key", "csr"))
         run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
              f"/CN={common_name}", "-keyout", key, "-out", csr])
@@ -32,7 +32,7 @@ class Certs:
         ext = self.folder / f"{name}.ext"
         ext.write_text("subjectAltName=" + ",".join(names) + "\n" if names else "")
         run(["openssl", "x509", "-req", "-in", csr, "-CA", self.folder / f"{ca}.crt", "-CAkey",
-             self.folder / f"{ca}.key", "-CAcreateserial", "-days", "30", "-extfile", ext, "-out", crt])
+             self.folder / f"{ca}.key", "-CAcreateserial", "-days", days, "-extfile", ext, "-out", crt])
         key.chmod(0o600)
         if os.geteuid() == 0:  # so that a proxy that runs as postgres can read it, and libpq still takes it
             os.chown(key, 0, grp.getgrnam("postgres").gr_gid)
@@ -40,9 +40,14 @@ class Certs:
         return crt, key
 
     @functools.lru_cache
-    def client(self, user, ca="ca"):
+    def client(self, user, ca="ca", days=30):
         """A client certificate whose common name is `user`."""
-        return self.issue(f"client-{user}-{ca}", user, ca=ca)
+        return self.issue(f"client-{user}-{ca}-{days}", user, ca=ca, days=days)
+
+    @functools.cached_property
+    def expired(self):
+        """A server's certificate that was right until now, and its key."""
+        return self.issue("expired", "localhost", hosts=("localhost",), ips=("127.0.0.1",), days=0)
 
 
 @functools.lru_cache
