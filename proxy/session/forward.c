@@ -67,14 +67,18 @@ static void skip(struct session *s, struct span in, size_t total)
 static const char too_many[] = "too many messages in a pipeline";
 static const char misplaced[] = "settings of pgweir cannot be set or shown in the middle of a pipeline";
 
-/* A statement that fails when it runs: a setting of ours cannot be changed between statements that the server has not run yet. */
-static struct stmt *instead_of(struct session *s, struct stmt *stmt)
+/* In its place a statement that fails when it runs: a setting of ours cannot be changed between statements that the server has not run
+ * yet, and nobody may reach statements that the proxy shares between clients. */
+static struct stmt *instead_of(struct session *s, struct stmt *stmt, bool names)
 {
 	struct buf text;
 
 	stmt_unref(stmt);
 	buf_init(&text, 2048);
-	own_raise_text(&text, "0A000", misplaced, "Send it behind a Sync.");
+	if (names)
+		own_raise_text(&text, "26000", OUR_NAMES_ERROR, "Use another name.");
+	else
+		own_raise_text(&text, "0A000", misplaced, "Send it behind a Sync.");
 	stmt = text.failed ? NULL : memo_get(s->house->memo, span_of(text.p, text.len - 1), span_of(NULL, 0));
 	buf_free(&text);
 	return stmt;
@@ -95,8 +99,10 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 	switch (own_forwarded(s, stmt->facts)) {
 	case OWN_NOT: break;
 	case OWN_WAIT: stmt_unref(stmt); return FORWARD_WAIT;
-	case OWN_MISPLACED: stmt = instead_of(s, stmt); break;
+	case OWN_MISPLACED: stmt = instead_of(s, stmt, false); break;
 	}
+	if (stmt != NULL && touches_our_names(stmt->facts))
+		stmt = instead_of(s, stmt, true);
 	if (stmt == NULL)
 		return fail(s, "53200", "out of memory");
 	hold = hold_parse(s, p.name, stmt);
@@ -288,40 +294,49 @@ static enum forward forward_target(struct session *s, char type, struct span bod
 	return rc != 0 ? fail(s, "54000", too_many) : FORWARD_NEXT;
 }
 
+/* May the statement of a simple query go now? *stmt_r is what the server gets; `instead`: in the place of the client's. */
+static enum forward query_may_go(struct session *s, struct stmt **stmt_r, bool *instead_r)
+{
+	struct stmt *stmt = *stmt_r;
+
+	if (stmt != NULL && touches_our_names(stmt->facts)) {
+		stmt = instead_of(s, stmt, true);
+		*instead_r = true;
+	} else if (stmt != NULL && own_forwarded(s, stmt->facts) == OWN_MISPLACED) {
+		stmt = instead_of(s, stmt, false);
+		*instead_r = true;
+	}
+	*stmt_r = stmt;
+	if (stmt == NULL && *instead_r)
+		return fail(s, "53200", "out of memory");
+	if (stmt != NULL && !(hold_sql_certain(s, stmt->facts) && sequence_certain(s, stmt->facts)))
+		hold_wait(s);
+	else if (!listen_must_wait(s, 'Q', stmt) &&
+		 (stmt == NULL || own_forwarded(s, stmt->facts) == OWN_NOT))
+		return FORWARD_NEXT;
+	if (stmt != NULL)
+		stmt_unref(stmt);
+	return FORWARD_WAIT;
+}
+
 static enum forward forward_query(struct session *s, struct span in, uint32_t body_n, bool whole)
 {
 	struct expect e = {.kind = EXPECT_QUERY, .why = WHY_CLIENT};
-	struct span text;
+	size_t total = FRAME_HEADER + (size_t)body_n;
 	struct stmt *stmt = NULL;
+	bool instead = false;
+	struct span text;
 	const char *why;
+	enum forward f;
 
 	if (whole) {
 		if (front_query_decode(span_of(in.p + FRAME_HEADER, body_n), &text, &why) != 0)
 			return fail(s, "08P01", why);
 		stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
 	}
-	if (stmt != NULL && touches_our_names(stmt->facts)) {
-		stmt_unref(stmt);
-		return fail(s, "26000", "prepared statements named pgweir_* are the proxy's own");
-	}
-	if (stmt != NULL && !(hold_sql_certain(s, stmt->facts) && sequence_certain(s, stmt->facts))) {
-		stmt_unref(stmt);
-		hold_wait(s);
-		return FORWARD_WAIT;
-	}
-	if (listen_must_wait(s, 'Q', stmt)) {
-		if (stmt != NULL)
-			stmt_unref(stmt);
-		return FORWARD_WAIT;
-	}
-	if (stmt != NULL) {
-		enum own own = own_forwarded(s, stmt->facts);
-
-		if (own != OWN_NOT) {
-			stmt_unref(stmt);
-			return own == OWN_WAIT ? FORWARD_WAIT : fail(s, "0A000", misplaced);
-		}
-	}
+	f = query_may_go(s, &stmt, &instead);
+	if (f != FORWARD_NEXT)
+		return f;
 	/* Once it has failed nobody could tell whether the unnamed portal is the one that it has made. */
 	close_begin_portal(s);
 	e.unsettles = stmt == NULL || hold_unsettles(stmt->facts);
@@ -329,7 +344,6 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	if (stmt != NULL) {
 		view_hide_others(s, stmt);
 		note_statement(s, stmt);
-		stmt_unref(stmt);
 	} else {
 		txn_note_unknown(s);
 	}
@@ -337,9 +351,17 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	backend_unnamed(s->backend, 0);
 	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
 	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
+	if (instead) {
+		write_query(conn_out(s->backend->conn), stmt->text);
+		conn_flush_later(s->backend->conn);
+		skip(s, in, total);
+	} else {
+		pass_on(s, in, total);
+	}
+	if (stmt != NULL)
+		stmt_unref(stmt);
 	if (expect_push(&s->backend->expects, &e) != 0)
 		return fail(s, "54000", too_many);
-	pass_on(s, in, FRAME_HEADER + (size_t)body_n);
 	reset_sent(s, true);
 	return FORWARD_NEXT;
 }

@@ -139,7 +139,9 @@ static bool answer_query(struct session *s, struct batch *batch)
 		return false;
 	if (touches_our_names(stmt->facts)) {
 		stmt_unref(stmt);
-		local_error(s, "26000", "prepared statements named pgweir_* are the proxy's own");
+		if (s->txn == TXN_REAL)
+			return false; /* its transaction has to fail (forward_query) */
+		local_error(s, "26000", OUR_NAMES_ERROR);
 		return true;
 	}
 	if (stmt->facts->nstmts == 0) {

@@ -301,6 +301,7 @@ bool local_answer(struct session *s, struct batch *batch);
 void local_ready(struct session *s);
 int stmts_add_settled(struct session *s, struct span name, struct stmt *stmt);
 bool touches_our_names(const struct facts *f);
+#define OUR_NAMES_ERROR "prepared statements named pgweir_* belong to the proxy"
 void local_error(struct session *s, const char *sqlstate, const char *message);
 
 /* own.c: settings of our own */

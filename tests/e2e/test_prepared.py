@@ -179,3 +179,24 @@ def test_deallocate_all_forgets_protocol_statements_too(proxy):
         wire.simple("DEALLOCATE ALL")
         wire.send(bind("", "x"), SYNC)
         assert errors(wire.until(b"Z")) == ["26000"]
+
+
+def test_nobody_reaches_what_clients_share_by_sql(proxy):
+    """The names are the proxy's: neither EXECUTE nor DEALLOCATE nor PREPARE gets at them, in either protocol."""
+    with Wire(proxy.port).login() as owner, Wire(proxy.port).login() as other:
+        owner.send(parse("mine", "SELECT 'secret'"), SYNC)
+        owner.until(b"Z")
+        names = [f"pgweir_{i}" for i in range(1, 30)]
+        for sql in [f"EXECUTE {name}" for name in names] + [f"DEALLOCATE {name}" for name in names] + ["PREPARE pgweir_77 AS SELECT 1"]:
+            other.send(parse("", sql), bind("", ""), execute(), SYNC, parse("n", sql), SYNC, bind("", "n"), execute(), SYNC, close("S", "n"), SYNC)
+            got = [other.until(b"Z") for _ in range(4)]
+            assert [errors(part) for part in got] == [["26000"], [], ["26000"], []], sql
+            assert not rows(got[0] + got[2])
+            assert errors(other.simple(sql)) == ["26000"]
+        other.simple("BEGIN")
+        other.simple("SELECT pg_backend_pid()")
+        assert errors(other.simple("DEALLOCATE pgweir_1")) == ["26000"]
+        assert errors(other.simple("SELECT 1")) == ["25P02"]
+        assert other.simple("ROLLBACK")[-1] == (b"Z", b"I")
+        owner.send(bind("", "mine"), execute(), SYNC)
+        assert rows(owner.until(b"Z")) == [[b"secret"]]
