@@ -91,6 +91,7 @@ static inline bool lease_needs_snapshot(const struct lease *l)
 }
 /* Are all registered versions unchanged? */
 bool lease_alive(const struct cache *c, const struct lease *l);
+bool lease_keys_alive(const struct cache *c, uint64_t epoch, const struct lease_key *keys, unsigned nkeys);
 
 /* Stores a complete answer. `s0` = snapshot taken after lease_take and before the statement's own, on the same backend (NULL when
  * none was needed). Returns 1 = stored, 0 = refused by the fill rule, -1 = too large or no memory. The blob gets a reference
@@ -108,6 +109,7 @@ bool cache_alive(const struct cache *c, const struct entry *e);
 struct blob *entry_answer(struct entry *e);	 /* borrowed from the entry */
 uint64_t entry_stored_us(const struct entry *e); /* clock_us(): it shows nothing that was committed later */
 uint64_t entry_took_us(const struct entry *e);	 /* from the lease to the complete answer */
+struct entry *entry_ref(struct entry *e);
 void entry_unref(struct entry *e);
 
 /* Will every change that is applied from now on raise the keys of these columns (readkey_row)? Asks the feed to, if not. Before

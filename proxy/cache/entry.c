@@ -64,6 +64,12 @@ struct blob *entry_answer(struct entry *e)
 	return e->answer;
 }
 
+struct entry *entry_ref(struct entry *e)
+{
+	atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+	return e;
+}
+
 void entry_unref(struct entry *e)
 {
 	unsigned before = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel);

@@ -43,6 +43,11 @@ bool lease_alive(const struct cache *c, const struct lease *l)
 	return !l->full && versions_unchanged(&c->versions, l->epoch, l->key, l->nkeys + l->notherwise);
 }
 
+bool lease_keys_alive(const struct cache *c, uint64_t epoch, const struct lease_key *keys, unsigned nkeys)
+{
+	return versions_unchanged(&c->versions, epoch, keys, nkeys);
+}
+
 /* `keys` of the lease: those that the entry will depend on. */
 static bool fill_allowed(const struct cache *c, const struct lease *l, unsigned nkeys,
 			 const struct snapshot *s0)

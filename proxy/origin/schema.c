@@ -58,12 +58,22 @@
 #define UP \
 	"WITH RECURSIVE up(relid, parent) AS (SELECT inhrelid, inhparent FROM pg_inherits" \
 	" UNION SELECT u.relid, h.inhparent FROM up u JOIN pg_inherits h ON h.inhrelid = u.parent)"
+/* Triggers of foreign keys that only look, and of deferrable unique keys, write nothing. Built-in functions are not recorded as
+ * what a default or CHECK depends on. */
+#define WRITES_ELSEWHERE \
+	"EXISTS (SELECT FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgenabled <> 'D'" \
+	" AND NOT (t.tgisinternal AND f.pronamespace = 11 AND f.proname IN ('RI_FKey_check_ins','RI_FKey_check_upd','RI_FKey_noaction_del'," \
+	"'RI_FKey_noaction_upd','RI_FKey_restrict_del','RI_FKey_restrict_upd','unique_key_recheck'))) OR EXISTS (SELECT FROM pg_depend d" \
+	" WHERE d.refclassid = 'pg_proc'::regclass AND ((d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT a.oid FROM pg_attrdef a" \
+	" WHERE a.adrelid = c.oid)) OR (d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT k.oid FROM pg_constraint k" \
+	" WHERE k.conrelid = c.oid))))"
 #define LOAD_SCHEMA \
 	UP " SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity," \
 	" CASE c.relkind WHEN 'p' THEN c.oid IN (SELECT u.parent FROM up u JOIN pg_class x ON x.oid = u.relid" \
 	" WHERE x.relkind NOT IN ('r','p') OR x.relpersistence <> 'p')" \
 	" ELSE EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid) END, c.relhasrules," \
-	" (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND NOT a.attisdropped)" \
+	" (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND NOT a.attisdropped)," \
+	" " WRITES_ELSEWHERE \
 	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace" \
 	" WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence <> 't' ORDER BY c.oid;" \
 	"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, t.typnamespace = 11," \
@@ -234,6 +244,7 @@ static int add_relation(struct catalog *catalog, PGresult *const *parts, const s
 			.has_rules = bool_at(relations, row, 8),
 			.not_fed = !published_has(published, oid, *PQgetvalue(relations, row, 3)),
 			.ngenerated = (uint16_t)oid_at(relations, row, 9),
+			.writes_elsewhere = bool_at(relations, row, 10),
 			.ncolumns = (uint16_t)ncolumns,
 			.columns = columns,
 			.nkey = nkeys > 0 ? read_key(PQgetvalue(parts[SCHEMA_KEYS], cursor->key, 1), key) : 0,
@@ -270,7 +281,7 @@ static int fill(struct catalog *catalog, PGresult *const *parts, const struct pu
 
 struct catalog *schema_build(PGresult *const *parts, const struct published *published, struct err *err)
 {
-	static const int widths[SCHEMA_PARTS] = {2, 10, 7, 2, 2, 1, 1, 1, 3};
+	static const int widths[SCHEMA_PARTS] = {2, 11, 7, 2, 2, 1, 1, 1, 3};
 	struct catalog *catalog;
 
 	for (int i = 0; i < SCHEMA_PARTS; i++) {

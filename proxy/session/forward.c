@@ -237,6 +237,7 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 		note_statement(s, stmt);
 	} else {
 		s->clean = false;
+		repeat_wrote(s, NULL, 0);
 	}
 	e.index = portal.n == 0;
 	s->bound = s->ran = true;

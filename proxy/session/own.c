@@ -6,8 +6,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #define TEXT_OID 25
+
+/* How many answers of this transaction, or the last one, others have changed; can only be shown. */
+static const char shows_changed[] = WISHES_PREFIX "context_changed";
 
 static bool own_one(const struct stmt_facts *f)
 {
@@ -121,7 +125,10 @@ static void answer_show(struct session *s, const struct stmt_facts *f)
 	char text[64];
 	struct span value;
 
-	wishes_text(wishes_find(f->name), &s->wishes.now, text, sizeof text);
+	if (strcasecmp(f->name, shows_changed) == 0)
+		snprintf(text, sizeof text, "%u", repeat_changed(s));
+	else
+		wishes_text(wishes_find(f->name), &s->wishes.now, text, sizeof text);
 	value = span_str(text);
 	write_data_row(conn_out(s->client), &value, 1);
 	write_complete(conn_out(s->client), "SHOW");
@@ -136,7 +143,7 @@ static bool run(struct session *s, const struct batch *batch, const struct stmt_
 
 	conn_flush_later(s->client);
 	if (f->command == COMMAND_SHOW) {
-		if (wishes_find(f->name) == NWISHES) {
+		if (wishes_find(f->name) == NWISHES && strcasecmp(f->name, shows_changed) != 0) {
 			refuse_value(s, batch, "42704", &(struct setting_change){.name = f->name});
 			return false;
 		}

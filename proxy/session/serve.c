@@ -155,7 +155,7 @@ static enum reason session_reason(struct session *s)
 	if (s->served == NULL || s->served->dead || pool_paused(s->pool) ||
 	    s->wishes.now.coherence == COHERENCE_OFF)
 		return REASON_OFF;
-	if (!fresh_ready(s->served->fresh))
+	if (!s->unproven && !fresh_ready(s->served->fresh))
 		return REASON_FEED;
 	if (s->status == 'E')
 		return REASON_TXN_FAILED;
@@ -164,7 +164,7 @@ static enum reason session_reason(struct session *s)
 	if (s->txn != TXN_NONE && s->above_rc)
 		return REASON_TXN_ISOLATION;
 #ifndef PGWEIR_MUTATE_OWN_WRITES /* tests/truth must see it when a rule is left out */
-	if (s->txn != TXN_NONE && !s->clean)
+	if (s->txn != TXN_NONE && !s->clean && !repeat_goes_on(s))
 		return REASON_TXN_WROTE;
 #endif
 	/* The feed and the catalog speak the server's encoding: text keys of another one would not be recognised. */
@@ -241,6 +241,7 @@ static enum reason note_reads(struct session *s, const struct wanted *w, const s
 		return r;
 	note_rules(d, &set, w);
 	s->ndep_rels = set.nrels;
+	s->dep_rels_cut = false;
 	return REASON_NONE;
 }
 
@@ -324,6 +325,7 @@ static void note_relations(struct session *s, const struct reads *reads)
 	while (s->ndep_rels < sizeof s->dep_rels / sizeof *s->dep_rels &&
 	       reads_part(reads, s->ndep_rels, &part))
 		s->dep_rels[s->ndep_rels++] = part.relid;
+	s->dep_rels_cut = reads_part(reads, s->ndep_rels, &part);
 }
 
 /* Why the batch is not answered from the cache; REASON_NONE: s->key is set. What it depends on is left to a miss (find_keys). */
@@ -352,15 +354,11 @@ static enum reason examine(struct session *s, const struct batch *batch, struct 
 	return make_key(s, w);
 }
 
-/* The entry is alive after the proof: send it, and let the session be as if the statement had run. */
-static void send_answer(struct session *s, struct entry *e, const struct batch *batch, const struct wanted *w)
+/* The answer goes out, and the session is as if the statement had run. */
+static void send_blob(struct session *s, struct blob *blob, const struct batch *batch, const struct wanted *w)
 {
-	struct house *h = s->house;
-
 	deps_drop(s); /* of a miss that became a hit while it waited for another client's fill */
-	if (entry_stored_us(e) > s->floor_us)
-		s->floor_us = entry_stored_us(e); /* it may show more than the newest proof */
-	conn_send_blob(s->client, entry_answer(e));
+	conn_send_blob(s->client, blob);
 	write_ready(conn_out(s->client), s->status);
 	conn_flush_later(s->client);
 	if (w->simple)
@@ -368,16 +366,50 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 	else if (w->parsed)
 		stmts_add_settled(s, w->parse_name, w->stmt);
 	conn_consume(s->client, batch->op[batch->n - 1].end);
-	count(&h->host.counters, cache_hits);
-	tops_statement(h, s->served, w->stmt, TOPLIST_HITS);
-	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_HITS);
-	tally_add(s->tally, TALLY_hits, 1);
 	account_outcome(s, OUTCOME_HIT);
 	account_text(s, w->stmt);
 	if (s->txn == TXN_NONE)
 		account_answered_alone(s);
 	else
 		account_answered(s);
+}
+
+/* The entry is alive after the proof. */
+static void send_answer(struct session *s, struct entry *e, const struct batch *batch, const struct wanted *w)
+{
+	struct house *h = s->house;
+
+	if (entry_stored_us(e) > s->floor_us)
+		s->floor_us = entry_stored_us(e); /* it may show more than the newest proof */
+	count(&h->host.counters, cache_hits);
+	tops_statement(h, s->served, w->stmt, TOPLIST_HITS);
+	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_HITS);
+	tally_add(s->tally, TALLY_hits, 1);
+	repeat_keep_hit(s, e);
+	send_blob(s, entry_answer(e), batch, w);
+}
+
+/* The transaction has had that answer before. */
+static bool send_again(struct session *s, const struct batch *batch, const struct wanted *w)
+{
+	struct context *c = repeat_context(s);
+	struct blob *blob =
+		c != NULL ? context_find(c, s->served->cache, s->dep_epoch, key_span(s)) : NULL;
+
+	if (blob == NULL)
+		return false;
+	count(&s->house->host.counters, context_answers);
+	send_blob(s, blob, batch, w);
+	return true;
+}
+
+/* Is the answer to come for the transaction's own context alone? It has written, or the cache cannot prove what it has. */
+static enum reason look_alone(struct session *s)
+{
+	s->fill.alone = repeat_context(s) != NULL && (!s->clean || s->unproven);
+	return s->fill.alone && (s->dep_rels_cut || context_written(s->context, s->dep_rels, s->ndep_rels))
+		       ? REASON_TXN_WROTE
+		       : REASON_NONE;
 }
 
 /* A miss: lead the fill of this key, or wait for who does. Once: when what was waited for could not be stored, a herd would else
@@ -387,6 +419,10 @@ static enum serve miss(struct session *s)
 	struct house *h = s->house;
 	struct flight_wait *wait = s->followed ? NULL : &s->flight_wait;
 
+	if (s->fill.alone) {
+		account_pass(s, s->clean ? REASON_FEED : REASON_TXN_WROTE);
+		return SERVE_FILL;
+	}
 	count(&h->host.counters, cache_misses);
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_MISSES);
 	tally_add(s->tally, TALLY_misses, 1);
@@ -417,11 +453,22 @@ static bool recent(struct session *s, const struct entry *e)
 enum serve serve_decide(struct session *s, const struct batch *batch)
 {
 	struct wanted w = {0};
-	enum reason r = examine(s, batch, &w);
 	struct entry *e = NULL;
 	enum serve serve = SERVE_WAIT;
+	enum reason r;
 
+	s->fill.alone = false;
+	s->unproven = repeat_context(s) != NULL && (s->unproven || !fresh_ready(s->served->fresh));
+	r = examine(s, batch, &w);
+	if (r == REASON_NONE && send_again(s, batch, &w)) {
+		s->unproven = false;
+		wanted_free(&w);
+		return SERVE_DONE;
+	}
 	if (r == REASON_NONE)
+		r = look_alone(s);
+	s->unproven = false;
+	if (r == REASON_NONE && !s->fill.alone)
 		e = cache_find(s->served->cache, key_span(s));
 	if (e != NULL && recent(s, e)) {
 		send_answer(s, e, batch, &w);
@@ -433,7 +480,7 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 		s->proof_entry = e;
 		s->proof_stmt = stmt_ref(w.stmt);
 	}
-	if (r == REASON_NONE && e == NULL)
+	if (r == REASON_NONE && e == NULL && !s->fill.alone)
 		s->fill.statement = tops_statement(s->house, s->served, w.stmt, TOPLIST_MISSES);
 	wanted_free(&w);
 	if (r != REASON_NONE) {
@@ -515,8 +562,12 @@ void serve_fresh(struct fresh_wait *w, enum fresh_result result)
 	session_enter(s, SESSION_READY);
 	if (result != FRESH_PROVEN) {
 		count(c, cache_late);
-		account_pass(s, REASON_FEED);
-		s->pass_only = true;
+		if (repeat_context(s) != NULL) {
+			s->unproven = true; /* what PostgreSQL says is kept for the transaction */
+		} else {
+			account_pass(s, REASON_FEED);
+			s->pass_only = true;
+		}
 	} else if (!serve_proven(s)) {
 		count(c, cache_overtaken); /* step_ready finds no entry and fills */
 	}
@@ -579,6 +630,14 @@ static bool same_server(struct session *s)
 	       strcmp(b->target->dbname, origin_settings(s->served->origin)->dbname) == 0;
 }
 
+static void leave_flight(struct session *s)
+{
+	if (!s->fill.leading)
+		return;
+	s->fill.leading = false;
+	flight_done(s->served->cache, key_span(s));
+}
+
 void fill_begin(struct session *s)
 {
 	struct fill *f = &s->fill;
@@ -588,24 +647,23 @@ void fill_begin(struct session *s)
 
 	check(d != NULL);
 	s->fill_wanted = false;
-	if (!same_server(s)) {
-		count(&s->house->host.counters, cache_fills_refused);
-		fill_drop(s);
-		return;
-	}
 	/* Register before the statement leaves. */
 	lease_take_rows(c, s->dep_epoch, d->keys, d->nkeys, d->nrules, s->dep_rels, s->ndep_rels, &d->lease);
-	if (d->lease.full && !lease_needs_snapshot(&d->lease)) {
+	if (!f->alone && (!same_server(s) || (d->lease.full && !lease_needs_snapshot(&d->lease)))) {
 		count(&s->house->host.counters, cache_fills_refused);
-		fill_drop(s);
-		return;
+		leave_flight(s);
+		if (!repeat_goes_on(s)) {
+			fill_drop(s);
+			return;
+		}
+		f->alone = true;
 	}
 	f->on = true;
 	f->spoiled = false;
 	f->have_s0 = false;
 	buf_clear(&f->answer);
 	f->answer.max = p->cache_max_result;
-	if (lease_needs_snapshot(&d->lease) &&
+	if (!f->alone && lease_needs_snapshot(&d->lease) &&
 	    backend_sys(s->backend, SYS_SNAPSHOT, NULL, 0, WHY_SNAPSHOT, 0) != 0)
 		f->spoiled = true;
 }
@@ -625,12 +683,9 @@ void fill_drop(struct session *s)
 {
 	struct fill *f = &s->fill;
 
-	f->on = false;
+	f->on = f->alone = false;
 	s->fill_wanted = false;
-	if (f->leading) {
-		f->leading = false;
-		flight_done(s->served->cache, key_span(s));
-	}
+	leave_flight(s);
 	buf_free(&f->answer);
 	deps_drop(s);
 }
@@ -660,19 +715,20 @@ void fill_end(struct session *s)
 {
 	struct fill *f = &s->fill;
 	struct counters *c = &s->house->host.counters;
+	bool complete = !f->spoiled && f->answer.len > 0, stored = false;
 	struct blob *blob;
 
 	if (!f->on)
 		return;
-	if (!f->spoiled && f->answer.len > 0 && (!lease_needs_snapshot(&s->deps->lease) || f->have_s0)) {
-		blob = blob_new(buf_span(&f->answer));
-		if (blob != NULL && fill_store(s, blob, f->have_s0 ? &f->s0 : NULL) == 1)
-			note_stored(s);
-		else
-			count(c, cache_fills_refused);
-		blob_unref(blob);
-	} else {
+	blob = complete ? blob_new(buf_span(&f->answer)) : NULL;
+	if (blob != NULL && !f->alone && (!lease_needs_snapshot(&s->deps->lease) || f->have_s0))
+		stored = fill_store(s, blob, f->have_s0 ? &f->s0 : NULL) == 1;
+	if (stored)
+		note_stored(s);
+	else if (!f->alone)
 		count(c, cache_fills_refused);
-	}
+	if (blob != NULL)
+		repeat_keep_fill(s, blob, stored);
+	blob_unref(blob);
 	fill_drop(s);
 }

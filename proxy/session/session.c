@@ -215,6 +215,7 @@ void session_close(struct session *s, const char *why)
 	account_traffic(s);
 	serve_leave(s);
 	fill_drop(s);
+	repeat_end(s);
 	gate_free(&s->gate);
 	peer_cancel_forget(s->peer_cancel);
 	if (s->number != 0)

@@ -11,6 +11,7 @@
 #include "proxy/base/log.h"
 #include "proxy/session/batch.h"
 #include "proxy/session/cancel.h"
+#include "proxy/session/context.h"
 #include "proxy/session/rows.h"
 #include "proxy/session/session.h"
 #include "proxy/session/stmts.h"
@@ -65,6 +66,7 @@ struct fill {
 	bool on;
 	bool spoiled; /* something came that must not be stored */
 	bool leading; /* flight_done has to be called */
+	bool alone;   /* for the transaction's own context, not for the cache */
 	bool have_s0;
 	uint64_t statement; /* its number in the top list */
 	struct snapshot s0;
@@ -207,12 +209,16 @@ struct session {
 	struct stmt *proof_stmt;
 	uint32_t dep_rels[16]; /* that the statement in work reads */
 	unsigned ndep_rels;
+	bool dep_rels_cut; /* there are more */
 	struct deps *deps; /* owned; from a miss to the end of its fill */
 	uint64_t dep_epoch;
 	uint64_t
 		floor_us; /* clock_us() of the last answer that came from PostgreSQL: no hit may be older (bounded) */
-	bool fill_wanted; /* the statement in work is to be filled */
-	bool pass_only;	  /* the statement in work was decided to go to PostgreSQL */
+	bool fill_wanted;	  /* the statement in work is to be filled */
+	bool pass_only;		  /* the statement in work was decided to go to PostgreSQL */
+	bool unproven;		  /* the proof for it came too late */
+	struct context *context;  /* owned; of this transaction, once it is wanted */
+	unsigned context_changed; /* of this transaction, or the last one */
 	struct fill fill;
 
 	/* --- a batch that may have to run again (replay.c) --- */
@@ -295,6 +301,16 @@ void fill_begin(
 void fill_tee(struct session *s, struct span bytes);
 void fill_end(struct session *s); /* ReadyForQuery of the filled statement */
 void fill_drop(struct session *s);
+
+/* repeat.c: answers that a transaction is given again */
+struct context *repeat_context(struct session *s); /* of this transaction; NULL = not wanted */
+bool repeat_goes_on(const struct session *s);	   /* although it may have written */
+void repeat_keep_hit(struct session *s, struct entry *e);
+void repeat_keep_fill(struct session *s, struct blob *blob, bool stored);
+/* A statement that is not proven harmless is sent; NULL = not known. */
+void repeat_wrote(struct session *s, struct stmt *stmt, uint32_t effects);
+unsigned repeat_changed(struct session *s);
+void repeat_end(struct session *s);
 
 /* local.c: what is answered without a backend and without the cache */
 bool local_answer(struct session *s, struct batch *batch);

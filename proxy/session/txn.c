@@ -38,6 +38,7 @@ void txn_end_local(struct session *s)
 	s->status = 'I';
 	s->clean = true;
 	s->above_rc = false;
+	repeat_end(s);
 	count(&s->house->host.counters, begins_saved);
 	account_xact(s);
 }
@@ -86,6 +87,7 @@ void txn_fail(struct session *s)
 void txn_note_unknown(struct session *s)
 {
 	s->clean = false;
+	repeat_wrote(s, NULL, 0);
 	s->schema_changed = true;
 	s->code_changed |= s->served == NULL;
 	if (s->replication != NULL)
@@ -232,8 +234,10 @@ void txn_note(struct session *s, struct stmt *stmt)
 		s->above_rc = true;
 	if (changes_schema(f))
 		s->schema_changed = true;
-	if (s->clean && f->nstmts > 0 && !harmless(s, stmt))
+	if ((s->clean || s->context != NULL) && f->nstmts > 0 && !harmless(s, stmt)) {
 		s->clean = false;
+		repeat_wrote(s, stmt, effects);
+	}
 }
 
 /* Only now do backends that log in see it. */
@@ -299,6 +303,7 @@ void txn_quiet(struct session *s)
 			   true); /* its COMMIT or ROLLBACK has been seen, or there was no block */
 		s->clean = true;
 		s->above_rc = false;
+		repeat_end(s);
 	}
 	if (s->status == 'I' && s->asked == 0 && listen_settle(s))
 		return; /* still BUSY: the answers are ours */

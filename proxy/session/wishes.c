@@ -24,8 +24,10 @@ static const char *const coherence_words[] = {
 
 void wishes_init(struct wishes *w, const struct policy *policy)
 {
-	*w = (struct wishes){
-		.start = {.coherence = policy->coherence, .max_staleness = policy->max_staleness}};
+	*w = (struct wishes){.start = {.coherence = policy->coherence,
+				       .max_staleness = policy->max_staleness,
+				       .repeatable_context = policy->repeatable_context,
+				       .row_version_check = policy->row_version_check}};
 	w->before = w->session = w->now = w->start;
 }
 
@@ -97,6 +99,8 @@ int wishes_read(enum wish wish, const char *text, struct wish_values *values)
 			return -1;
 		values->max_staleness = us;
 		return 0;
+	case WISH_REPEATABLE: return units_bool(text, &values->repeatable_context, &why);
+	case WISH_VERSION_CHECK: return units_bool(text, &values->row_version_check, &why);
 	case NWISHES: break;
 	}
 	return -1;
@@ -118,6 +122,8 @@ void wishes_text(enum wish wish, const struct wish_values *values, char *out, si
 	switch (wish) {
 	case WISH_COHERENCE: snprintf(out, n, "%s", coherence_words[values->coherence]); break;
 	case WISH_MAX_STALENESS: duration_text(values->max_staleness, out, n); break;
+	case WISH_REPEATABLE: snprintf(out, n, "%s", values->repeatable_context ? "on" : "off"); break;
+	case WISH_VERSION_CHECK: snprintf(out, n, "%s", values->row_version_check ? "on" : "off"); break;
 	case NWISHES: break;
 	}
 }

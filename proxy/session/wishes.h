@@ -26,6 +26,7 @@ enum wish {
 struct wish_values {
 	enum config_coherence coherence;
 	uint64_t max_staleness; /* microseconds */
+	bool repeatable_context, row_version_check;
 };
 
 struct wishes {

@@ -1,4 +1,5 @@
-/* analysis.h - private to select.c, joins.c, expr.c, keys.c, predicates.c, shown.c and reads.c: a SELECT being understood against a catalog.
+/* analysis.h - private to select.c, joins.c, expr.c, keys.c, predicates.c, shown.c, reads.c and target.c: a statement being understood
+ *               against a catalog.
  * Source  the raw parse tree; PostgreSQL's rules of name and type resolution, where they are certain.
  * Shape   scopes of FROM entries, nested like the statement; anything uncertain ends with a reason.
  * Owner   everything lives in `mem`, which becomes the reads object's.
@@ -219,6 +220,9 @@ bool keys_same_family(uint32_t a, uint32_t b);
 /* The values on the other side of column = .., IN, = ANY; false when they are not certain. */
 bool keys_values(struct analysis *a, uint32_t type, PgQuery__AExprKind kind, const PgQuery__Node *node,
 		 struct key_column *values_r);
+
+/* reads.c: for reads_keys of these rows, which the caller keeps. NULL when memory is gone. */
+struct reads *reads_of_rows(const struct rel_read *read, uint16_t nparams);
 
 /* predicates.c: looks what conditions fix for every entry of a->selects that keys.c has found no rows for .. */
 bool predicates_find(struct analysis *a);

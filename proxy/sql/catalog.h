@@ -33,7 +33,8 @@ struct catalog_relation {
 	bool row_security;
 	bool has_children; /* rows of others are read with it that the feed may not tell of: a parent of plain inheritance, or
 			      * one with partitions that are foreign or not permanent */
-	bool has_rules;	     /* rewrite rules on SELECT can't be on tables; kept for completeness */
+	bool has_rules; /* rewrite rules on SELECT can't be on tables; kept for completeness */
+	bool writes_elsewhere; /* what writes to it may write to other tables: triggers, cascades, defaults that call functions of users */
 	bool not_fed;	     /* the feed does not carry all of its changes, or its children's: never cached */
 	uint16_t ngenerated; /* of its columns; pgoutput leaves them out of rows */
 	uint16_t ncolumns;

@@ -16,6 +16,7 @@ struct memo_analysis {
 	struct facts *facts; /* counted */
 	/* The resolution under one catalog and search path, kept while both stay the same (compared by memo_reads). */
 	struct reads *reads;
+	struct target *target;	/* owned; of the same resolution, NULL = nobody has asked */
 	uint64_t reads_catalog; /* its serial, 0 = none */
 	struct span reads_path; /* owned copies */
 	struct span reads_role;
@@ -76,7 +77,8 @@ struct memo *memo_new(size_t max_bytes)
 static size_t weight(const struct memo_analysis *an)
 {
 	return sizeof(*an) + an->shape_n + an->facts->bytes +
-	       (an->reads == NULL ? 0 : reads_bytes(an->reads)) + an->reads_path.n + an->reads_role.n;
+	       (an->reads == NULL ? 0 : reads_bytes(an->reads)) + target_bytes(an->target) +
+	       an->reads_path.n + an->reads_role.n;
 }
 
 /* Its bytes have changed, or are counted no more. */
@@ -111,6 +113,7 @@ static void analysis_unref(struct memo_analysis *an)
 	check(!an->listed);
 	count_no_more(an);
 	reads_unref(an->reads);
+	target_free(&an->target);
 	forget_session(an);
 	facts_unref(an->facts);
 	free(an);
@@ -431,12 +434,28 @@ struct reads *memo_reads(struct stmt *s, const struct catalog *catalog, const st
 		return NULL;
 	}
 	reads_unref(an->reads);
+	target_free(&an->target);
 	an->reads = reads;
 	an->reads_catalog = serial;
 	account(an, weight(an));
 	if (s->memo != NULL)
 		shrink(s->memo, node_of(s));
 	return reads;
+}
+
+struct target *memo_target(struct stmt *s, const struct catalog *catalog, const struct reads_session *session)
+{
+	struct memo_analysis *an = s->analysis;
+
+	if (memo_reads(s, catalog, session) == NULL)
+		return NULL;
+	if (an->target != NULL)
+		return an->target;
+	an->target = target_resolve(s->text, s->facts, catalog, session, s->oids, s->noids);
+	account(an, weight(an));
+	if (s->memo != NULL)
+		shrink(s->memo, node_of(s));
+	return an->target;
 }
 
 uint64_t memo_parsed(const struct memo *m)

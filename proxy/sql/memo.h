@@ -11,6 +11,7 @@
 #include "proxy/sql/facts.h"
 #include "proxy/sql/literals.h"
 #include "proxy/sql/reads.h"
+#include "proxy/sql/target.h"
 
 #define STMT_VARIANTS 4
 
@@ -48,6 +49,9 @@ void stmt_unref(struct stmt *s);
 /* Resolution under this catalog and session, remembered on the object. Borrowed until the next call for the same stmt. The
  * caller keeps `catalog` alive. */
 struct reads *memo_reads(struct stmt *s, const struct catalog *catalog, const struct reads_session *session);
+/* What it writes, resolved and remembered in the same way. Never for a text whose writes nobody asks for. */
+struct target *memo_target(struct stmt *s, const struct catalog *catalog,
+			   const struct reads_session *session);
 /* The number of `s` as parsed under the settings `under` (0 = the default ones: s->id). Never used for anything else. */
 uint64_t stmt_number(struct stmt *s, uint64_t under);
 uint64_t memo_parsed(const struct memo *m); /* analyses so far: texts, but those of one shape once */

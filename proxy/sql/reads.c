@@ -188,6 +188,25 @@ struct reads *reads_resolve(const struct facts *facts, const struct catalog *cat
 	return r;
 }
 
+struct reads *reads_of_rows(const struct rel_read *read, uint16_t nparams)
+{
+	struct reads *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->refs = 1;
+	r->nparams = nparams;
+	r->reason = REASON_NONE;
+	r->relations = read;
+	arena_init(&r->mem, 64, READS_BYTES_MAX);
+	buf_init(&r->values, VALUES_BYTES);
+	r->clock_param = arena_zero(&r->mem, (nparams + 1u) * sizeof(bool));
+	if (r->clock_param != NULL)
+		return r;
+	reads_unref(r);
+	return NULL;
+}
+
 struct reads *reads_ref(struct reads *r)
 {
 	r->refs++;
