@@ -43,6 +43,8 @@ enum expect_why {
 	WHY_ABORT,     /* fails, so that the transaction has */
 	WHY_EVICT,     /* closing a prepared statement to make room */
 	WHY_PART,      /* a Sync where the client has sent a Flush, or is silent */
+	WHY_READ, /* the snapshot in front of a read whose rows may be written later; index: its place (marks.h) */
+	WHY_CHECK, /* what looks at the rows in front of a write, or refuses it (check.h) */
 	WHY_LISTEN, /* channels put onto the backend, asked for, or taken off it; what the listening connection sends */
 };
 

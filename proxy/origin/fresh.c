@@ -249,6 +249,9 @@ static void proven(struct fresh *f, struct round *r)
 	if (r->sent_us > f->proven_us || r->epoch != f->proven_epoch) {
 		f->proven_us = r->sent_us;
 		f->proven_epoch = r->epoch;
+		snapshot_free(&f->proven);
+		f->proven = r->probe.snapshot; /* the round needs it no more */
+		r->probe.snapshot = (struct snapshot){0};
 	}
 	origin_note_lag(f->origin, clock_us() - r->answered_us);
 	while ((node = ring_first(&f->rounds)) != NULL) {
@@ -434,6 +437,7 @@ void fresh_free(struct fresh **fp)
 	fresh_tell_all(&f->refused, FRESH_OFF);
 	timer_free(&f->tick);
 	timer_free(&f->late);
+	snapshot_free(&f->proven);
 	free(f);
 }
 

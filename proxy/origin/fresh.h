@@ -40,6 +40,9 @@ void fresh_leave(struct fresh_wait *w);
 /* Is there a proof, in this epoch of the cache, that was asked for after after_us and less than within_us ago (both clock_us)? Then what is found
  * now is no older. Asks for the next proof in good time, so that who reads all the time need not wait. */
 bool fresh_within(struct fresh *f, uint64_t after_us, uint64_t within_us);
+/* What the newest proof of this epoch has shown, borrowed until the next round of the loop; NULL = there is none. An entry that is
+ * alive now shows all that was completed in it. */
+const struct snapshot *fresh_snapshot(const struct fresh *f);
 /* Round-trip time of the last probes, smoothed, for stats. */
 uint64_t fresh_rtt_us(const struct fresh *f);
 

@@ -52,9 +52,10 @@ struct fresh {
 	uint32_t generation; /* under which the server was looked up */
 	struct link_identity server;
 
-	uint64_t proven_us;    /* when the newest question that is proven was asked .. */
-	uint64_t proven_epoch; /* .. and the cache's epoch before; 0 = none */
-	bool refresh;	       /* ask although nobody waits */
+	uint64_t proven_us;	/* when the newest question that is proven was asked .. */
+	uint64_t proven_epoch;	/* .. and the cache's epoch before; 0 = none */
+	struct snapshot proven; /* its snapshot */
+	bool refresh;		/* ask although nobody waits */
 
 	struct ring joined;   /* fresh_wait: for the next question */
 	struct round *asking; /* owned; the question in flight */

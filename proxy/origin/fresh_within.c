@@ -2,6 +2,14 @@
 #include "proxy/base/clock.h"
 #include "proxy/origin/fresh_private.h"
 
+const struct snapshot *fresh_snapshot(const struct fresh *f)
+{
+	bool proven = f->proven_epoch != 0 && f->proven_epoch == cache_epoch(origin_cache(f->origin)) &&
+		      f->generation == origin_generation(f->origin);
+
+	return proven && f->proven.xmax != 0 ? &f->proven : NULL;
+}
+
 bool fresh_within(struct fresh *f, uint64_t after_us, uint64_t within_us)
 {
 	uint64_t now_us = clock_us(), age_us = now_us - f->proven_us;

@@ -190,6 +190,23 @@ static enum forward refuse_parse(struct session *s, struct span in, size_t total
 	return hold_refuse(s) != 0 ? fail(s, "54000", too_many) : FORWARD_NEXT;
 }
 
+/* row_version_check: reads are noted, writes wait until their rows have been looked at. */
+static enum forward check_bind(struct session *s, struct stmt *stmt, struct span avail, uint32_t body_n)
+{
+	struct front_bind bind;
+	const char *why;
+
+	if (avail.n < body_n && check_needs_whole(s, stmt)) {
+		if (body_n > PARSE_MAX)
+			return fail(s, "54000", "message is too long for row_version_check");
+		conn_input_max(s->client, FRAME_HEADER + (size_t)body_n);
+		return FORWARD_WAIT;
+	}
+	if (avail.n < body_n || (stmt != NULL && front_bind_decode(avail, &bind, &why) != 0))
+		stmt = NULL;
+	return check_statement(s, stmt, &bind, false) == CHECK_GO ? FORWARD_NEXT : FORWARD_WAIT;
+}
+
 static enum forward forward_bind(struct session *s, struct span in, uint32_t body_n)
 {
 	struct span avail = span_skip(in, FRAME_HEADER), portal, name, server;
@@ -226,6 +243,12 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	case OWN_NOT: break;
 	case OWN_WAIT: return FORWARD_WAIT;
 	case OWN_MISPLACED: return fail(s, "0A000", misplaced);
+	}
+	if (check_wanted(s) || s->checking != NULL) {
+		enum forward checked = check_bind(s, stmt, avail, body_n);
+
+		if (checked != FORWARD_NEXT)
+			return checked;
 	}
 	s->unsynced = true;
 	tally_add(s->tally, TALLY_binds, 1);
@@ -340,6 +363,11 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 		return f;
 	/* Once it has failed nobody could tell whether the unnamed portal is the one that it has made. */
 	close_begin_portal(s);
+	if ((check_wanted(s) || s->checking != NULL) && check_statement(s, stmt, NULL, true) == CHECK_WAIT) {
+		if (stmt != NULL)
+			stmt_unref(stmt);
+		return FORWARD_WAIT;
+	}
 	e.unsettles = stmt == NULL || hold_unsettles(stmt->facts);
 	s->unsettling += e.unsettles;
 	if (stmt != NULL) {

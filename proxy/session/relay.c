@@ -162,7 +162,9 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 	}
 	s->replay.on = false;
 	s->reset_done = RESET_NONE; /* rolled back */
-	if (head != NULL && rename_error(s, head, f->body)) {
+	if (why == WHY_CHECK && check_error(s, head)) {
+		run_skip(r, used);
+	} else if (head != NULL && rename_error(s, head, f->body)) {
 		run_skip(r, used);
 	} else {
 		r->to += used;
@@ -180,6 +182,8 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 	    (head->kind == EXPECT_BIND || head->kind == EXPECT_DESCRIBE))
 		b->dirty = true; /* a cached plan may be out of date: DISCARD ALL before the next session */
 	backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
+	if (why == WHY_CHECK)
+		check_skipped(s);
 	head = expect_head(&b->expects);
 	s->skipping |= head != NULL && head->why == WHY_PART;
 	if (d.queries == 1 && b->ignoring) {
@@ -273,6 +277,8 @@ static void on_hidden_row(struct session *s, const struct expect *head, struct s
 		snapshot_free(&s->fill.s0);
 		s->fill.have_s0 = n == 1 && !null && snapshot_parse(v[0], &s->fill.s0) == 0;
 		break;
+	case WHY_READ:
+	case WHY_CHECK: check_row(s, head, v, n); break;
 	case WHY_INSPECT:
 		/* Refused or reset: the backend has its default, which belongs into no image. */
 		null |= !s->welcome_learning && n == 2 && !last_null && !span_eq(v[1], span_str("session"));
@@ -313,6 +319,8 @@ static void on_hidden(struct session *s, const struct frame *f, enum reply_step 
 		image_synced(s);
 	if (head.why == WHY_INSPECT && head.kind == EXPECT_SYNC && !s->welcome_learning && !s->probing)
 		image_inspect_done(s, false);
+	if (head.why == WHY_CHECK)
+		check_last(s, &head);
 	if (head.why == WHY_LISTEN)
 		listen_settled(s);
 	if (head.why == WHY_PROBE && !inventory_right(s) && inventory_take(s) == 0)
@@ -360,6 +368,7 @@ static void on_complete(struct session *s, struct span body)
 	if (back_complete_decode(body, &tag, &why) != 0)
 		return;
 	wishes_answered(&s->wishes, tag);
+	check_tag(s, tag);
 	if (span_eq(tag, span_str("DISCARD ALL")))
 		s->reset_done = RESET_OF_ALL;
 	else if (span_eq(tag, span_str("RESET")) && s->reset_done < RESET_DONE)

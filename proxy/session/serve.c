@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PARAMS_MAX 256
-
 /* The one statement that a batch runs. */
 struct wanted {
 	struct stmt *stmt;	/* counted */
@@ -251,24 +249,32 @@ static void deps_drop(struct session *s)
 	s->deps = NULL;
 }
 
-/* The read set of this execution into s->deps and s->dep_rels. */
-static enum reason find_keys(struct session *s, struct wanted *w, struct reads *reads)
+int serve_params(struct session *s, const struct stmt *stmt, const struct front_bind *bind,
+		 struct reads_param params[SERVE_PARAMS_MAX + LITERALS_MAX])
 {
-	struct reads_param params[PARAMS_MAX + LITERALS_MAX];
-	const struct facts *facts = w->stmt->facts;
+	const struct facts *facts = stmt->facts;
+	uint16_t n = bind == NULL ? 0 : bind->nparams;
 	size_t at = 0;
-	uint16_t n = w->simple ? 0 : w->bind.nparams;
 
-	if (n > PARAMS_MAX || (facts->nslots > 0 && n != facts->nparams))
-		return REASON_PARAMETER;
+	if (n > SERVE_PARAMS_MAX || (facts->nslots > 0 && n != facts->nparams))
+		return -1;
 	for (uint16_t i = 0; i < n; i++) {
-		struct front_param p = front_bind_param(&w->bind, i, &at);
+		struct front_param p = front_bind_param(bind, i, &at);
 
 		params[i] = (struct reads_param){.null = p.null, .binary = p.binary, .value = p.value};
 	}
-	if (facts->nslots > 0 && !add_literals(s, w->stmt, params + n))
-		return REASON_PARAMETER;
-	return note_reads(s, w, reads, params, (uint16_t)(n + facts->nslots));
+	if (facts->nslots > 0 && !add_literals(s, stmt, params + n))
+		return -1;
+	return (int)(n + facts->nslots);
+}
+
+/* The read set of this execution into s->deps and s->dep_rels. */
+static enum reason find_keys(struct session *s, struct wanted *w, struct reads *reads)
+{
+	struct reads_param params[SERVE_PARAMS_MAX + LITERALS_MAX];
+	int n = serve_params(s, w->stmt, w->simple ? NULL : &w->bind, params);
+
+	return n < 0 ? REASON_PARAMETER : note_reads(s, w, reads, params, (uint16_t)n);
 }
 
 static enum reason make_key(struct session *s, const struct wanted *w)
@@ -386,6 +392,8 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_HITS);
 	tally_add(s->tally, TALLY_hits, 1);
 	repeat_keep_hit(s, e);
+	check_served(s, w->stmt, w->simple ? NULL : &w->bind,
+		     span_of(entry_answer(e)->bytes, entry_answer(e)->n));
 	send_blob(s, entry_answer(e), batch, w);
 }
 
@@ -393,8 +401,7 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 static bool send_again(struct session *s, const struct batch *batch, const struct wanted *w)
 {
 	struct context *c = repeat_context(s);
-	struct blob *blob =
-		c != NULL ? context_find(c, s->served->cache, s->dep_epoch, key_span(s)) : NULL;
+	struct blob *blob = c != NULL ? context_find(c, s->served->cache, s->dep_epoch, key_span(s)) : NULL;
 
 	if (blob == NULL)
 		return false;

@@ -216,6 +216,7 @@ void session_close(struct session *s, const char *why)
 	serve_leave(s);
 	fill_drop(s);
 	repeat_end(s);
+	check_end(s);
 	gate_free(&s->gate);
 	peer_cancel_forget(s->peer_cancel);
 	if (s->number != 0)

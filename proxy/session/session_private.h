@@ -11,6 +11,7 @@
 #include "proxy/base/log.h"
 #include "proxy/session/batch.h"
 #include "proxy/session/cancel.h"
+#include "proxy/session/check.h"
 #include "proxy/session/context.h"
 #include "proxy/session/rows.h"
 #include "proxy/session/session.h"
@@ -214,11 +215,12 @@ struct session {
 	uint64_t dep_epoch;
 	uint64_t
 		floor_us; /* clock_us() of the last answer that came from PostgreSQL: no hit may be older (bounded) */
-	bool fill_wanted;	  /* the statement in work is to be filled */
-	bool pass_only;		  /* the statement in work was decided to go to PostgreSQL */
-	bool unproven;		  /* the proof for it came too late */
-	struct context *context;  /* owned; of this transaction, once it is wanted */
-	unsigned context_changed; /* of this transaction, or the last one */
+	bool fill_wanted;	   /* the statement in work is to be filled */
+	bool pass_only;		   /* the statement in work was decided to go to PostgreSQL */
+	bool unproven;		   /* the proof for it came too late */
+	struct context *context;   /* owned; of this transaction, once it is wanted */
+	unsigned context_changed;  /* of this transaction, or the last one */
+	struct checking *checking; /* owned; what this transaction has read (check.h), once it is wanted */
 	struct fill fill;
 
 	/* --- a batch that may have to run again (replay.c) --- */
@@ -285,6 +287,11 @@ void serve_fresh(struct fresh_wait *w, enum fresh_result result);
 void serve_flight(struct mail *mail, void *ctx);
 void serve_leave(struct session *s);	   /* stops waiting */
 void serve_key_changes(struct session *s); /* what goes on under its old key ends */
+/* The parameters of an execution (`bind` NULL = a simple query), with the literals of the text, which live in the house's scratch; how
+ * many, or -1. */
+#define SERVE_PARAMS_MAX 256
+int serve_params(struct session *s, const struct stmt *stmt, const struct front_bind *bind,
+		 struct reads_param params[SERVE_PARAMS_MAX + LITERALS_MAX]);
 
 /* key.c: the key of an answer in the cache */
 /* What the session contributes has changed. The settings that belong to the key are added between these two. */

@@ -39,6 +39,7 @@ void txn_end_local(struct session *s)
 	s->clean = true;
 	s->above_rc = false;
 	repeat_end(s);
+	check_end(s);
 	count(&s->house->host.counters, begins_saved);
 	account_xact(s);
 }
@@ -304,6 +305,7 @@ void txn_quiet(struct session *s)
 		s->clean = true;
 		s->above_rc = false;
 		repeat_end(s);
+		check_end(s);
 	}
 	if (s->status == 'I' && s->asked == 0 && listen_settle(s))
 		return; /* still BUSY: the answers are ours */

@@ -497,3 +497,29 @@ enum reason reads_keys(const struct reads *r, const struct reads_param *params, 
 	set->nkeys = keys.count;
 	return reason;
 }
+
+enum reads_rows reads_rows(const struct reads *r, unsigned i, const struct reads_param *params,
+			   uint16_t nparams, uint32_t *relid_r, uint64_t *keys_r, unsigned max, unsigned *n_r)
+{
+	struct keys keys = {.list = keys_r, .max = max};
+	const struct rel_read *read = r->relations;
+	struct values values;
+	bool certain = true;
+
+	while (read != NULL && i-- > 0)
+		read = read->next;
+	*n_r = 0;
+	if (read == NULL)
+		return READS_END;
+	*relid_r = read->relid;
+	if (read->choices == NULL || read->predicate || nparams < r->nparams)
+		return READS_ANY;
+	values.buf = &((struct reads *)r)->values; /* as in reads_keys */
+	for (const struct key_choice *choice = read->choices; choice != NULL && certain;
+	     choice = choice->next)
+		certain = add_choice_keys(&keys, read, choice, params, &values);
+	if (values.buf->cap > VALUES_KEPT)
+		buf_free(values.buf);
+	*n_r = certain ? keys.count : 0;
+	return certain ? READS_SOME : READS_ANY;
+}

@@ -94,4 +94,10 @@ struct reads_signatures {
 enum reason reads_keys(const struct reads *r, const struct reads_param *params, uint16_t nparams,
 		       const struct reads_signatures *signatures, struct reads_set *set);
 
+/* The rows of the i-th relation that one execution names by primary key (readkey_row), or READS_ANY: it may read any of them. */
+enum reads_rows { READS_END, READS_SOME, READS_ANY };
+enum reads_rows reads_rows(const struct reads *r, unsigned i, const struct reads_param *params,
+			   uint16_t nparams, uint32_t *relid_r, uint64_t *keys_r, unsigned max,
+			   unsigned *n_r);
+
 #endif

@@ -13,7 +13,7 @@ struct part {
 	struct rel_read read;
 	struct reads *reads; /* owned */
 	const struct catalog_relation *rel;
-	const char *schema, *name;
+	const char *schema, *name; /* as the text has them */
 	const char *column[READS_KEY_MAX];
 	uint32_t type[READS_KEY_MAX];
 	bool removes;
@@ -85,12 +85,12 @@ static bool sets_key(const struct writing *w, const struct catalog_relation *rel
 	return false;
 }
 
-static bool copy_names(struct target *t, struct part *part)
+static bool copy_names(struct target *t, struct part *part, const PgQuery__RangeVar *var)
 {
 	const struct catalog_relation *rel = part->rel;
 
-	part->schema = arena_str(&t->mem, span_str(rel->schema));
-	part->name = arena_str(&t->mem, span_str(rel->name));
+	part->schema = arena_str(&t->mem, span_str(var->schemaname));
+	part->name = arena_str(&t->mem, span_str(var->relname));
 	for (unsigned i = 0; i < rel->nkey; i++) {
 		const struct catalog_column *column = catalog_column_at(rel, rel->key[i]);
 
@@ -122,7 +122,8 @@ static bool add_part(struct target *t, struct analysis *a, const struct writing 
 	entry.alias = span_str(var->alias != NULL ? var->alias->aliasname : var->relname);
 	if (var->alias == NULL)
 		entry.schema = span_str(rel->schema);
-	if (!keys_find(a, &scope, &entry, w->where) || part->read.choices == NULL || !copy_names(t, part))
+	if (!keys_find(a, &scope, &entry, w->where) || part->read.choices == NULL ||
+	    !copy_names(t, part, var))
 		return false;
 	part->reads = reads_of_rows(&part->read, (uint16_t)(a->nparams + a->nslots));
 	if (part->reads == NULL)
@@ -261,12 +262,15 @@ bool target_all(const struct target *t)
 	return t->missing == NULL;
 }
 
-bool target_missing(const struct target *t, uint32_t relid)
+bool target_missing(const struct target *t, unsigned i, uint32_t *relid_r)
 {
-	for (const struct missing *missing = t->missing; missing != NULL; missing = missing->next)
-		if (missing->relid == 0 || missing->relid == relid)
-			return true;
-	return false;
+	const struct missing *missing = t->missing;
+
+	while (missing != NULL && i-- > 0)
+		missing = missing->next;
+	if (missing != NULL)
+		*relid_r = missing->relid;
+	return missing != NULL;
 }
 
 static const struct part *part_at(const struct target *t, unsigned i)
@@ -363,8 +367,10 @@ bool target_from(const struct target *t, unsigned i, unsigned first, struct buf 
 
 	if (part == NULL)
 		return false;
-	add_identifier(sql, part->schema);
-	add_text(sql, ".");
+	if (part->schema[0] != '\0') {
+		add_identifier(sql, part->schema);
+		add_text(sql, ".");
+	}
 	add_identifier(sql, part->name);
 	add_text(sql, " AS r WHERE ");
 	for (const struct key_choice *choice = part->read.choices; choice != NULL; choice = choice->next) {

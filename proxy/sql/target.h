@@ -23,8 +23,8 @@ size_t target_bytes(const struct target *t);
 uint32_t target_only(const struct target *t);
 /* Every UPDATE and DELETE of the text has its part. */
 bool target_all(const struct target *t);
-/* The tables that parts are missing for. true = any table. */
-bool target_missing(const struct target *t, uint32_t relid);
+/* The i-th that has none; its table, 0 = not known. */
+bool target_missing(const struct target *t, unsigned i, uint32_t *relid_r);
 
 struct target_part {
 	uint32_t relid;
@@ -44,7 +44,7 @@ struct target_value {
 
 #define TARGET_VALUES_MAX 200u
 
-/* Appends `"schema"."table" AS r WHERE ..` with the values as $first, $first + 1, ..; false = too many. */
+/* Appends `"schema"."table" AS r WHERE ..`, the table named as in the text, with the values as $first, $first + 1, ..; false = too many. */
 bool target_from(const struct target *t, unsigned i, unsigned first, struct buf *sql,
 		 struct target_value *values_r, unsigned *nvalues_r);
 

@@ -43,23 +43,24 @@ static void says(const struct catalog *c, const char *text, const char *wanted)
 	facts_unref(f);
 }
 
-#define USER "\"public\".\"mk_user\" AS r WHERE ((r.\"id\" OPERATOR(pg_catalog.=) ($1)))"
+#define USER "\"mk_user\" AS r WHERE ((r.\"id\" OPERATOR(pg_catalog.=) ($1)))"
 
 TEST(target, knows_rows_by_primary_key)
 {
 	struct catalog *c = sample_catalog();
 
 	says(c, "UPDATE mk_user SET name = 'x' WHERE id = 5", USER);
-	says(c, "update public.mk_user as u set name = $1 where u.id = $2 and name = 'old'", USER);
+	says(c, "update public.mk_user as u set name = $1 where u.id = $2 and name = 'old'",
+	     "\"public\"." USER);
 	says(c,
 	     "UPDATE mk_user SET name = mk_post.title FROM mk_post WHERE mk_user.id = 5 AND mk_post.author_id = 5",
 	     USER);
 	says(c, "DELETE FROM mk_user WHERE 5 = id RETURNING name", USER "-");
 	says(c, "UPDATE mk_user SET id = 6 WHERE id = 5", USER "-");
 	says(c, "DELETE FROM ONLY mk_user WHERE id IN (1, 2)",
-	     "\"public\".\"mk_user\" AS r WHERE ((r.\"id\" OPERATOR(pg_catalog.=) ($1) OR r.\"id\" OPERATOR(pg_catalog.=) ($2)))-");
+	     "\"mk_user\" AS r WHERE ((r.\"id\" OPERATOR(pg_catalog.=) ($1) OR r.\"id\" OPERATOR(pg_catalog.=) ($2)))-");
 	says(c, "UPDATE mk_user SET name = '' WHERE id = ANY($1::int[])",
-	     "\"public\".\"mk_user\" AS r WHERE ((r.\"id\" OPERATOR(pg_catalog.=) ANY ($1)))");
+	     "\"mk_user\" AS r WHERE ((r.\"id\" OPERATOR(pg_catalog.=) ANY ($1)))");
 	says(c, "UPDATE mk_user SET name = '' WHERE id = 1; DELETE FROM mk_user WHERE id = 2",
 	     USER " | " USER "-");
 	catalog_unref(c);
