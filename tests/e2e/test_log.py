@@ -48,6 +48,35 @@ def test_nothing_is_slow_by_default(cluster):
     assert "slow statement" not in proxy.log_text()
 
 
+def test_no_secret_is_ever_said(cluster):
+    """At level debug, with secrets of every kind, right ones and wrong ones: not in the log, the console, the statistics."""
+    cluster.sql("CREATE ROLE keeper SUPERUSER LOGIN PASSWORD 'hush_server'")
+    proxy = Proxy(cluster, {"verbose": 1, "log_min_duration_statement": "1us", "auth_type": "scram-sha-256",
+                            "feed_password": "hush_feed", "stats_user": "eye", "stats_password": "hush_stats"},
+                  users={"postgres": "hush_client"}, start=False, databases={
+                      "postgres": f"host=127.0.0.1 port={cluster.port} user=keeper password=hush_server"})
+    proxy._serves = lambda: "pgweir is ready" in proxy.log_text()
+    proxy.start()
+    with psycopg.connect(proxy.dsn(), password="hush_client", autocommit=True) as client:
+        client.execute("ALTER ROLE keeper PASSWORD 'hush_literal'")
+        client.execute("SELECT %s::text", ["hush_parameter"])
+        with pytest.raises(psycopg.errors.SyntaxError):
+            client.execute("ALTER ROLE keeper PASSWORT 'hush_literal'")
+    with psycopg.connect(proxy.dsn("pgbouncer"), password="hush_client", autocommit=True) as console:
+        shown = [console.execute(f"SHOW {what}").fetchall() for what in ("CONFIG", "DATABASES", "USERS", "CLIENTS", "SERVERS",
+                                                                          "STATEMENTS")]
+        console.execute("SET feed_password = 'hush_set'")
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(proxy.dsn(), password="hush_wrong")
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(proxy.dsn(user="hush_nobody"), password="hush_wrong")
+    assert proxy.stop() == 0
+    text = proxy.log_text().replace("hush_nobody", "")
+    assert "debug" in text.lower() and "hush" not in text, [line for line in text.splitlines() if "hush" in line]
+    assert "hush" not in str(shown)
+    cluster.sql("DROP ROLE keeper")
+
+
 def test_comings_and_goings(cluster):
     proxy = Proxy(cluster, {"log_format": "json", "client_idle_timeout": 1})
     with proxy.connect():
