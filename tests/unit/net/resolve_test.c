@@ -8,7 +8,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -236,4 +239,64 @@ TEST(resolve, says_why_it_cannot_connect)
 	EXPECT_STR(err.text, "cannot connect: No such file or directory");
 	EXPECT_STR(err.sqlstate, "08001");
 	desk_stop(&d);
+}
+
+struct seen {
+	unsigned n;
+	bool localhost, first_is_loopback;
+	uint64_t ttl_us;
+};
+
+static void note_seen(void *arg, const struct resolve_seen *one)
+{
+	struct seen *seen = arg;
+
+	seen->n++;
+	seen->localhost = strcmp(one->host, "localhost") == 0 && !one->busy;
+	seen->ttl_us = one->ttl_us;
+	for (unsigned i = 0; i < one->answer->n; i++)
+		if (one->answer->addr[i].addr.ss_family == AF_INET)
+			seen->first_is_loopback =
+				((const struct sockaddr_in *)&one->answer->addr[i].addr)->sin_addr.s_addr ==
+				htonl(INADDR_LOOPBACK);
+}
+
+TEST(resolve, tells_which_names_it_knows_and_for_how_long)
+{
+	struct seen seen = {0}, forgotten = {0};
+	struct question q, number;
+	struct desk d;
+
+	desk_start(&d);
+	resolve_max_ttl(15u * 1000 * 1000);
+	ask(&d, &q, "localhost", 5432);
+	ask(&d, &number, "192.0.2.7", 5432); /* is no name */
+	REQUIRE(run_until_set(d.l, &q.answered) && run_until_set(d.l, &number.answered));
+	resolve_each(note_seen, &seen);
+	EXPECT_EQ(seen.n, 1);
+	EXPECT(seen.localhost && seen.first_is_loopback);
+	EXPECT(seen.ttl_us > 0 && seen.ttl_us <= 15u * 1000 * 1000);
+	resolve_forget();
+	resolve_each(note_seen, &forgotten);
+	EXPECT_EQ(forgotten.n, 0);
+	desk_stop(&d);
+}
+
+TEST(resolve, makes_addresses_of_unix_sockets)
+{
+	struct resolve_addr file, abstract;
+	char longest[200];
+	struct err err;
+
+	REQUIRE(resolve_unix("/run/x", 5432, &file, &err) == 0 &&
+		resolve_unix("@x", 7, &abstract, &err) == 0);
+	EXPECT_STR(((struct sockaddr_un *)&file.addr)->sun_path, "/run/x/.s.PGSQL.5432");
+	EXPECT_EQ(file.n, offsetof(struct sockaddr_un, sun_path) + strlen("/run/x/.s.PGSQL.5432") + 1);
+	EXPECT_EQ(((struct sockaddr_un *)&abstract.addr)->sun_path[0], '\0');
+	EXPECT_STR(((struct sockaddr_un *)&abstract.addr)->sun_path + 1, "x/.s.PGSQL.7");
+	EXPECT_EQ(abstract.n, offsetof(struct sockaddr_un, sun_path) + strlen("@x/.s.PGSQL.7"));
+	memset(longest, 'x', sizeof longest - 1);
+	longest[0] = '/';
+	longest[sizeof longest - 1] = '\0';
+	EXPECT(resolve_unix(longest, 1, &file, &err) == -1 && strstr(err.text, "too long") != NULL);
 }
