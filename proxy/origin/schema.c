@@ -78,7 +78,7 @@
 	" WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence <> 't' ORDER BY c.oid;" \
 	"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, t.typnamespace = 11," \
 	" a.attcollation IN (0, 100) OR coalesce((SELECT collisdeterministic FROM pg_collation WHERE oid = a.attcollation), false)," \
-	" a.attnotnull" \
+	" a.attnotnull, t.typtype = 'e'" \
 	" FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid" \
 	" WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p') AND c.relpersistence <> 't'" \
 	" AND c.oid >= " FIRST_USER_OID " ORDER BY 1, 2;" \
@@ -208,6 +208,7 @@ static void fill_columns(const PGresult *part, int at, int n, struct catalog_col
 			.builtin_type = bool_at(part, at + i, 4),
 			.plain_equality = datum_known(type) && bool_at(part, at + i, 5),
 			.not_null = bool_at(part, at + i, 6),
+			.enum_type = bool_at(part, at + i, 7),
 		};
 	}
 }
@@ -281,7 +282,7 @@ static int fill(struct catalog *catalog, PGresult *const *parts, const struct pu
 
 struct catalog *schema_build(PGresult *const *parts, const struct published *published, struct err *err)
 {
-	static const int widths[SCHEMA_PARTS] = {2, 11, 7, 2, 2, 1, 1, 1, 3};
+	static const int widths[SCHEMA_PARTS] = {2, 11, 8, 2, 2, 1, 1, 1, 3};
 	struct catalog *catalog;
 
 	for (int i = 0; i < SCHEMA_PARTS; i++) {

@@ -22,13 +22,14 @@ def db(cluster):
         CREATE TABLE keyless (author_id int, title text);
         CREATE TABLE child (id int PRIMARY KEY, author_id int REFERENCES author ON DELETE CASCADE);
         CREATE COLLATION insensitive (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-        CREATE TABLE odd (id int PRIMARY KEY, n numeric, f float8, c char(4), ci text COLLATE insensitive, t text);
+        CREATE EXTENSION citext;
+        CREATE TABLE odd (id int PRIMARY KEY, n numeric, f float8, c char(4), ci text COLLATE insensitive, t text, x citext);
         INSERT INTO author SELECT i, 'author ' || i FROM generate_series(1, 9) i;
         INSERT INTO post SELECT i, 1 + i % 9, 'live', 'post ' || i FROM generate_series(1, 90) i;
         INSERT INTO logged SELECT id, author_id, title FROM post;
         INSERT INTO keyless SELECT author_id, title FROM post;
         INSERT INTO child SELECT id, author_id FROM post;
-        INSERT INTO odd VALUES (1, 1.0, 0, 'a', 'x', 'a'), (2, 2, 1, 'b', 'y', 'b'), (3, NULL, NULL, NULL, NULL, NULL);
+        INSERT INTO odd VALUES (1, 1.0, 0, 'a', 'x', 'a', 'q'), (2, 2, 1, 'b', 'y', 'b', 'r'), (3, NULL, NULL, NULL, NULL, NULL, NULL);
     """, DB)
     yield DB
     cluster.drop_database(DB)
