@@ -137,16 +137,17 @@ void show_reasons(struct run *run)
 
 /* --- top lists --- */
 
-const struct column columns_statements[] = {{"database", COLUMN_TEXT}, {"statement", COLUMN_TEXT},
-					    {"hits", COLUMN_INT8},     {"misses", COLUMN_INT8},
-					    {"fills", COLUMN_INT8},    {NULL, 0}};
-const struct column columns_relations[] = {{"database", COLUMN_TEXT},
-					   {"relation", COLUMN_TEXT},
-					   {"hits", COLUMN_INT8},
-					   {"misses", COLUMN_INT8},
-					   {"fills", COLUMN_INT8},
-					   {"changes", COLUMN_INT8},
-					   {NULL, 0}};
+const struct column columns_statements[] = {{"database", COLUMN_TEXT},
+					    {"statement", COLUMN_TEXT},
+					    {"hits", COLUMN_INT8},
+					    {"misses", COLUMN_INT8},
+					    {"fills", COLUMN_INT8},
+					    {"kills", COLUMN_INT8},
+					    {NULL, 0}};
+const struct column columns_relations[] = {{"database", COLUMN_TEXT}, {"relation", COLUMN_TEXT},
+					   {"hits", COLUMN_INT8},     {"misses", COLUMN_INT8},
+					   {"fills", COLUMN_INT8},    {"kills", COLUMN_INT8},
+					   {"changes", COLUMN_INT8},  {NULL, 0}};
 const struct column columns_explain[] = {{"item", COLUMN_TEXT}, {"value", COLUMN_TEXT}, {NULL, 0}};
 
 static void show_top(struct run *run, enum report_top which)
@@ -164,6 +165,7 @@ static void show_top(struct run *run, enum report_top which)
 		table_unsigned(&run->table, rows[i].count[TOPLIST_HITS]);
 		table_unsigned(&run->table, rows[i].count[TOPLIST_MISSES]);
 		table_unsigned(&run->table, rows[i].count[TOPLIST_FILLS]);
+		table_unsigned(&run->table, rows[i].count[TOPLIST_KILLS]);
 		if (which == REPORT_RELATIONS)
 			table_unsigned(&run->table, rows[i].count[TOPLIST_CHANGES]);
 	}

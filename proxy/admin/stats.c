@@ -201,7 +201,7 @@ static void write_lists(struct json *j, const struct reading *r)
 
 static void write_tops(struct json *j, const char *name, const struct toplist_row *rows, unsigned n)
 {
-	static const char *const kinds[TOPLIST_KINDS] = {"hits", "misses", "fills", "changes"};
+	static const char *const kinds[TOPLIST_KINDS] = {"hits", "misses", "fills", "kills", "changes"};
 
 	key(j, name);
 	open_as(j, '[');

@@ -133,9 +133,17 @@ struct signatures *cache_signatures(struct cache *c)
 	return &c->signatures;
 }
 
+struct entry *cache_look(struct cache *c, struct span key, bool *killed_r)
+{
+	*killed_r = false;
+	return cache_on(c) ? store_find(&c->store, key, killed_r) : NULL;
+}
+
 struct entry *cache_find(struct cache *c, struct span key)
 {
-	return cache_on(c) ? store_find(&c->store, key) : NULL;
+	bool killed;
+
+	return cache_look(c, key, &killed);
 }
 
 bool cache_alive(const struct cache *c, const struct entry *e)

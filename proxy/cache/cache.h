@@ -104,6 +104,8 @@ int cache_store_rows(struct cache *c, struct span key, struct blob *answer, cons
 
 /* A live entry, counted, or NULL. Call it again after the proof: only then may it be served. */
 struct entry *cache_find(struct cache *c, struct span key);
+/* The same; *killed_r tells of an entry that a change has ended since it was stored. It is told once, to the first who looks. */
+struct entry *cache_look(struct cache *c, struct span key, bool *killed_r);
 /* Would it be found now? For who has waited for his proof with the entry in hand. */
 bool cache_alive(const struct cache *c, const struct entry *e);
 struct blob *entry_answer(struct entry *e);	 /* borrowed from the entry */

@@ -296,7 +296,7 @@ int store_put(struct store *st, struct span key, struct blob *answer, const stru
 	return current;
 }
 
-struct entry *store_find(struct store *st, struct span key)
+struct entry *store_find(struct store *st, struct span key, bool *killed_r)
 {
 	XXH128_hash_t hash = XXH3_128bits(key.p, key.n);
 	struct store_shard *shard = shard_of(st, hash);
@@ -317,6 +317,7 @@ struct entry *store_find(struct store *st, struct span key)
 		atomic_fetch_add_explicit(&found->refs, 1, memory_order_relaxed);
 	}
 	pthread_mutex_unlock(&shard->lock);
+	*killed_r = dead != NULL;
 	if (dead != NULL)
 		discard(st, dead);
 	return found;

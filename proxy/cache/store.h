@@ -43,7 +43,8 @@ void store_resize(struct store *st, size_t limit);
 /* 1 = stored, 0 = its epoch has passed, -1 = too large or no memory. */
 int store_put(struct store *st, struct span key, struct blob *answer, const struct entry_lease *l);
 /* Alive and counted, or NULL. */
-struct entry *store_find(struct store *st, struct span key);
+/* *killed_r: it was there, but something that it depends on has changed; now it is not. */
+struct entry *store_find(struct store *st, struct span key, bool *killed_r);
 void store_clear(struct store *st);
 
 #endif

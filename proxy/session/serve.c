@@ -457,6 +457,20 @@ static bool recent(struct session *s, const struct entry *e)
 	       fresh_within(s->served->fresh, after_us, s->wishes.now.max_staleness);
 }
 
+/* The entry, if it is alive. One that a change has ended counts for its statement and for each of its relations. */
+static struct entry *look_up(struct session *s, struct stmt *stmt)
+{
+	bool killed;
+	struct entry *e = cache_look(s->served->cache, key_span(s), &killed);
+
+	if (killed) {
+		count(&s->house->host.counters, cache_killed);
+		tops_statement(s->house, s->served, stmt, TOPLIST_KILLS);
+		tops_relations(s->house, s->served, s->dep_rels, s->ndep_rels, TOPLIST_KILLS);
+	}
+	return e;
+}
+
 enum serve serve_decide(struct session *s, const struct batch *batch)
 {
 	struct wanted w = {0};
@@ -476,7 +490,7 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 		r = look_alone(s);
 	s->unproven = false;
 	if (r == REASON_NONE && !s->fill.alone)
-		e = cache_find(s->served->cache, key_span(s));
+		e = look_up(s, w.stmt);
 	if (e != NULL && recent(s, e)) {
 		send_answer(s, e, batch, &w);
 		serve = SERVE_DONE;
@@ -547,7 +561,7 @@ static bool serve_proven(struct session *s)
 		s->proof_entry = NULL;
 		if (!cache_alive(cache, e)) {
 			entry_unref(e);
-			e = cache_find(cache, key_span(s));
+			e = look_up(s, w.stmt);
 		}
 	}
 	if (e != NULL) {

@@ -1,7 +1,6 @@
 """What changes the meaning of a table without changing a row, and what decides how much of a changed row the feed shows: seen by the
 very next read, by either decoder."""
 import signal
-import time
 
 import pytest
 
@@ -22,15 +21,22 @@ def db(cluster):
         CREATE ROLE app LOGIN; CREATE ROLE team; CREATE ROLE crew;
         CREATE TABLE item (id int PRIMARY KEY, name text);
         INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 1000) i;
-        CREATE PUBLICATION pgweir FOR ALL TABLES;
     """, DB)
     yield DB
     cluster.drop_database(DB)
     cluster.sql(f"DROP ROLE {ROLES}")
 
 
+def publish(cluster, plugin):
+    """What is published needs an identity, or PostgreSQL refuses its UPDATEs: only where the feed is pgoutput."""
+    cluster.sql("DROP PUBLICATION IF EXISTS pgweir", DB)
+    if plugin == "pgoutput":
+        cluster.sql("CREATE PUBLICATION pgweir FOR ALL TABLES", DB)
+
+
 @pytest.fixture(scope="module", params=["test_decoding", "pgoutput"])
 def proxy(request, cluster, db):
+    publish(cluster, request.param)
     made = Proxy(cluster, {**PATIENT, "feed_plugin": request.param, "catalog_poll": "100ms"}, users={"postgres": "", "app": ""})
     warm(made, db)
     yield made
@@ -130,7 +136,7 @@ def test_triggers_and_cascades_write_elsewhere(proxy, cluster):
     cluster.sql(TABLE + """
         DROP TABLE IF EXISTS log, child CASCADE;
         CREATE TABLE log (id int PRIMARY KEY, v text); INSERT INTO log VALUES (1, 'nothing');
-        CREATE TABLE child (id int PRIMARY KEY, t int REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE, o int REFERENCES t ON DELETE SET NULL);
+        CREATE TABLE child (id int PRIMARY KEY, t int REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE, o int REFERENCES t ON DELETE SET NULL ON UPDATE CASCADE);
         INSERT INTO child VALUES (1, 1, 2), (2, 2, 1);
         CREATE OR REPLACE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE log SET v = NEW.v; RETURN NEW; END $$;
         CREATE TRIGGER noted AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION noted()""", DB)
@@ -164,24 +170,24 @@ def test_more_rows_than_are_told_apart(proxy, cluster):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plugin", ["test_decoding", "pgoutput"])
-def test_a_million_rows(cluster, db, plugin):
+@pytest.mark.parametrize("plugin,many", [("test_decoding", 1000000), ("pgoutput", 200000)])
+def test_a_million_rows(cluster, db, plugin, many):
     """Who reads while the feed works through them is served by PostgreSQL, never late and never with an older answer."""
     cluster.sql("DROP TABLE IF EXISTS million; CREATE TABLE million (id int PRIMARY KEY, v int); INSERT INTO million VALUES (0, 0)", DB)
+    publish(cluster, plugin)
     proxy = Proxy(cluster, {**PATIENT, "feed_plugin": plugin})
     warm(proxy, DB)
     with proxy.connect(DB) as reader, cluster.connect(DB) as writer:
-        sql, other = "SELECT count(*) FROM million WHERE id >= 0", "SELECT name FROM item WHERE id = 6"
-        reads_twice(proxy, lambda: reader.execute(sql).fetchall())
+        mine, other = "SELECT v FROM million WHERE id = 7", "SELECT name FROM item WHERE id = 6"
+        assert reads_twice(proxy, lambda: reader.execute(mine).fetchall()) == []
         reads_twice(proxy, lambda: reader.execute(other).fetchall())
-        writer.execute("COPY million FROM PROGRAM 'seq -f \"%.0f,1\" 1 1000000' WITH (FORMAT csv)")
-        began = time.monotonic()
-        assert reader.execute(sql).fetchone() == (1000001,)
+        writer.execute(f"COPY million FROM PROGRAM 'seq -f \"%.0f,1\" 1 {many}' WITH (FORMAT csv)")
+        assert reader.execute(mine).fetchone() == (1,)
         writer.execute("UPDATE item SET name = 'behind it' WHERE id = 6")
         assert reader.execute(other).fetchone() == ("behind it",)
-        print(f"the first reads behind it took {time.monotonic() - began:.2f} s")
-        reads_twice(proxy, lambda: reader.execute(other).fetchall(), patience=60)
-        reads_twice(proxy, lambda: reader.execute(sql).fetchall(), patience=60)
+        # Once the feed has come through, all is as before.
+        assert reads_twice(proxy, lambda: reader.execute(other).fetchall(), patience=150) == [("behind it",)]
+        assert reads_twice(proxy, lambda: reader.execute(mine).fetchall(), patience=30) == [(1,)]
     assert proxy.stop() == 0
     cluster.sql("DROP TABLE million; UPDATE item SET name = 'item 6' WHERE id = 6", DB)
 

@@ -42,7 +42,7 @@ def test_top_lists(cluster, db):
     shapes = top("statements")
     # One row for all literals, and none of them is shown.
     shape = shapes["SELECT name FROM item WHERE id = ? AND name <> ?"]
-    assert shape["misses"] >= 40 and shape["fills"] >= 20 and shape["hits"] >= 1
+    assert shape["kills"] == 0 and shape["misses"] >= 40 and shape["fills"] >= 20 and shape["hits"] >= 1
     assert "secret" not in json.dumps(shapes)
     with proxy.connect(db) as conn:
         reads_twice(proxy, lambda: conn.execute("SELECT v FROM other WHERE id = %s", (1,)).fetchall())
@@ -59,4 +59,16 @@ def test_top_lists(cluster, db):
     for i in range(3):
         cluster.sql(f"UPDATE item SET name = 'new {i}' WHERE id = 5", db)
     wait_for("the changes to show", lambda: top("relations")["public.item"]["changes"] == before + 3)
+    # An answer that a change has ended counts once: for its statement, and for each table that it reads.
+    with proxy.connect(db, prepare_threshold=None) as conn:
+        sql = "SELECT i.name, o.v FROM item i JOIN other o ON o.id = i.id WHERE i.id = 1"
+        before = top("relations")
+        for i in range(3):
+            reads_twice(proxy, lambda: conn.execute(sql).fetchall())
+            cluster.sql(f"UPDATE other SET v = 'killed {i}' WHERE id = 1", db)
+            assert conn.execute(sql).fetchone()[1] == f"killed {i}"
+        now = top("relations")
+        assert top("statements")["SELECT i.name, o.v FROM item i JOIN other o ON o.id = i.id WHERE i.id = ?"]["kills"] == 3
+        assert [now[name]["kills"] - before[name]["kills"] for name in ("public.item", "public.other")] == [3, 3]
+    assert proxy.metrics().count("cache_killed") >= 3
     assert proxy.stop() == 0

@@ -75,8 +75,7 @@ TEST(schema, tables_as_they_are)
 	REQUIRE(r != NULL && r->ncolumns == 6);
 	EXPECT(!r->columns[0].plain_equality && !r->columns[1].plain_equality &&
 	       !r->columns[1].builtin_type && !r->columns[2].builtin_type && r->columns[2].enum_type &&
-	       !r->columns[1].enum_type && r->columns[3].plain_equality &&
-	       r->columns[4].plain_equality);
+	       !r->columns[1].enum_type && r->columns[3].plain_equality && r->columns[4].plain_equality);
 	EXPECT(relation(c, "public", "un") != NULL && relation(c, "public", "un")->persistence == 'u');
 	EXPECT(relation(c, "public", "te") == NULL);
 	EXPECT(relation(c, "public", "vi") != NULL && relation(c, "public", "vi")->kind == 'v');
