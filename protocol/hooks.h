@@ -41,4 +41,25 @@
 	"|local\\\\s+)?)([a-z_][a-z0-9_$]*(?:\\\\.[a-z_][a-z0-9_$]*)+)', 'gi') m"                                   \
 	" WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c')), '')"
 
+/* Where the custom settings are read: word=name .., blanks between them. The word is a function of users that reads it, or a table with a policy
+ * that does so, or calls such a function. */
+#define READERS_NAME \
+	"E'current_setting\\\\s*\\\\(\\\\s*\'\'*([a-z_][a-z0-9_$]*(?:\\\\.[a-z_][a-z0-9_$]*)+)', 'gi'"
+#define READERS_BODY \
+	"CASE WHEN p.prosqlbody IS NULL THEN p.prosrc ELSE pg_catalog.pg_get_function_sqlbody(p.oid) END"
+#define READERS_FUNCTION "p.oid >= 16384 AND (p.prosrc ILIKE '%current_setting%' OR p.prosqlbody IS NOT NULL)"
+#define READERS_SQL                                                                                                             \
+	"coalesce((SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat(w.word, '=', pg_catalog.lower(w.name)), ' ') FROM (" \
+	"SELECT p.proname::text AS word, m[1] AS name FROM pg_catalog.pg_proc p CROSS JOIN LATERAL"                             \
+	" pg_catalog.regexp_matches(" READERS_BODY ", " READERS_NAME ") m WHERE " READERS_FUNCTION                              \
+	" UNION ALL SELECT c.relname::text, m[1] FROM pg_catalog.pg_policy y JOIN pg_catalog.pg_class c ON c.oid = y.polrelid"  \
+	" CROSS JOIN LATERAL pg_catalog.regexp_matches(pg_catalog.concat(pg_catalog.pg_get_expr(y.polqual, y.polrelid), ' ',"   \
+	" pg_catalog.pg_get_expr(y.polwithcheck, y.polrelid)), " READERS_NAME ") m"                                             \
+	" UNION ALL SELECT c.relname::text, m[1] FROM pg_catalog.pg_policy y JOIN pg_catalog.pg_class c ON c.oid = y.polrelid"  \
+	" JOIN pg_catalog.pg_proc p ON " READERS_FUNCTION                                                                       \
+	" AND pg_catalog.strpos(pg_catalog.concat(y.polqual::text,"                                                             \
+	" y.polwithcheck::text), pg_catalog.concat(':funcid ', p.oid, ' ')) > 0 CROSS JOIN LATERAL"                             \
+	" pg_catalog.regexp_matches(" READERS_BODY ", " READERS_NAME                                                            \
+	") m) w WHERE w.word ~ '^[A-Za-z_][A-Za-z0-9_$]*$'), '')"
+
 #endif

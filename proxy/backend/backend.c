@@ -354,7 +354,8 @@ static const char setup_query[] =
 	"FROM pg_catalog.pg_settings WHERE context IN ('user', 'superuser') "
 	"UNION ALL SELECT 'server', pg_catalog.concat_ws(' ', (SELECT system_identifier FROM pg_catalog.pg_control_system()), "
 	"extract(epoch FROM pg_catalog.pg_postmaster_start_time()), pg_catalog.pg_is_in_recovery()::int) "
-	"UNION ALL SELECT 'hooks', " HOOKS_SQL " UNION ALL SELECT 'customs', " CUSTOMS_SQL;
+	"UNION ALL SELECT 'hooks', " HOOKS_SQL " UNION ALL SELECT 'customs', " CUSTOMS_SQL
+	" UNION ALL SELECT 'readers', " READERS_SQL;
 
 static void setup_done(struct backend *b)
 {

@@ -40,7 +40,7 @@
 #define SETTINGS                                                                                         \
 	"'|', extract(epoch FROM pg_conf_load_time()),"                                                  \
 	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)," HOOKS_SQL \
-	"," CUSTOMS_SQL
+	"," CUSTOMS_SQL "," READERS_SQL
 #define STATE_BEGIN "SELECT pg_current_snapshot()::text, concat_ws(' '," RELATIONS
 #define STATE_END ROLES DATABASE "," TIMES SETTINGS ")"
 

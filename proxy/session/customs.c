@@ -165,6 +165,39 @@ static bool reads_settings(const struct stmt *stmt)
 	return memmem(stmt->text.p, stmt->text.n, "current_setting", 15) != NULL;
 }
 
+static bool mentions(struct span text, const char *word, size_t n)
+{
+	for (size_t i = 0; i + n <= text.n; i++)
+		if (strncasecmp((const char *)text.p + i, word, n) == 0 &&
+		    (i == 0 || !in_name(text.p[i - 1]) || text.p[i - 1] == '.') &&
+		    (i + n == text.n || !in_name(text.p[i + n]) || text.p[i + n] == '.'))
+			return true;
+	return false;
+}
+
+/* Does it name what reads a setting that the client has not set (hooks.h)? A text that names the setting as well sets it. */
+static void ask_code(struct session *s, struct span text)
+{
+	const char *at = s->defaults != NULL ? settings_get(&s->defaults->defaults, "readers") : NULL;
+	struct span empty = span_str("");
+
+	while (at != NULL && *at != '\0' && s->unknowns.n < NAMES_MAX) {
+		size_t n = strcspn(at, " "), word = strcspn(at, "=");
+		char name[LENGTH_MAX + 1];
+
+		if (word < n && n - word - 1 < sizeof name) {
+			memcpy(name, at + word + 1, n - word - 1);
+			name[n - word - 1] = '\0';
+			if (!customs_known(s, name) && mentions(text, at, word) &&
+			    !mentions(text, name, strlen(name))) {
+				settings_set(&s->unknowns, span_str(name), &empty);
+				s->lend.strict = true;
+			}
+		}
+		at += n + (at[n] == ' ');
+	}
+}
+
 void customs_ask(struct session *s, const struct batch *batch)
 {
 	s->lend.strict = false;
@@ -191,6 +224,8 @@ void customs_ask(struct session *s, const struct batch *batch)
 			ask_text(s, stmt->text);
 			if (op->type == 'B')
 				ask_text(s, op->body);
+		} else {
+			ask_code(s, stmt->text);
 		}
 		stmt_unref(stmt);
 	}
@@ -205,5 +240,9 @@ bool customs_fits(const struct lend *lend, const struct backend *b)
 		if (settings_get(&b->customs, s->unknowns.at[i].name) != NULL &&
 		    !customs_known(s, s->unknowns.at[i].name))
 			return false;
-	return true;
+	/* Who has set some leaves those that know none to who has not. */
+	for (unsigned i = 0; i < s->image.n; i++)
+		if (customs_name(s->image.at[i].name))
+			return settings_get(&b->customs, s->image.at[i].name) != NULL;
+	return s->defined.n == 0 || settings_get(&b->customs, s->defined.at[0].name) != NULL;
 }

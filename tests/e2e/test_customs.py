@@ -79,3 +79,34 @@ def test_server_connections_are_replaced_only_for_who_asks(proxy):
         assert proxy.metrics()["pgweir_backends_opened_total"] == opened
         assert value(two, "SELECT current_setting('app.tenant', true)") is None
         assert proxy.metrics()["pgweir_backends_opened_total"] == opened + 1
+
+
+@pytest.mark.parametrize("read", ["SELECT count(*) FROM orders", "SELECT count(*) FROM public.notes", "SELECT whose()"])
+def test_code_that_reads_a_setting_which_its_client_has_not_set(cluster, database, read):
+    """A policy, one that calls a function, a function: to them as well a setting is unknown until their client has set it, whatever other
+    clients have made known to the server connection."""
+    cluster.sql("CREATE TABLE orders (tenant int, what text); INSERT INTO orders VALUES (1, 'one'); ALTER TABLE orders ENABLE ROW LEVEL SECURITY;"
+                "CREATE FUNCTION whose() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN current_setting('app.tenant', true); END $$;"
+                "CREATE POLICY own ON orders USING (tenant = current_setting('app.tenant', true)::int);"
+                "CREATE TABLE notes AS SELECT * FROM orders; ALTER TABLE notes ENABLE ROW LEVEL SECURITY;"
+                "CREATE POLICY own ON notes USING (tenant = whose()::int);"
+                "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN; GRANT ALL ON orders, notes TO reader;", database)
+    proxy = Proxy(cluster, {"default_pool_size": 1}, users={"reader": "", "postgres": ""})
+    right = {None: cluster.connect(database, "reader").execute(read).fetchall()}
+    with cluster.connect(database, "reader") as direct:
+        direct.execute("SET app.tenant = '1'")
+        right[1] = direct.execute(read).fetchall()
+    with proxy.connect(database, "reader") as one, proxy.connect(database, "reader") as two:
+        for turn in range(3):
+            one.execute("SET app.tenant = '1'")
+            assert one.execute(read).fetchall() == right[1]
+            assert two.execute(read).fetchall() == right[None]
+        opened = proxy.metrics()["pgweir_backends_opened_total"]
+        for turn in range(3):
+            assert one.execute("SELECT 1").fetchone() == (1,) and two.execute("SELECT 2").fetchone() == (2,)
+            with one.transaction():
+                one.execute("SELECT set_config('app.tenant', '1', true)")
+                assert one.execute(read).fetchall() == right[1]
+        assert proxy.metrics()["pgweir_backends_opened_total"] == opened
+    cluster.sql("DROP OWNED BY reader", database)
+    assert proxy.stop() == 0
