@@ -270,6 +270,34 @@ def test_off_and_on(cluster, proxy, db):
     assert counted.rise("row_conflicts") == 1 and counted.rise("row_unchecked") == 1
 
 
+def test_without_a_picture_of_the_tables_it_does_not_guess(cluster, db):
+    proxy = Proxy(cluster, {"cache_size": "0", "row_version_check": "on"})
+    with proxy.connect(db) as conn:
+        put(conn, 95, 1)
+        with conn.transaction():
+            put(conn, 95, 2)  # nothing was read
+            conn.execute("INSERT INTO item VALUES (95, '')")
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState), conn.transaction():
+            assert balance(conn, 95) == 2
+            conn.execute("INSERT INTO item VALUES (96, '')")
+            put(conn, 95, 3)
+        assert balance(conn, 95) == 2
+    assert proxy.stop() == 0
+
+
+def test_what_a_lost_lock_has_shown(cluster, proxy, db):
+    """A locking read needs no comparison, until its savepoint is rolled back."""
+    with proxy.connect(db) as conn:
+        conn.execute("BEGIN; SAVEPOINT a")
+        before = conn.execute("SELECT balance FROM account WHERE id = 96 FOR UPDATE").fetchone()[0]
+        put(conn, 96, before)
+        conn.execute("ROLLBACK TO a")
+        elsewhere(cluster, db, 96)
+        with pytest.raises(LOST):
+            put(conn, 96, before + 1)
+        conn.execute("ROLLBACK")
+
+
 @pytest.mark.parametrize("check", ["on", "off"])
 def test_read_modify_write_by_many(cluster, db, check):
     """Two pgweirs and programs that write directly: with the check every increment counts, without it some are lost."""
