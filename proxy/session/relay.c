@@ -66,8 +66,10 @@ void relay_locals(struct session *s)
 struct dropped {
 	struct session *s;
 	const struct expect *head; /* the one that has failed; the others are skipped */
-	unsigned
-		queries; /* simple queries of the client that were skipped: they get no ReadyForQuery by themselves */
+	/* Simple queries of the client that were skipped, and would not have been without a hidden request: they get no ReadyForQuery by
+	 * themselves. */
+	unsigned queries;
+	bool extended; /* .. but one behind messages of its own without a Sync is skipped by PostgreSQL as well */
 };
 
 static void on_dropped(void *arg, const struct expect *e)
@@ -76,7 +78,11 @@ static void on_dropped(void *arg, const struct expect *e)
 
 	stmts_undone(&d->s->stmts, e->change, d->head == e);
 	d->s->unsettling -= e->unsettles;
-	if (e->why == WHY_CLIENT && (e->kind == EXPECT_QUERY || e->kind == EXPECT_FUNCTION))
+	if (e->why != WHY_CLIENT)
+		return;
+	if (e->kind != EXPECT_QUERY && e->kind != EXPECT_FUNCTION)
+		d->extended = true;
+	else if (!d->extended)
 		d->queries++;
 }
 
@@ -186,8 +192,10 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 		check_skipped(s);
 	head = expect_head(&b->expects);
 	s->skipping |= head != NULL && head->why == WHY_PART;
+	s->unsynced |= b->ignoring; /* a skipped query is no Sync */
 	if (d.queries == 1 && b->ignoring) {
 		backend_sync(b, WHY_CLIENT);
+		s->unsynced = false;
 	} else if (d.queries > 0) {
 		/* Behind a hidden request that failed the server has skipped several queries, which it would answer one by one. */
 		conn_consume(b->conn, r->to);

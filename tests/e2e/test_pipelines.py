@@ -123,6 +123,8 @@ FLUSHED = {
                         bind("", "", [b"5"]) + describe("P") + FLUSH, execute() + SYNC],
     "nothing but Sync behind it": [parse("p", "SELECT 1") + FLUSH, FLUSH + SYNC, SYNC],
     "a query behind it": [parse("", "SELECT 1") + FLUSH, query("SELECT 5"), run("") + FLUSH, SYNC],
+    "a query behind an error": [run("nobody") + query("SELECT 1"), query("SELECT 2"), SYNC, run("nobody") + query("SELECT 3") + SYNC + query("SELECT 4"),
+                                parse("", BAD) + query("SELECT 5") + query("SELECT 6"), SYNC],
     "close": [parse("p", "SELECT 1") + SYNC, close("S", "p") + FLUSH, run("p") + SYNC],
     "an error": [parse("p", BAD) + describe("S", "p") + FLUSH, parse("q", "SELECT 2") + run("q") + FLUSH, query("SELECT 3") + FLUSH, SYNC,
                  run("p") + SYNC + run("q") + SYNC, query("SELECT 4")],
