@@ -61,12 +61,13 @@
 /* Triggers of foreign keys that only look, and of deferrable unique keys, write nothing. Built-in functions are not recorded as
  * what a default or CHECK depends on. */
 #define WRITES_ELSEWHERE \
-	"EXISTS (SELECT FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgenabled <> 'D'" \
+	"c.oid IN (SELECT t.tgrelid FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid WHERE t.tgenabled <> 'D'" \
 	" AND NOT (t.tgisinternal AND f.pronamespace = 11 AND f.proname IN ('RI_FKey_check_ins','RI_FKey_check_upd','RI_FKey_noaction_del'," \
-	"'RI_FKey_noaction_upd','RI_FKey_restrict_del','RI_FKey_restrict_upd','unique_key_recheck'))) OR EXISTS (SELECT FROM pg_depend d" \
-	" WHERE d.refclassid = 'pg_proc'::regclass AND ((d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT a.oid FROM pg_attrdef a" \
-	" WHERE a.adrelid = c.oid)) OR (d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT k.oid FROM pg_constraint k" \
-	" WHERE k.conrelid = c.oid))))"
+	"'RI_FKey_noaction_upd','RI_FKey_restrict_del','RI_FKey_restrict_upd','unique_key_recheck'))" \
+	" UNION ALL SELECT a.adrelid FROM pg_depend d JOIN pg_attrdef a ON a.oid = d.objid" \
+	" WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_proc'::regclass" \
+	" UNION ALL SELECT k.conrelid FROM pg_depend d JOIN pg_constraint k ON k.oid = d.objid" \
+	" WHERE d.classid = 'pg_constraint'::regclass AND d.refclassid = 'pg_proc'::regclass)"
 #define LOAD_SCHEMA \
 	UP " SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity," \
 	" CASE c.relkind WHEN 'p' THEN c.oid IN (SELECT u.parent FROM up u JOIN pg_class x ON x.oid = u.relid" \

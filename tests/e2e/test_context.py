@@ -17,6 +17,11 @@ def db(cluster):
     cluster.sql("""CREATE TABLE item (id int PRIMARY KEY, name text, n int DEFAULT 0);
         INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 1000) i;
         CREATE TABLE other (id int PRIMARY KEY, name text); INSERT INTO other SELECT i, 'other ' || i FROM generate_series(1, 100) i;
+        CREATE TABLE link (item int REFERENCES item, other int REFERENCES other); -- its triggers only look
+        CREATE TABLE boss (id int PRIMARY KEY); INSERT INTO boss VALUES (1);
+        CREATE TABLE led (id int PRIMARY KEY, boss int REFERENCES boss ON UPDATE CASCADE); INSERT INTO led VALUES (1, 1);
+        CREATE FUNCTION log() RETURNS int LANGUAGE sql AS $$UPDATE other SET name = 'by trigger' WHERE id = 50 RETURNING 1$$;
+        CREATE TABLE logged (id int DEFAULT log(), v int);
         CREATE TABLE noisy (id int PRIMARY KEY, v int); INSERT INTO noisy VALUES (1, 0);
         CREATE FUNCTION noise() RETURNS trigger LANGUAGE plpgsql AS
           $$BEGIN UPDATE other SET name = 'by trigger' WHERE id = 50; RETURN NULL; END$$;
@@ -110,10 +115,11 @@ def test_own_writes_are_seen_and_others_stay(cluster, proxy, db):
 
 @pytest.mark.parametrize("write", [
     "UPDATE noisy SET v = v + 1 WHERE id = 1",  # its trigger writes to other
+    "INSERT INTO logged (v) VALUES (1)",
     "DO $$BEGIN UPDATE other SET name = 'by trigger' WHERE id = 50; END$$",
     "WITH w AS (UPDATE other SET name = 'by trigger' WHERE id = 50 RETURNING 1) INSERT INTO item SELECT 7000, 'x' FROM w",
     "SELECT * FROM other WHERE id = 50 FOR UPDATE; UPDATE other SET name = 'by trigger' WHERE id = 50",
-], ids=["trigger", "do", "cte", "several"])
+], ids=["trigger", "default", "do", "cte", "several"])
 def test_a_write_that_may_go_anywhere_ends_it(cluster, proxy, db, write):
     cluster.sql("UPDATE other SET name = 'before' WHERE id = 50; DELETE FROM item WHERE id = 7000", db)
     with proxy.connect(db) as conn:
@@ -122,6 +128,13 @@ def test_a_write_that_may_go_anywhere_ends_it(cluster, proxy, db, write):
             assert name_of(conn, 50, "other") == "before"
             conn.execute(write, prepare=False)
             assert name_of(conn, 50, "other") == "by trigger"
+
+
+def test_a_cascade_ends_it(cluster, proxy, db):
+    with proxy.connect(db) as conn, conn.transaction(force_rollback=True):
+        assert name_of(conn, 1, "led", "boss") == 1
+        conn.execute("UPDATE boss SET id = 2 WHERE id = 1")
+        assert name_of(conn, 1, "led", "boss") == 2
 
 
 def test_savepoints(cluster, proxy, db):
