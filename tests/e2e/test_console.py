@@ -450,6 +450,34 @@ def test_pause_longer_than_query_wait_timeout(cluster):
 
 
 @pytest.mark.sanitizer
+def test_a_database_moves_while_it_is_paused(cluster):
+    """PAUSE, another server in the file, RELOAD, RESUME: who waits goes on there, and nothing cached of the old one is told."""
+    for name in ("moves_from", "moves_to"):
+        cluster.sql(f"CREATE DATABASE {name}")
+        cluster.sql(f"CREATE TABLE here (id int PRIMARY KEY, name text); INSERT INTO here VALUES (1, '{name}')", name)
+    where = "host=127.0.0.1 port={} dbname={}"
+    proxy = Proxy(cluster, {"probe_patience": "300ms"}, databases={"shop": where.format(cluster.port, "moves_from")})
+    with proxy.connect("shop") as client, proxy.connect("pgbouncer") as console:
+        def asks():
+            return client.execute("SELECT name FROM here WHERE id = 1").fetchone()[0]
+        before = proxy.metrics().count("cache_hits")
+        wait_for("a hit", lambda: asks() == "moves_from" and proxy.metrics().count("cache_hits") > before)
+        console.execute("PAUSE shop")
+        waiting = Ordered(proxy, "SELECT name FROM here WHERE id = 1", "shop")
+        wait_for("it to wait", lambda: one(ask(proxy, "SHOW POOLS"), database="shop")["cl_waiting"] == 1)
+        proxy.databases["shop"] = where.format(cluster.port, "moves_to")
+        proxy.write()
+        console.execute("RELOAD")
+        assert waiting.is_alive()
+        console.execute("RESUME shop")
+        assert waiting.ended().rows == [("moves_to",)]
+        for _ in range(20):
+            assert asks() == "moves_to"
+    assert proxy.stop() == 0
+    for name in ("moves_from", "moves_to"):
+        cluster.drop_database(name)
+
+
 def test_a_pause_that_is_cancelled_ends(made, database):
     with made.connect(database) as client, Wire(made.port).login(database="pgbouncer") as wire:
         client.execute("BEGIN")
