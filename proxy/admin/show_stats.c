@@ -19,10 +19,11 @@
 	ROW(server_parses, server_parse_count, server_parse_count)         \
 	ROW(binds, bind_count, bind_count)
 
-#define STATS_OURS(ROW)                                     \
-	ROW(logins, client_login_count, client_login_count) \
-	ROW(hits, cache_hit_count, cache_hit_count)         \
-	ROW(misses, cache_miss_count, cache_miss_count)     \
+#define STATS_OURS(ROW)                                         \
+	ROW(logins, client_login_count, client_login_count)     \
+	ROW(hits, cache_hit_count, cache_hit_count)             \
+	ROW(row_hits, cache_row_hit_count, cache_row_hit_count) \
+	ROW(misses, cache_miss_count, cache_miss_count)         \
 	ROW(fills, cache_fill_count, cache_fill_count)
 
 #define NUM(name) {#name, COLUMN_NUMERIC},
@@ -45,6 +46,7 @@
 #define plain_bind_count "bind_count"
 #define plain_client_login_count "client_login_count"
 #define plain_cache_hit_count "cache_hit_count"
+#define plain_cache_row_hit_count "cache_row_hit_count"
 #define plain_cache_miss_count "cache_miss_count"
 #define plain_cache_fill_count "cache_fill_count"
 

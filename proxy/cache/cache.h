@@ -24,6 +24,7 @@
 
 struct cache;
 struct entry;
+struct row_value;
 struct signatures;
 
 struct cache_settings {
@@ -112,7 +113,38 @@ struct blob *entry_answer(struct entry *e);	 /* borrowed from the entry */
 uint64_t entry_stored_us(const struct entry *e); /* clock_us(): it shows nothing that was committed later */
 uint64_t entry_took_us(const struct entry *e);	 /* from the lease to the complete answer */
 struct entry *entry_ref(struct entry *e);
+/* Put together from rows that were read at different times: true at one moment only if that lies behind entry_stored_us. So the proof
+ * has to be asked for after that, and an entry that took its place meanwhile will not do. */
+bool entry_made(const struct entry *e);
 void entry_unref(struct entry *e);
+
+/* --- entity rows; any thread (docs/coherence.md) --- */
+
+/* Rows are kept only of tables that somebody reads by key, with a statement of another shape than the one that brings them. `shape`: a
+ * hash, 0 = one that does not read by key. */
+void cache_rows_ask(struct cache *c, uint32_t relid, uint64_t shape);
+bool cache_rows_wanted(const struct cache *c, uint32_t relid, uint64_t shape);
+
+/* One row that an answer has shown. */
+struct cache_row {
+	struct span key;  /* of its entry: for whom, under which settings, relation, primary key */
+	uint64_t readkey; /* readkey_row */
+	const struct row_value *value; /* as row_write wants them; NULL: it is not there */
+	unsigned nvalues;
+};
+
+#define CACHE_ROWS_MAX 64u /* at once */
+
+/* Rows of an answer that cache_store has just accepted with the same lease and snapshot. `whole`: where in the lease the readkey_whole
+ * of their relation is. How many are there now. */
+unsigned cache_put_rows(struct cache *c, const struct lease *l, const struct snapshot *s0, unsigned whole,
+			const struct cache_row *rows, unsigned n);
+/* Something about statements that holds as long as the epoch, under a key of its own. */
+void cache_put_note(struct cache *c, uint64_t epoch, struct span key, struct span note);
+/* Stores an answer that was put together from `rows` (entries of rows of one relation, at least one): it depends on what they depend on.
+ * 1 = stored. */
+int cache_put_made(struct cache *c, struct span key, struct blob *answer, struct entry *const *rows,
+		   unsigned n);
 
 /* Will every change that is applied from now on raise the keys of these columns (readkey_row)? Asks the feed to, if not. Before
  * lease_take. */

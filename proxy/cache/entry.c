@@ -29,6 +29,7 @@ struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer
 	if (entry == NULL)
 		return NULL;
 	*entry = (struct entry){
+		.made = l->made,
 		.nkeys = nkeys,
 		.key_n = key.n,
 		.hash = hash,
@@ -57,6 +58,11 @@ uint64_t entry_stored_us(const struct entry *e)
 uint64_t entry_took_us(const struct entry *e)
 {
 	return e->took_us;
+}
+
+bool entry_made(const struct entry *e)
+{
+	return e->made;
 }
 
 struct blob *entry_answer(struct entry *e)

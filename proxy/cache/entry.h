@@ -16,6 +16,7 @@ struct entry {
 	atomic_uint refs;
 	uint8_t freq;	 /* hits since it was last passed over, up to 3 */
 	uint8_t in_main; /* which of the two queues */
+	bool made;	 /* entry_made */
 	uint32_t nkeys;
 	uint32_t took_us; /* that PostgreSQL took to answer */
 	size_t key_n;
@@ -34,6 +35,7 @@ struct entry_lease {
 	uint64_t epoch, began_us;
 	const struct lease_key *key, *row;
 	unsigned nkeys, nrows;
+	bool made; /* entry_made */
 };
 
 struct entry *entry_new(struct span key, XXH128_hash_t hash, struct blob *answer,

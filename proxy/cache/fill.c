@@ -48,9 +48,7 @@ bool lease_keys_alive(const struct cache *c, uint64_t epoch, const struct lease_
 	return versions_unchanged(&c->versions, epoch, keys, nkeys);
 }
 
-/* `keys` of the lease: those that the entry will depend on. */
-static bool fill_allowed(const struct cache *c, const struct lease *l, unsigned nkeys,
-			 const struct snapshot *s0)
+bool fill_allowed(const struct cache *c, const struct lease *l, unsigned nkeys, const struct snapshot *s0)
 {
 	if (l->full || (l->nxids > 0 && s0 == NULL))
 		return false;
@@ -68,8 +66,8 @@ static bool fill_allowed(const struct cache *c, const struct lease *l, unsigned 
  *  - It came on the list later, and versions_recent has seen it: the answer is not stored.
  *  - Or it has not: then the version that was read here before is not yet raised (it would have shown the list's new length),
  *    and the raise to come kills the entry. */
-static enum versions_recent note_rows(struct cache *c, const struct lease *l, const uint64_t *rows,
-				      unsigned nrows, struct lease_key *keys_r)
+enum versions_recent fill_note_rows(struct cache *c, const struct lease *l, const uint64_t *rows,
+				    unsigned nrows, struct lease_key *keys_r)
 {
 	versions_take(&c->versions, rows, nrows, keys_r);
 #ifdef PGWEIR_MUTATE_RECENT
@@ -122,7 +120,7 @@ int cache_store_rows(struct cache *c, struct span key, struct blob *answer, cons
 	enum versions_recent recent = RECENT_UNKNOWN;
 
 	if (nrows <= LEASE_ROWS_MAX)
-		recent = note_rows(c, l, rows, nrows, noted);
+		recent = fill_note_rows(c, l, rows, nrows, noted);
 #ifdef PGWEIR_MUTATE_ROWS
 	nrows = 0; /* what the answer shows may change as it likes */
 #endif

@@ -17,6 +17,9 @@
 
 /* The PGWEIR_MUTATE_* branches of this folder each leave out one rule. They exist to show that tests/truth sees it. */
 
+#define ROWS_ASKED 1024u
+#define ROWS_MANY 1u
+
 struct cache {
 	atomic_uint refs;
 	_Atomic size_t max_result;
@@ -27,6 +30,10 @@ struct cache {
 	struct watermark watermark;
 	struct store store;
 	struct flights flights;
+
+	/* By relation: 0 = nobody reads it by key, ROWS_MANY = statements of several shapes do, else the hash of the only one. Two relations
+	 * in one place only keep rows that nobody needs. */
+	_Atomic uint64_t rows_asked[ROWS_ASKED];
 
 	_Atomic uint32_t wal_block, wal_segment;
 	_Atomic(const char *) off_reason; /* static text */
@@ -39,5 +46,11 @@ struct cache {
 	unsigned nlate;
 #endif
 };
+
+/* fill.c: the fill rule; of the lease's keys, the first `nkeys` are those that the entry will depend on. */
+bool fill_allowed(const struct cache *c, const struct lease *l, unsigned nkeys, const struct snapshot *s0);
+/* The versions of rows that are known only now; RECENT_NONE: they may be kept with these. */
+enum versions_recent fill_note_rows(struct cache *c, const struct lease *l, const uint64_t *rows,
+				    unsigned nrows, struct lease_key *keys_r);
 
 #endif

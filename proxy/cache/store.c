@@ -296,7 +296,7 @@ int store_put(struct store *st, struct span key, struct blob *answer, const stru
 	return current;
 }
 
-struct entry *store_find(struct store *st, struct span key, bool *killed_r)
+static struct entry *look(struct store *st, struct span key, bool hit, bool *killed_r)
 {
 	XXH128_hash_t hash = XXH3_128bits(key.p, key.n);
 	struct store_shard *shard = shard_of(st, hash);
@@ -313,7 +313,8 @@ struct entry *store_find(struct store *st, struct span key, bool *killed_r)
 		found = NULL;
 	}
 	if (found != NULL) {
-		evict_hit(found);
+		if (hit)
+			evict_hit(found);
 		atomic_fetch_add_explicit(&found->refs, 1, memory_order_relaxed);
 	}
 	pthread_mutex_unlock(&shard->lock);
@@ -321,6 +322,18 @@ struct entry *store_find(struct store *st, struct span key, bool *killed_r)
 	if (dead != NULL)
 		discard(st, dead);
 	return found;
+}
+
+struct entry *store_find(struct store *st, struct span key, bool *killed_r)
+{
+	return look(st, key, true, killed_r);
+}
+
+struct entry *store_peek(struct store *st, struct span key)
+{
+	bool killed;
+
+	return look(st, key, false, &killed);
 }
 
 void store_clear(struct store *st)

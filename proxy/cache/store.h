@@ -45,6 +45,8 @@ int store_put(struct store *st, struct span key, struct blob *answer, const stru
 /* Alive and counted, or NULL. */
 /* *killed_r: it was there, but something that it depends on has changed; now it is not. */
 struct entry *store_find(struct store *st, struct span key, bool *killed_r);
+/* The same, but it does not count as a hit. */
+struct entry *store_peek(struct store *st, struct span key);
 void store_clear(struct store *st);
 
 #endif

@@ -1,5 +1,7 @@
 #include "proxy/session/explain.h"
 
+#include "proxy/sql/entities.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -54,6 +56,25 @@ static void relation(const struct explaining *x, const struct catalog *catalog, 
 	say(x, "rows", text);
 	say(x, "falls to",
 	    "changes of these rows, TRUNCATE, and transactions with more than max_change_keys changes of the table");
+}
+
+/* Can rows that others have shown answer it, and does it show any? */
+static void entity_rows(const struct explaining *x, const struct catalog *catalog, const struct reads *reads)
+{
+	const struct entities *found = reads_entities(reads);
+	char text[1024];
+
+	for (unsigned i = 0; found != NULL && i < found->n; i++) {
+		const struct catalog_relation *rel = catalog_find_oid(catalog, found->list[i].relid);
+
+		if (rel == NULL)
+			continue;
+		snprintf(text, sizeof text, "%s %s.%s",
+			 found->point ? "answered by rows that other statements have shown of"
+				      : "kept for statements that read by the key of",
+			 rel->schema, rel->name);
+		say(x, "entity rows", text);
+	}
 }
 
 /* What the feed's state forbids. */
@@ -115,6 +136,8 @@ void explain_statement(struct memo *memo, const struct catalog *catalog, const s
 	promise(&x, policy);
 	for (unsigned i = 0; reason == REASON_NONE && reads_part(reads, i, &part); i++)
 		relation(&x, catalog, &part);
+	if (reason == REASON_NONE && policy->entity_rows)
+		entity_rows(&x, catalog, reads);
 	if (stmt != NULL)
 		stmt_unref(stmt);
 }

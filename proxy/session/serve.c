@@ -1,6 +1,6 @@
 /* The cache's part of a request: is it cacheable, is it there, is it proven current, and how an answer gets in. The rules are
  * those of docs/coherence.md; their names are used here. */
-#include "proxy/session/session_private.h"
+#include "proxy/session/serve_private.h"
 #include "proxy/session/tops.h"
 
 #include "proxy/base/check.h"
@@ -12,19 +12,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* The one statement that a batch runs. */
-struct wanted {
-	struct stmt *stmt;	/* counted */
-	struct span parse_name; /* of the Parse in the batch */
-	bool parsed;		/* the batch has a Parse of it */
-	bool simple;
-	struct front_bind bind; /* extended only */
-	uint32_t max_rows;	/* of Execute, 0 = all; as good as a LIMIT of the statement */
-	uint8_t shape[BATCH_OPS];
-	unsigned nshape;
-	struct reads *reads; /* borrowed until the next look at the memo */
-};
 
 static void wanted_free(struct wanted *w)
 {
@@ -223,11 +210,19 @@ static void note_rules(struct deps *d, struct reads_set *set, const struct wante
 	}
 }
 
+static struct deps *deps_new(void)
+{
+	struct deps *d = check_alloc(sizeof *d);
+
+	d->entity = NULL;
+	return d;
+}
+
 static enum reason note_reads(struct session *s, const struct wanted *w, const struct reads *reads,
 			      const struct reads_param *params, uint16_t n)
 {
 	const struct reads_signatures signatures = {.applied = signature_applied, .arg = s};
-	struct deps *d = s->deps != NULL ? s->deps : check_alloc(sizeof *d);
+	struct deps *d = s->deps != NULL ? s->deps : deps_new();
 	struct reads_set set = {.keys = d->keys,
 				.max = LEASE_KEYS,
 				.relids = s->dep_rels,
@@ -245,6 +240,8 @@ static enum reason note_reads(struct session *s, const struct wanted *w, const s
 
 static void deps_drop(struct session *s)
 {
+	if (s->deps != NULL)
+		entity_drop(&s->deps->entity);
 	free(s->deps);
 	s->deps = NULL;
 }
@@ -268,13 +265,33 @@ int serve_params(struct session *s, const struct stmt *stmt, const struct front_
 	return (int)(n + facts->nslots);
 }
 
-/* The read set of this execution into s->deps and s->dep_rels. */
-static enum reason find_keys(struct session *s, struct wanted *w, struct reads *reads)
+/* Not found under its key. An answer that can be made of rows is in *made_r, counted; else the read set of this execution is in s->deps
+ * and s->dep_rels. */
+static enum reason look_further(struct session *s, struct wanted *w, struct entry **made_r)
 {
 	struct reads_param params[SERVE_PARAMS_MAX + LITERALS_MAX];
 	int n = serve_params(s, w->stmt, w->simple ? NULL : &w->bind, params);
+	enum reason r;
 
-	return n < 0 ? REASON_PARAMETER : note_reads(s, w, reads, params, (uint16_t)n);
+	if (n < 0)
+		return REASON_PARAMETER;
+	if (!s->fill.alone)
+		*made_r = entity_answer(s, w, params, (uint16_t)n);
+	if (*made_r != NULL)
+		return REASON_NONE;
+	r = note_reads(s, w, w->reads, params, (uint16_t)n);
+	if (r == REASON_NONE && !s->fill.alone)
+		entity_note(s, w, params, (uint16_t)n);
+	return r;
+}
+
+void serve_key_who(struct session *s, char kind, struct buf *key)
+{
+	struct span who = key_span(s);
+
+	who.n = s->key_prefix_n - s->key_path_n - s->key_role_n;
+	buf_add_span(key, who);
+	buf_add_u8(key, (uint8_t)kind);
 }
 
 static enum reason make_key(struct session *s, const struct wanted *w)
@@ -322,7 +339,7 @@ static enum reason identify(struct session *s, const struct batch *batch, struct
 	return w->stmt->facts->shape == NULL ? (enum reason)w->stmt->facts->reason : REASON_NONE;
 }
 
-/* For the statistics of a hit; a miss finds out more (find_keys). */
+/* For the statistics of a hit; a miss finds out more (look_further). */
 static void note_relations(struct session *s, const struct reads *reads)
 {
 	struct reads_part part;
@@ -334,7 +351,7 @@ static void note_relations(struct session *s, const struct reads *reads)
 	s->dep_rels_cut = reads_part(reads, s->ndep_rels, &part);
 }
 
-/* Why the batch is not answered from the cache; REASON_NONE: s->key is set. What it depends on is left to a miss (find_keys). */
+/* Why the batch is not answered from the cache; REASON_NONE: s->key is set. What it depends on is left to a miss (look_further). */
 static enum reason examine(struct session *s, const struct batch *batch, struct wanted *w)
 {
 	enum reason r = identify(s, batch, w);
@@ -388,6 +405,10 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 	if (entry_stored_us(e) > s->floor_us)
 		s->floor_us = entry_stored_us(e); /* it may show more than the newest proof */
 	count(&h->host.counters, cache_hits);
+	if (entry_made(e)) {
+		count(&h->host.counters, cache_row_hits);
+		tally_add(s->tally, TALLY_row_hits, 1);
+	}
 	tops_statement(h, s->served, w->stmt, TOPLIST_HITS);
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_HITS);
 	tally_add(s->tally, TALLY_hits, 1);
@@ -495,7 +516,7 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 		send_answer(s, e, batch, &w);
 		serve = SERVE_DONE;
 	} else if (e == NULL && r == REASON_NONE) {
-		r = find_keys(s, &w, w.reads);
+		r = look_further(s, &w, &e);
 	}
 	if (e != NULL && serve == SERVE_WAIT) {
 		s->proof_entry = e;
@@ -545,6 +566,21 @@ static enum reason examine_again(struct session *s, const struct batch *batch, s
 	return REASON_NONE;
 }
 
+/* The entry has died meanwhile, and another may have come. One that was made of rows since the proof was asked for may show two moments
+ * (cache/entity.c). */
+static struct entry *find_in_its_place(struct session *s, struct stmt *stmt)
+{
+	struct entry *e = look_up(s, stmt);
+
+#ifndef PGWEIR_MUTATE_MADE
+	if (e != NULL && entry_made(e)) {
+		entry_unref(e);
+		return NULL;
+	}
+#endif
+	return e;
+}
+
 /* The proof is here: only an entry that is alive now may be served. */
 static bool serve_proven(struct session *s)
 {
@@ -561,7 +597,7 @@ static bool serve_proven(struct session *s)
 		s->proof_entry = NULL;
 		if (!cache_alive(cache, e)) {
 			entry_unref(e);
-			e = look_up(s, w.stmt);
+			e = find_in_its_place(s, w.stmt);
 		}
 	}
 	if (e != NULL) {
@@ -626,7 +662,7 @@ void serve_key_changes(struct session *s)
 {
 	if (s->flight_waiting && flight_cancel(s->served->cache, key_span(s), &s->flight_wait))
 		s->flight_waiting = false;
-	if (s->fill.leading)
+	if (s->fill.leading || s->fill.on || s->fill_wanted)
 		fill_drop(s);
 }
 
@@ -744,10 +780,12 @@ void fill_end(struct session *s)
 	blob = complete ? blob_new(buf_span(&f->answer)) : NULL;
 	if (blob != NULL && !f->alone && (!lease_needs_snapshot(&s->deps->lease) || f->have_s0))
 		stored = fill_store(s, blob, f->have_s0 ? &f->s0 : NULL) == 1;
-	if (stored)
+	if (stored) {
 		note_stored(s);
-	else if (!f->alone)
+		entity_keep(s, span_of(blob->bytes, blob->n), f->have_s0 ? &f->s0 : NULL);
+	} else if (!f->alone) {
 		count(c, cache_fills_refused);
+	}
 	if (blob != NULL)
 		repeat_keep_fill(s, blob, stored);
 	blob_unref(blob);

@@ -53,12 +53,15 @@ enum pin {
 /* What was decided about the statement in work. */
 enum outcome { OUTCOME_OWN, OUTCOME_HIT, OUTCOME_MISS, OUTCOME_PASS };
 
+struct entity_deps;
+
 /* What an answer on its way into the cache depends on. */
 struct deps {
 	uint64_t keys[LEASE_KEYS + LEASE_OTHERWISE];
 	unsigned nkeys;	 /* with the notherwise ones */
 	unsigned nrules; /* that many of the keys are replaced by rows of the answer */
 	struct rows_rule rules[READS_RULES_MAX];
+	struct entity_deps *entity; /* owned; NULL = no rows of the answer are kept (entity.c) */
 	struct lease lease;
 };
 

@@ -1,4 +1,4 @@
-/* analysis.h - private to select.c, joins.c, expr.c, keys.c, predicates.c, shown.c, reads.c and target.c: a statement being understood
+/* analysis.h - private to select.c, joins.c, expr.c, keys.c, predicates.c, shown.c, entities.c, reads.c and target.c: a statement being understood
  *               against a catalog.
  * Source  the raw parse tree; PostgreSQL's rules of name and type resolution, where they are certain.
  * Shape   scopes of FROM entries, nested like the statement; anything uncertain ends with a reason.
@@ -9,6 +9,7 @@
 #define PROXY_SQL_ANALYSIS_H
 
 #include "proxy/sql/builtins.h"
+#include "proxy/sql/entities.h"
 #include "proxy/sql/names.h"
 #include "proxy/sql/slots.h"
 
@@ -163,6 +164,7 @@ struct analysis {
 	struct selecting *selects;
 	unsigned depth;	  /* of SELECTs in each other */
 	bool has_windows; /* a window function was seen somewhere */
+	const struct entities *entities;
 	enum reason reason;
 };
 
@@ -229,5 +231,17 @@ bool predicates_find(struct analysis *a);
 /* shown.c: .. and, for an outermost SELECT without grouping, DISTINCT, OFFSET and windows, whose rows the answer shows. */
 void predicates_shown(const struct level *level, const struct qual *quals, const struct outer *outers,
 		      bool cut, const struct outputs *outputs);
+
+/* entities.c: notes whose rows the outermost SELECT shows. */
+bool entities_find(struct analysis *a, const struct level *level, const PgQuery__SelectStmt *select,
+		   const struct outputs *outputs);
+/* NULL when memory is gone. */
+const struct entities *entities_copy(struct arena *mem, const struct entities *from);
+/* One more of the rows that an execution asks for; false when there are too many. */
+bool entities_add_point(const struct entity *entity, struct entity_points *points, uint64_t readkey,
+			const struct span *values);
+/* Does LIMIT leave `n` rows whole? False when its value is not certain. */
+bool entities_limit(const struct entities *entities, const struct reads_param *params, bool *all_r,
+		    unsigned n);
 
 #endif

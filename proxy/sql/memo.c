@@ -458,6 +458,14 @@ struct target *memo_target(struct stmt *s, const struct catalog *catalog, const 
 	return an->target;
 }
 
+/* A skeleton has a byte in place of each literal that no statement without a syntax error has there. */
+struct span stmt_shape(const struct stmt *s)
+{
+	const struct memo_analysis *an = s->analysis;
+
+	return an->facts->shared && an->shape_n > 0 ? span_of(an->shape, an->shape_n) : s->text;
+}
+
 uint64_t memo_parsed(const struct memo *m)
 {
 	return m->parsed;

@@ -54,6 +54,8 @@ struct target *memo_target(struct stmt *s, const struct catalog *catalog,
 			   const struct reads_session *session);
 /* The number of `s` as parsed under the settings `under` (0 = the default ones: s->id). Never used for anything else. */
 uint64_t stmt_number(struct stmt *s, uint64_t under);
+/* The text without the literals that are values: statements with the same one differ only in values. */
+struct span stmt_shape(const struct stmt *s);
 uint64_t memo_parsed(const struct memo *m); /* analyses so far: texts, but those of one shape once */
 size_t memo_bytes(const struct memo *m);
 

@@ -15,7 +15,8 @@ struct reads {
 	uint16_t nparams;
 	const bool *clock_param; /* [nparams + 1] */
 	const struct rel_read *relations;
-	struct buf values; /* of the execution in work; its memory stays for the next */
+	const struct entities *entities; /* NULL: none */
+	struct buf values;		 /* of the execution in work; its memory stays for the next */
 	struct arena mem;
 };
 
@@ -70,6 +71,7 @@ static enum reason analyse_select(struct reads *r, const PgQuery__SelectStmt *se
 		return REASON_NO_TABLE;
 	r->relations = relations;
 	r->clock_param = clock_param;
+	r->entities = a->entities;
 	return REASON_NONE;
 }
 
@@ -103,7 +105,7 @@ static bool copy_choice(struct arena *mem, struct key_choice *choice, unsigned n
 	return true;
 }
 
-static bool copy_relations(struct reads *r)
+static bool copy_found(struct reads *r)
 {
 	const struct rel_read *from = r->relations;
 	const struct rel_read **end = &r->relations;
@@ -124,6 +126,11 @@ static bool copy_relations(struct reads *r)
 		}
 		*end = read;
 		end = (const struct rel_read **)&read->next;
+	}
+	if (r->entities != NULL) {
+		r->entities = entities_copy(&r->mem, r->entities);
+		if (r->entities == NULL)
+			return false;
 	}
 	return clock_param != NULL;
 }
@@ -157,8 +164,9 @@ static void resolve_body(struct reads *r, const struct facts *facts, const struc
 	r->reason = analyse_select(r, stmt->select_stmt, &a);
 	if (r->reason == REASON_NONE) {
 		r->harmless = true;
-		if (!copy_relations(r)) {
+		if (!copy_found(r)) {
 			r->relations = NULL;
+			r->entities = NULL;
 			r->reason = REASON_SHAPE;
 		}
 	}
@@ -357,9 +365,11 @@ static bool add_key(struct keys *keys, uint64_t key)
 	return true;
 }
 
-/* Every combination of the columns' values; starts[i]..starts[i + 1] are column i's. */
-static bool add_product(struct keys *keys, const struct rel_read *read, const struct values *v,
-			const unsigned *starts)
+/* Calls `fn` for every combination of the columns' values; starts[i]..starts[i + 1] are column i's. */
+typedef bool (*row_fn)(void *arg, const struct rel_read *read, const struct span *row);
+
+static bool each_row(const struct rel_read *read, const struct values *v, const unsigned *starts, row_fn fn,
+		     void *arg)
 {
 	struct span row[READS_KEY_MAX];
 	unsigned pick[READS_KEY_MAX];
@@ -374,7 +384,7 @@ static bool add_product(struct keys *keys, const struct rel_read *read, const st
 
 		for (i = 0; i < read->nkey; i++)
 			row[i] = span_of(v->buf->p + v->at[pick[i]], v->length[pick[i]]);
-		if (!add_key(keys, readkey_row(read->relid, read->nkey, read->key, row)))
+		if (!fn(arg, read, row))
 			return false;
 		for (i = 0; i < read->nkey && ++pick[i] == starts[i + 1]; i++)
 			pick[i] = starts[i];
@@ -383,8 +393,13 @@ static bool add_product(struct keys *keys, const struct rel_read *read, const st
 	}
 }
 
-static bool add_choice_keys(struct keys *keys, const struct rel_read *read, const struct key_choice *choice,
-			    const struct reads_param *params, struct values *v)
+static bool add_row_key(void *arg, const struct rel_read *read, const struct span *row)
+{
+	return add_key(arg, readkey_row(read->relid, read->nkey, read->key, row));
+}
+
+static bool each_chosen(const struct rel_read *read, const struct key_choice *choice,
+			const struct reads_param *params, struct values *v, row_fn fn, void *arg)
 {
 	unsigned starts[READS_KEY_MAX + 1];
 
@@ -397,7 +412,7 @@ static bool add_choice_keys(struct keys *keys, const struct rel_read *read, cons
 				return false;
 	}
 	starts[read->nkey] = v->count;
-	return add_product(keys, read, v, starts);
+	return each_row(read, v, starts, fn, arg);
 }
 
 /* Row keys of one relation; false when they are not certain or too many. */
@@ -407,7 +422,7 @@ static bool add_row_keys(struct keys *keys, const struct rel_read *read, const s
 	if (!add_key(keys, readkey_whole(read->relid)))
 		return false;
 	for (const struct key_choice *choice = read->choices; choice != NULL; choice = choice->next)
-		if (!add_choice_keys(keys, read, choice, params, v))
+		if (!each_chosen(read, choice, params, v, add_row_key, keys))
 			return false;
 	return true;
 }
@@ -517,9 +532,50 @@ enum reads_rows reads_rows(const struct reads *r, unsigned i, const struct reads
 	values.buf = &((struct reads *)r)->values; /* as in reads_keys */
 	for (const struct key_choice *choice = read->choices; choice != NULL && certain;
 	     choice = choice->next)
-		certain = add_choice_keys(&keys, read, choice, params, &values);
+		certain = each_chosen(read, choice, params, &values, add_row_key, &keys);
 	if (values.buf->cap > VALUES_KEPT)
 		buf_free(values.buf);
 	*n_r = certain ? keys.count : 0;
 	return certain ? READS_SOME : READS_ANY;
+}
+
+/* ---- points ---- */
+
+const struct entities *reads_entities(const struct reads *r)
+{
+	return r->entities;
+}
+
+struct pointing {
+	const struct entity *entity;
+	struct entity_points *points;
+};
+
+static bool add_point(void *arg, const struct rel_read *read, const struct span *row)
+{
+	struct pointing *p = arg;
+
+	return entities_add_point(p->entity, p->points, readkey_row(read->relid, read->nkey, read->key, row),
+				  row);
+}
+
+bool reads_points(const struct reads *r, const struct reads_param *params, uint16_t nparams,
+		  struct entity_points *points_r)
+{
+	const struct entities *entities = r->entities;
+	struct pointing pointing = {.points = points_r};
+	struct values values = {.buf = &((struct reads *)r)->values}; /* as in reads_keys */
+	bool ok;
+
+	points_r->n = 0;
+	buf_clear(&points_r->bytes);
+	if (entities == NULL || !entities->point || r->reason != REASON_NONE ||
+	    check_params(r, params, nparams) != REASON_NONE)
+		return false;
+	pointing.entity = &entities->list[0];
+	ok = each_chosen(r->relations, r->relations->choices, params, &values, add_point, &pointing) &&
+	     entities_limit(entities, params, &points_r->all, points_r->n);
+	if (values.buf->cap > VALUES_KEPT)
+		buf_free(values.buf);
+	return ok;
 }

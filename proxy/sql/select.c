@@ -474,7 +474,7 @@ static bool check_plain(struct selecting *s, const PgQuery__SelectStmt *select, 
 	s->outputs = outputs_r;
 	s->next = a->selects;
 	a->selects = s;
-	return true;
+	return entities_find(a, &s->level, select, outputs_r);
 }
 
 /* What stays when all of the statement is understood (predicates_find) is in the arena: also the scopes around. */

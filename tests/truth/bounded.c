@@ -101,15 +101,20 @@ static void violation(struct session *self, const char *what, const char *table,
 }
 
 static const char *const tables[] = {"parent", "copy", "child"};
-static const char *const texts[] = {"SELECT v FROM parent WHERE id = $1", "SELECT v FROM copy WHERE id = $1",
-				    "SELECT v FROM child WHERE id = $1"};
+/* Of two kinds, so that rows which one brings answer the other. */
+static const char *const texts[2][3] = {
+	{"SELECT v FROM parent WHERE id = $1", "SELECT v FROM copy WHERE id = $1",
+	 "SELECT v FROM child WHERE id = $1"},
+	{"SELECT v, id FROM parent WHERE id IN ($1)", "SELECT v, id FROM copy WHERE id IN ($1)",
+	 "SELECT v, id FROM child WHERE id IN ($1)"},
+};
 
 /* -1: no answer. */
 static int64_t read_version(struct session *self, unsigned table, unsigned row)
 {
 	int64_t arg = row, version = -1;
-	PGresult *result =
-		link_run(&self->link, (enum protocol)dice(self, NPROTOCOLS), texts[table], &arg, 1);
+	PGresult *result = link_run(&self->link, (enum protocol)dice(self, NPROTOCOLS),
+				    texts[dice(self, 2)][table], &arg, 1);
 
 	if (result == NULL) {
 		atomic_fetch_add(&errors, 1);

@@ -28,7 +28,7 @@ def checker():
         return built
     made = base_dir() / "truth"
     include = run(["pg_config", "--includedir"]).stdout.strip()
-    run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", f"-I{include}", *(ROOT / "tests" / "truth" / f"{part}.c" for part in ("truth", "link", "lists", "oracle")),
+    run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", f"-I{include}", *(ROOT / "tests" / "truth" / f"{part}.c" for part in ("truth", "link", "lists", "oracle", "points")),
          "-o", made, "-lpq", "-lpthread"])
     return made
 

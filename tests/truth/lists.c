@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOT_ITEM 800u
+#define SLOT_ITEM LISTS_SLOT
 #define SLOT_OWNER 900u
-#define ATTRIBUTES 4u
+#define ATTRIBUTES LISTS_ATTRIBUTES
 #define PAGE 3u
 
 static unsigned nrows;
@@ -28,7 +28,7 @@ static const unsigned ranges[ATTRIBUTES] = {LISTS_OWNERS, 3, 2, 2};
 	" / 12 % 2,"                                                                                    \
 	" grp = 1 + " HASH " / 24"
 
-static int64_t attribute(unsigned i, unsigned id, int64_t version)
+int64_t lists_attribute(unsigned i, unsigned id, int64_t version)
 {
 	int64_t hash = (id * 7 + version / 2 * 13) % 48;
 	static const int64_t part[ATTRIBUTES] = {1, 4, 12, 24};
@@ -96,7 +96,7 @@ static struct question ask(unsigned dice)
 static bool matches(const struct question *q, unsigned id, int64_t version)
 {
 	for (unsigned i = 0, n = 0; i < ATTRIBUTES; i++)
-		if ((q->mask >> i & 1) != 0 && attribute(i, id, version) != q->args[n++])
+		if ((q->mask >> i & 1) != 0 && lists_attribute(i, id, version) != q->args[n++])
 			return false;
 	return true;
 }

@@ -11,6 +11,11 @@
 #include "tests/truth/link.h"
 
 #define LISTS_ROWS 40u
+#define LISTS_SLOT 800u /* of the oracle; the row's number is added */
+#define LISTS_ATTRIBUTES 4u
+
+/* owner, kind, flag, grp of a row at a version. */
+int64_t lists_attribute(unsigned i, unsigned id, int64_t version);
 
 /* `parted`: rows also move between partitions as their versions rise. */
 bool lists_set_up(struct link *l, unsigned rows, bool parted);

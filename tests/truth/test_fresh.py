@@ -13,6 +13,7 @@ from pgweir_test.tools import PG_BIN, as_pg_user, new_dir, reap, spawn, wait_for
 def test_postgres_itself_is_fresh(cluster, truth):
     truth(cluster, [], "--async", "--ddl", hits=False).finish().fresh()
     truth(cluster, [], "--async", "--lists", "--parted", "--mirror", hits=False).finish().fresh()
+    truth(cluster, [], "--async", "--points", hits=False).finish().fresh()
 
 
 def test_the_checker_sees(cluster, truth):
@@ -42,6 +43,19 @@ def test_fresh_lists(cluster, pair, truth, commits):
     more = ["--async"] if commits == "async" else []
     truth(cluster, pair, "--lists", "--rows", 30, "--writers", 4, "--readers", 8, "--pause", 8000, *more,
           cycles=CYCLES // 4).finish().fresh()
+
+
+@pytest.mark.parametrize("commits", ["sync", "async"])
+def test_fresh_points(cluster, pair, truth, commits):
+    """Reads by key that are answered by rows of lists and of other reads: columns of one row, and rows of one answer, of one moment."""
+    more = ["--async"] if commits == "async" else []
+    before = [proxy.metrics().count("cache_row_hits") for proxy in pair]
+    truth(cluster, pair, "--points", "--rows", 20, "--writers", 3, "--readers", 9, "--pause", 8000, *more,
+          cycles=CYCLES // 4).finish().fresh()
+    if PGWEIR:
+        rises = [proxy.metrics().count("cache_row_hits") - old for proxy, old in zip(pair, before)]
+        print("row hits", rises)
+        assert sum(rises) > 0
 
 
 def test_fresh_lists_under_identity_full(cluster, pair, truth):
@@ -94,6 +108,8 @@ def test_fresh_with_pgoutput(cluster, truth):
     pair = start_pair(cluster, {"feed_plugin": "pgoutput"})
     try:
         truth(cluster, pair, "--pause", 4000, "--async").finish().fresh()
+        truth(cluster, pair, "--points", "--rows", 20, "--writers", 3, "--readers", 9, "--pause", 8000, "--async",
+              cycles=CYCLES // 4).finish().fresh()
         got = truth(cluster, pair, "--ddl", "--writers", 2, "--readers", 10).finish().fresh()
         assert got.numbers["alterations"] > 3
     finally:

@@ -20,11 +20,18 @@ LISTS = [
     ["--lists", "--writers", 6, "--readers", 6, "--rows", 40],
     ["--lists", "--writers", 2, "--readers", 6, "--rows", 6, "--pause", 1000],
 ]
+# And these about rows that one answer brings and another shows.
+POINTS = [
+    ["--points", "--writers", 3, "--readers", 9, "--rows", 12, "--pause", 8000, "--async"],
+    ["--points", "--writers", 2, "--readers", 10, "--rows", 6, "--pause", 2000],
+    ["--points", "--writers", 4, "--readers", 8, "--rows", 20, "--pause", 20000],
+]
+KIND = {"rows": LISTS, "recent": LISTS, "signature": LISTS, "entity": POINTS}
 
 
 @pytest.mark.skipif(os.environ.get("TRUTH_MUTANT") in ("floor", "session"), reason="in test_bounded.py, test_key.py")
 def test_it_is_caught(cluster, pair, truth):
-    for load in (LISTS if os.environ["TRUTH_MUTANT"] in ("rows", "recent", "signature") else LOADS) * 2:
+    for load in KIND.get(os.environ["TRUTH_MUTANT"], LOADS) * 2:
         got = truth(cluster, pair, "--first", *load, cycles=10**9, seconds=30, hits=False).finish()
         if got.code == 1:
             assert got.numbers["violations"] > 0 and got.numbers["unsound"] == 0

@@ -2,14 +2,14 @@
  *
  *   truth --target NAME=CONNINFO.. --direct NAME=CONNINFO.. [--writers N] [--readers N] [--rows N] [--cycles N] [--seconds N]
  *         [--protocol simple|extended|prepared|binary|mix] [--async] [--ddl] [--faults] [--hung] [--patience SECONDS] [--first]
- *         [--pause US] [--lists] [--parted] [--mirror]
+ *         [--pause US] [--lists] [--points] [--parted] [--mirror]
  *
  * Writers and readers spread over the targets. A cycle is a write, and a read of it through every target. The run ends after that
  * many cycles, or after that many seconds. --async: half of the writers commit with synchronous_commit = off. --faults: errors and lost
  * connections are part of the game, but everybody must be served again at the end. --hung: commits of half of the writers may hang
  * for ever; the other half use synchronous_commit = local, and readers must not hang. --ddl: a thread truncates, rewrites and alters tables.
  * --first: the first violation ends the run. --pause: half of the time a writer rests for up to so long, so that there is something
- * to hit. --lists: most reads and writes are those of lists.h; --parted: of a partitioned table, whose rows move between its
+ * to hit. --lists: most reads and writes are those of lists.h; --points: those of points.h, and some of lists.h; --parted: of a partitioned table, whose rows move between its
  * partitions. --mirror: a trigger and cascades write each row a second time, into a table that no statement names; every other read is
  * of that one.
  *
@@ -18,6 +18,7 @@
 #include "tests/truth/link.h"
 #include "tests/truth/lists.h"
 #include "tests/truth/oracle.h"
+#include "tests/truth/points.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -43,7 +44,7 @@ static struct {
 	unsigned ntargets, writers, readers, rows, patience_s, pause_us;
 	uint64_t cycles, seconds;
 	int protocol; /* -1 = mix */
-	bool async, ddl, faults, hung, first, lists, parted, mirror;
+	bool async, ddl, faults, hung, first, lists, points, parted, mirror;
 } opt = {
 	.writers = 6,
 	.readers = 6,
@@ -66,6 +67,7 @@ struct member {
 	uint64_t seed;
 	int64_t next[ROWS_MAX + 1]; /* a writer's: versions given out */
 	int64_t items[LISTS_ROWS + 1];
+	int64_t pairs[POINTS_PAIRS + 1];
 	int64_t owner;
 	struct link link;		/* its own */
 	struct link check[TARGETS_MAX]; /* a writer's, to read through every target */
@@ -171,7 +173,10 @@ static bool judge_small(struct member *self, struct link *l)
 
 static void judge_list(struct member *self, struct link *l)
 {
-	if (lists_read(l, protocol_of(self), dice(self, 1u << 30)))
+	bool (*read)(struct link * l, enum protocol protocol, unsigned dice) =
+		opt.points ? points_read : lists_read;
+
+	if (read(l, protocol_of(self), dice(self, 1u << 30)))
 		atomic_fetch_add_explicit(&reads, 1, memory_order_relaxed);
 }
 
@@ -321,8 +326,10 @@ static void write_list(struct member *self, unsigned id)
 {
 	struct link *l = &self->link;
 	bool owner = self->number < LISTS_OWNERS && dice(self, 10) == 0;
-	bool ok = owner ? lists_write_owner(l, protocol_of(self), self->number + 1, ++self->owner)
-			: lists_write(l, protocol_of(self), id, ++self->items[id], dice(self, 1u << 30));
+	bool twins = opt.points && dice(self, 2) == 0;
+	bool ok = twins	  ? points_write(l, protocol_of(self), id, ++self->pairs[id], dice(self, 1u << 30))
+		  : owner ? lists_write_owner(l, protocol_of(self), self->number + 1, ++self->owner)
+			  : lists_write(l, protocol_of(self), id, ++self->items[id], dice(self, 1u << 30));
 
 	atomic_fetch_add_explicit(&writes, ok, memory_order_relaxed);
 	for (unsigned i = 0; i < opt.ntargets && ok && !atomic_load(&over); i++)
@@ -473,6 +480,10 @@ static void set_up(void)
 		fprintf(stderr, "truth: cannot set up lists: %s\n", link_last_error());
 		exit(4);
 	}
+	if (opt.points && !points_set_up(&l, opt.rows)) {
+		fprintf(stderr, "truth: cannot set up points: %s\n", link_last_error());
+		exit(4);
+	}
 	link_close(&l);
 }
 
@@ -607,7 +618,7 @@ static void parse_options(int argc, char **argv)
 		{"lists", 0, NULL, 'l'},   {"pause", 1, NULL, 'u'},    {"async", 0, NULL, 'a'},
 		{"ddl", 0, NULL, 'D'},	   {"faults", 0, NULL, 'f'},   {"hung", 0, NULL, 'h'},
 		{"first", 0, NULL, 'F'},   {"parted", 0, NULL, 'R'},   {"mirror", 0, NULL, 'M'},
-		{NULL, 0, NULL, 0},
+		{"points", 0, NULL, 'o'},  {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -629,6 +640,7 @@ static void parse_options(int argc, char **argv)
 		case 'l': opt.lists = true; break;
 		case 'R': opt.parted = true; break;
 		case 'M': opt.mirror = true; break;
+		case 'o': opt.lists = opt.points = true; break;
 		case 'u': opt.pause_us = (unsigned)atoi(optarg); break;
 		case 'P': opt.patience_s = (unsigned)atoi(optarg); break;
 		default: exit(64);

@@ -1,69 +1,31 @@
-#include "tests/unit/cache/model.h"
+#include "tests/unit/cache/model_private.h"
 
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
 #include "proxy/sql/reads.h"
-#include "tests/unit/cache/kit.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <time.h>
 
-#define RELATIONS 3u
-#define ROWS_EACH 4u
-#define ROWS (RELATIONS * ROWS_EACH)
-#define WRITERS 3u
-#define READERS 3u
-#define QUEUE 4096u
-
-struct record {
-	uint32_t xid;
-	unsigned nrows;
-	unsigned row[2];
-	uint64_t end;
-};
-
-struct model {
-	const struct model_settings *set;
-	struct cache *cache;
-	uint64_t ends_us;
-	atomic_bool over;
-
-	/* The database; under its lock. */
-	pthread_mutex_t lock;
-	uint64_t next_xid;
-	uint64_t running[64]; /* rising, for a snapshot's sake */
-	unsigned nrunning;
-	uint64_t visible[ROWS];
-	uint64_t insert, flush;
-	struct record log[QUEUE];      /* commit records that the stream has not brought yet */
-	uint64_t first, flushed, last; /* of the log: [first, flushed) can be streamed */
-
-	/* The oracle. */
-	_Atomic uint64_t acked[ROWS];
-	_Atomic uint64_t seen[ROWS + RELATIONS];
-	_Atomic uint64_t hits, fills, refused, waits, late, restarts, stale_hits, stale_reads;
-};
-
 /* --- chance --- */
 
-static unsigned dice(uint64_t *seed, unsigned n)
+unsigned model_dice(uint64_t *seed, unsigned n)
 {
 	*seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 	return (unsigned)(*seed >> 33) % n;
 }
 
 /* Mostly short, sometimes long, sometimes not at all: a race needs all of these. */
-static void dawdle(uint64_t *seed)
+void model_dawdle(uint64_t *seed)
 {
-	unsigned n = dice(seed, 16);
+	unsigned n = model_dice(seed, 16);
 
 	if (n < 8)
 		return;
 	if (n < 13)
 		sched_yield();
 	else
-		nanosleep(&(struct timespec){.tv_nsec = 1000L << dice(seed, n == 15 ? 9 : 5)}, NULL);
+		nanosleep(&(struct timespec){.tv_nsec = 1000L << model_dice(seed, n == 15 ? 9 : 5)}, NULL);
 }
 
 /* --- the database --- */
@@ -81,7 +43,7 @@ static struct snapshot snapshot_now(const struct model *m)
 	return s;
 }
 
-static struct snapshot ask_snapshot(struct model *m)
+struct snapshot model_snapshot(struct model *m)
 {
 	struct snapshot s;
 
@@ -149,13 +111,6 @@ static bool log_is_long(struct model *m)
 
 /* --- threads --- */
 
-struct member {
-	struct model *m;
-	unsigned number;
-	uint64_t seed;
-	pthread_t thread;
-};
-
 static bool over(struct model *m)
 {
 	if (!atomic_load(&m->over) && clock_us() >= m->ends_us)
@@ -171,23 +126,29 @@ static void *writer(void *arg)
 
 	for (uint64_t value = 1; !over(m); value++) {
 		uint64_t xid = begin(m);
-		struct record record = {.xid = (uint32_t)xid, .nrows = 1 + dice(&self->seed, 2)};
+		struct record record = {.xid = (uint32_t)xid, .nrows = 1 + model_dice(&self->seed, 2)};
 
 		for (unsigned i = 0; i < record.nrows; i++)
-			record.row[i] = self->number + WRITERS * dice(&self->seed, ROWS / WRITERS);
-		dawdle(&self->seed);
-		if (dice(&self->seed, 10) == 0) {
+			record.row[i] = self->number + WRITERS * model_dice(&self->seed, ROWS / WRITERS);
+		if (m->set->rows) { /* two relations of a writer's own would not do: pairs are in one */
+			record.nrows = 2;
+			record.row[0] =
+				2 * (self->number + WRITERS * model_dice(&self->seed, ROWS / 2 / WRITERS));
+			record.row[1] = record.row[0] + 1;
+		}
+		model_dawdle(&self->seed);
+		if (model_dice(&self->seed, 10) == 0) {
 			finish(m, xid, NULL, 0); /* rolled back */
 			continue;
 		}
-		log_commit(m, &record, dice(&self->seed, 100) >= m->set->async_percent);
-		dawdle(&self->seed);
+		log_commit(m, &record, model_dice(&self->seed, 100) >= m->set->async_percent);
+		model_dawdle(&self->seed);
 		finish(m, xid, &record, value);
 		for (unsigned i = 0; i < record.nrows; i++)
 			atomic_store(&m->acked[record.row[i]], value);
-		dawdle(&self->seed);
+		model_dawdle(&self->seed);
 		while (log_is_long(m) && !over(m))
-			dawdle(&self->seed);
+			model_dawdle(&self->seed);
 	}
 	return NULL;
 }
@@ -206,7 +167,7 @@ static void *flusher(void *arg)
 	return NULL;
 }
 
-static uint64_t readkey_of(unsigned row)
+uint64_t model_readkey(unsigned row)
 {
 	return UINT64_C(0x9E3779B97F4A7C15) * (row + 1);
 }
@@ -230,7 +191,7 @@ static void apply(struct model *m, const struct record *record, struct change *c
 {
 	change_begin(change, record->xid);
 	for (unsigned i = 0; i < record->nrows; i++)
-		change_key(change, 1 + record->row[i] / ROWS_EACH, readkey_of(record->row[i]));
+		change_key(change, 1 + record->row[i] / ROWS_EACH, model_readkey(record->row[i]));
 	cache_apply(m->cache, change);
 }
 
@@ -272,9 +233,9 @@ static void *feed(void *arg)
 
 	change_init(&change, 100);
 	while (!over(m)) {
-		if (m->set->restarts && dice(&self->seed, 200) == 0) {
+		if (m->set->restarts && model_dice(&self->seed, 200) == 0) {
 			cache_turn_off(m->cache, "test");
-			dawdle(&self->seed);
+			model_dawdle(&self->seed);
 			new_slot(m, &change);
 			atomic_fetch_add(&m->restarts, 1);
 		}
@@ -285,12 +246,12 @@ static void *feed(void *arg)
 		}
 		if (m->set->without == WITHOUT_APPLY_FIRST) {
 			cache_advance(m->cache, record.end);
-			if (dice(&self->seed, 4) == 0)
+			if (model_dice(&self->seed, 4) == 0)
 				sched_yield();
 		}
 		apply(m, &record, &change);
 		cache_advance(m->cache, record.end);
-		dawdle(&self->seed);
+		model_dawdle(&self->seed);
 	}
 	change_free(&change);
 	cache_turn_off(m->cache, "over");
@@ -309,10 +270,11 @@ struct question {
 
 static struct question ask(uint64_t *seed)
 {
-	unsigned row = dice(seed, ROWS), rel = row / ROWS_EACH;
-	struct question q = {.slot = row, .from = row, .n = 1, .readkey = readkey_of(row), .relid = rel + 1};
+	unsigned row = model_dice(seed, ROWS), rel = row / ROWS_EACH;
+	struct question q = {
+		.slot = row, .from = row, .n = 1, .readkey = model_readkey(row), .relid = rel + 1};
 
-	if (dice(seed, 5) == 0)
+	if (model_dice(seed, 5) == 0)
 		q = (struct question){.slot = ROWS + rel,
 				      .from = rel * ROWS_EACH,
 				      .n = ROWS_EACH,
@@ -348,7 +310,7 @@ static uint64_t value_of(struct entry *entry)
 	return value;
 }
 
-static bool proven(struct member *self)
+bool model_proven(struct member *self)
 {
 	struct model *m = self->m;
 	uint64_t epoch = cache_epoch(m->cache), insert, flush, target, until = clock_us() + 2000;
@@ -362,7 +324,7 @@ static bool proven(struct member *self)
 	pthread_mutex_unlock(&m->lock);
 	if (m->set->without == WITHOUT_INSERT_LSN)
 		insert = flush;
-	dawdle(&self->seed);
+	model_dawdle(&self->seed);
 	proof = cache_prove(m->cache, epoch, insert, flush, &s, &target);
 	while (proof == PROOF_WAIT && clock_us() < until) {
 		if (cache_position(m->cache) >= target || !cache_on(m->cache))
@@ -388,7 +350,7 @@ static bool serve(struct member *self, const struct question *q, uint64_t floor)
 		return false;
 	before = value_of(entry);
 	entry_unref(entry);
-	if (m->set->without != WITHOUT_PROBE && !proven(self))
+	if (m->set->without != WITHOUT_PROBE && !model_proven(self))
 		return false;
 	value = before;
 	if (m->set->without != WITHOUT_SECOND_LOOK) {
@@ -416,7 +378,7 @@ static void fill(struct member *self, const struct question *q, uint64_t floor)
 	uint64_t value = 0, epoch = cache_epoch(m->cache);
 	bool asked;
 
-	dawdle(&self->seed);
+	model_dawdle(&self->seed);
 	lease_take(m->cache, epoch, &q->readkey, 1, &q->relid, 1, &lease);
 	if (m->set->without == WITHOUT_UNCONFIRMED) {
 		lease.nxids = 0;
@@ -424,13 +386,13 @@ static void fill(struct member *self, const struct question *q, uint64_t floor)
 	}
 	asked = lease_needs_snapshot(&lease);
 	if (asked)
-		s0 = ask_snapshot(m);
-	dawdle(&self->seed);
+		s0 = model_snapshot(m);
+	model_dawdle(&self->seed);
 	pthread_mutex_lock(&m->lock);
 	for (unsigned i = 0; i < q->n; i++)
 		value += m->visible[q->from + i];
 	pthread_mutex_unlock(&m->lock);
-	dawdle(&self->seed);
+	model_dawdle(&self->seed);
 	if (m->set->without == WITHOUT_FILL_RULE) {
 		lease_take(m->cache, cache_epoch(m->cache), &q->readkey, 1, &q->relid, 1, &lease);
 		lease.nxids = 0;
@@ -454,6 +416,8 @@ static void *reader(void *arg)
 	struct member *self = arg;
 	struct model *m = self->m;
 
+	while (!over(m) && m->set->rows)
+		model_read_pair(self);
 	while (!over(m)) {
 		struct question q = ask(&self->seed);
 		uint64_t floor = at_least(m, &q);
@@ -497,7 +461,8 @@ struct model_result model_run(const struct model_settings *set)
 		start(&member[n++], m, i, reader);
 	for (unsigned i = 0; i < n; i++)
 		pthread_join(member[i].thread, NULL);
-	result = (struct model_result){.hits = m->hits,
+	result = (struct model_result){.made = m->made,
+				       .hits = m->hits,
 				       .fills = m->fills,
 				       .refused = m->refused,
 				       .waits = m->waits,

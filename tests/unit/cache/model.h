@@ -21,16 +21,20 @@ enum model_without {
 	WITHOUT_SECOND_LOOK, /* what was found before the proof is served */
 	WITHOUT_APPLY_FIRST, /* the position is published before the change is applied */
 	WITHOUT_BASELINE,    /* when it goes on, nobody is taken to be running */
+	WITHOUT_RECENT,	     /* rows: what was raised while the answer came is not looked for */
+	WITHOUT_MADE_BEFORE, /* rows: an answer that was made since the proof was asked for is served */
 };
 
 struct model_settings {
 	enum model_without without;
 	unsigned async_percent; /* commits that become visible before they are flushed */
 	bool restarts;		/* the stream is lost now and then */
+	bool rows;		/* pairs of rows that change together, read from entity rows (model_rows.h) */
 	uint64_t run_us;	/* ends after that, or at the first stale read */
 };
 
 struct model_result {
+	uint64_t made; /* of the hits, answers made of rows */
 	uint64_t hits, fills, refused, waits, late, restarts, stale_hits;
 	uint64_t stale_reads; /* of the database itself: the model is wrong */
 };

@@ -68,6 +68,39 @@ TEST(model, fresh_when_the_stream_is_lost)
 	expect_fresh((struct model_settings){.async_percent = 30, .restarts = true});
 }
 
+TEST(model, fresh_and_whole_when_made_of_rows)
+{
+	struct model_settings set = {.async_percent = 50, .rows = true, .run_us = run_us()};
+
+	for (int tries = 0; tries < 4; tries++) {
+		struct model_result r = run(set);
+
+		EXPECT_EQ(r.stale_hits, 0);
+		if (r.stale_hits > 0 || (r.made > 100 && r.refused > 0))
+			return;
+		set.run_us *= 3;
+	}
+	EXPECT(!"answers were made of rows");
+}
+
+TEST(model, fresh_and_whole_when_made_of_rows_and_the_stream_is_lost)
+{
+	struct model_settings set = {.async_percent = 20, .rows = true, .restarts = true, .run_us = run_us()};
+
+	EXPECT_EQ(run(set).stale_hits, 0);
+}
+
+TEST(model, stale_when_rows_are_kept_whatever_happened_meanwhile)
+{
+	expect_stale((struct model_settings){.without = WITHOUT_RECENT, .rows = true});
+}
+
+TEST(model, torn_when_made_after_the_proof_was_asked_for)
+{
+	expect_stale(
+		(struct model_settings){.without = WITHOUT_MADE_BEFORE, .async_percent = 50, .rows = true});
+}
+
 TEST(model, stale_without_the_fill_rule)
 {
 	expect_stale((struct model_settings){.without = WITHOUT_FILL_RULE});

@@ -234,6 +234,7 @@ TEST(docs, the_pgbouncer_ini_above_has_every_key_of_ours_that_pgbouncer_has)
 					   "row_version_check",
 					   "cache_size",
 					   "cache_max_result",
+					   "entity_rows",
 					   "probe_patience",
 					   "probe_patience_max",
 					   "catalog_poll",

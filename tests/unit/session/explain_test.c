@@ -54,7 +54,7 @@ static void add_line(void *arg, const char *item, const char *value)
 
 static bool says(const char *sql, enum config_coherence coherence, bool strict, const char *part)
 {
-	const struct policy policy = {.coherence = coherence, .max_staleness = 100000};
+	const struct policy policy = {.coherence = coherence, .max_staleness = 100000, .entity_rows = true};
 	struct memo *memo = memo_new(1 << 20);
 	struct catalog *c = catalog(strict);
 	struct buf text;
@@ -82,6 +82,14 @@ TEST(explain, what_is_cached_and_what_it_falls_to)
 		    "relation=public.item\nrows=all\nfalls to=any change of the table\n"));
 	EXPECT(says("SELECT name FROM item WHERE id = 5", COHERENCE_BOUNDED, true,
 		    "promise=bounded: at most 100 ms old\n"));
+}
+
+TEST(explain, whose_rows_it_shows)
+{
+	EXPECT(says("SELECT name FROM item WHERE id IN (5, 6)", COHERENCE_STRICT, true,
+		    "entity rows=answered by rows that other statements have shown of public.item\n"));
+	EXPECT(says("SELECT id, name FROM item ORDER BY name", COHERENCE_STRICT, true,
+		    "entity rows=kept for statements that read by the key of public.item\n"));
 }
 
 TEST(explain, why_it_passes)
