@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char probe_name[] = "probe";
-
 /* --- telling readers --- */
 
 static void move_all(struct ring *from, struct ring *to)
@@ -34,10 +32,25 @@ void fresh_tell_all(struct ring *waits, enum fresh_result result)
 	}
 }
 
-static void round_free(struct round *r)
+static struct round *round_new(struct fresh *f)
+{
+	struct round *r = f->spare != NULL ? f->spare : check_alloc(sizeof(*r));
+
+	f->spare = NULL;
+	*r = (struct round){.fresh = f};
+	ring_init(&r->node);
+	ring_init(&r->waits);
+	return r;
+}
+
+/* One is kept; f = NULL: none. */
+static void round_free(struct fresh *f, struct round *r)
 {
 	snapshot_free(&r->probe.snapshot);
-	free(r);
+	if (f != NULL && f->spare == NULL)
+		f->spare = r;
+	else
+		free(r);
 }
 
 void fresh_round_drop(struct fresh *f, struct round *r)
@@ -48,7 +61,7 @@ void fresh_round_drop(struct fresh *f, struct round *r)
 		f->nrounds--;
 	}
 	if (r->position.mb == NULL || position_cancel(origin_cache(f->origin), &r->position))
-		round_free(r);
+		round_free(f, r);
 	else
 		r->fresh = NULL;
 }
@@ -66,7 +79,7 @@ static void refuse_all(struct fresh *f)
 	}
 	if (f->asking != NULL) {
 		move_all(&f->asking->waits, &waits);
-		round_free(f->asking);
+		round_free(f, f->asking);
 		f->asking = NULL;
 	}
 	move_all(&f->joined, &waits);
@@ -187,9 +200,11 @@ static int answered(struct fresh *f, struct err *err)
 	switch (f->link) {
 	case LINK_IDENTIFYING:
 		set_link(f, LINK_PREPARING);
-		return sent(f, PQsendPrepare(f->conn, probe_name, CONTROL_PROBE_SQL, 0, NULL), err);
+		return sent(f, PQsendPrepare(f->conn, FRESH_PROBE_NAME, CONTROL_PROBE_SQL, 0, NULL), err);
 	case LINK_PREPARING:
 		f->backoff_us = FRESH_TICK_US;
+		f->wire = fresh_wire_possible(f->conn);
+		buf_clear(&f->in);
 		set_link(f, LINK_IDLE);
 		return 0;
 	default:
@@ -200,9 +215,24 @@ static int answered(struct fresh *f, struct err *err)
 	}
 }
 
+static int wire_readable(struct fresh *f, struct err *err)
+{
+	bool complete;
+	int rc = fresh_wire_read(f, &complete, err);
+
+	if (rc != 0 || !complete)
+		return rc;
+	answered(f, err);
+	take_answer(f);
+	return 0;
+}
+
 static int readable(struct fresh *f, struct err *err)
 {
 	int unsent;
+
+	if (f->wire && f->link >= LINK_IDLE)
+		return wire_readable(f, err);
 
 	if (!PQconsumeInput(f->conn))
 		return link_failed(f->conn, "connection lost", err);
@@ -317,7 +347,7 @@ static void on_position(struct mail *mail, void *ctx)
 	(void)ctx;
 	r->position.mb = NULL; /* no mail is under way now */
 	if (f == NULL) {
-		round_free(r);
+		round_free(NULL, r);
 		return;
 	}
 	proof = cache_prove_again(origin_cache(f->origin), r->epoch, r->probe.insert, r->probe.flush,
@@ -344,13 +374,10 @@ static void take_answer(struct fresh *f)
 
 static void ask(struct fresh *f)
 {
-	struct round *r = check_alloc(sizeof(*r));
+	struct round *r = round_new(f);
 	struct err err;
 	int readers = 0;
 
-	ring_init(&r->node);
-	ring_init(&r->waits);
-	r->fresh = f;
 	r->epoch = cache_epoch(origin_cache(f->origin));
 	r->sent_us = clock_us();
 	ring_each (node, &f->joined)
@@ -361,7 +388,9 @@ static void ask(struct fresh *f)
 	set_link(f, LINK_ASKING);
 	count(f->counters, probes);
 	count_add(f->counters, COUNTER_probe_readers, readers);
-	if (sent(f, PQsendQueryPrepared(f->conn, probe_name, 0, NULL, NULL, NULL, 0), &err) != 0)
+	if ((f->wire ? fresh_wire_ask(f, &err)
+		     : sent(f, PQsendQueryPrepared(f->conn, FRESH_PROBE_NAME, 0, NULL, NULL, NULL, 0),
+			    &err)) != 0)
 		lost(f, &err);
 }
 
@@ -419,6 +448,7 @@ struct fresh *fresh_new(struct loop *l, struct origin *origin, struct counters *
 	ring_init(&f->refused);
 	later_init(&f->later, on_later);
 	watch_init(&f->watch, on_ready, f);
+	buf_init(&f->in, 16u * 1024 * 1024);
 	timer_init(&f->tick, on_tick, f);
 	timer_init(&f->late, fresh_on_late, f);
 	timer_set(l, &f->tick, 0);
@@ -438,6 +468,8 @@ void fresh_free(struct fresh **fp)
 	timer_free(&f->tick);
 	timer_free(&f->late);
 	snapshot_free(&f->proven);
+	buf_free(&f->in);
+	free(f->spare);
 	free(f);
 }
 

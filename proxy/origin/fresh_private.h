@@ -10,6 +10,7 @@
 #include "proxy/net/watch.h"
 #include "proxy/origin/control.h"
 #include "proxy/origin/fresh.h"
+#include "protocol/buf.h"
 
 #define FRESH_TICK_US 100000u /* looks whether the stream has moved to another server, or is there at last */
 #define FRESH_BACKOFF_MAX_US 5000000u
@@ -31,6 +32,8 @@ struct round {
 	struct position_wait position;
 };
 
+#define FRESH_PROBE_NAME "probe" /* of the prepared statement */
+
 enum fresh_link { LINK_DOWN, LINK_CONNECTING, LINK_IDENTIFYING, LINK_PREPARING, LINK_IDLE, LINK_ASKING };
 
 struct fresh {
@@ -43,7 +46,10 @@ struct fresh {
 	uint64_t window_us;			/* when it began */
 
 	enum fresh_link link;
-	PGconn *conn; /* owned */
+	PGconn *conn;  /* owned */
+	bool wire;     /* asked without libpq (fresh_wire.c) .. */
+	char expected; /* .. whose answer goes on with this message .. */
+	struct buf in; /* .. of which this has come */
 	struct watch watch;
 	struct timer tick;
 	uint64_t since_us; /* of the present link state */
@@ -59,6 +65,7 @@ struct fresh {
 
 	struct ring joined;   /* fresh_wait: for the next question */
 	struct round *asking; /* owned; the question in flight */
+	struct round *spare;  /* owned: for the next question */
 	struct ring rounds;   /* owned; oldest first */
 	unsigned nrounds;
 	struct ring refused; /* fresh_wait: told in this round of the loop */
@@ -75,8 +82,14 @@ void fresh_tell_all(struct ring *waits, enum fresh_result result);
 void fresh_round_drop(struct fresh *f, struct round *r);
 /* Takes what has come over the connection. */
 void fresh_read(struct fresh *f);
+/* fresh_wire.c */
+bool fresh_wire_possible(PGconn *conn);
+int fresh_wire_ask(struct fresh *f, struct err *err);
+/* *complete_r: the answer to the question in flight is in asking->probe. */
+int fresh_wire_read(struct fresh *f, bool *complete_r, struct err *err);
+/* fresh_late.c: a question was answered. */
 void fresh_note_took(struct fresh *f, uint64_t took_us);
-/* fresh_late.c: the timer is set in time for this reader. */
+/* The timer is set in time for this reader. */
 void fresh_arm_late(struct fresh *f, const struct fresh_wait *w);
 void fresh_on_late(void *arg);
 

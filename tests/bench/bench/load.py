@@ -17,6 +17,10 @@ class Failed(Exception):
     pass
 
 
+def number(value, digits):
+    return "not measured" if value is None else f"{value:.{digits}f}"
+
+
 def percentile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))]
 

@@ -74,8 +74,8 @@ def measure_allocations(parties, options, scripts, results):
     party = parties.get("counted")
     hot = workloads.hits("hot", 32, latency=False)
     hot(party, 2, scripts)
-    results.singles["allocations"] = probes.allocations(party, lambda p: hot(p, 1, scripts))
-    print(f"  allocations for one hit: {results.singles['allocations']:.4f}")
+    results.singles["allocations"] = probes.allocations(party, lambda p, seconds: hot(p, seconds, scripts))
+    print(f"  allocations for one hit: {load.number(results.singles['allocations'], 4)}")
     parties.drop("counted")
 
 
