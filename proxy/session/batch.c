@@ -3,7 +3,23 @@
 /* Messages that a frontend may send after its login, outside COPY. */
 static bool known(char type)
 {
-	return type != '\0' && strchr("QPBDECSHFXdcfp", type) != NULL;
+	switch (type) {
+	case 'Q':
+	case 'P':
+	case 'B':
+	case 'D':
+	case 'E':
+	case 'C':
+	case 'S':
+	case 'H':
+	case 'F':
+	case 'X':
+	case 'd':
+	case 'c':
+	case 'f':
+	case 'p': return true;
+	default: return false;
+	}
 }
 
 enum batch_status batch_scan(struct span in, uint32_t max_body, struct batch *batch_r, const char **why_r)
@@ -12,6 +28,7 @@ enum batch_status batch_scan(struct span in, uint32_t max_body, struct batch *ba
 
 	batch_r->n = 0;
 	batch_r->whole = false;
+	batch_r->query = NULL;
 	for (;;) {
 		struct op *op = &batch_r->op[batch_r->n];
 		struct frame f;

@@ -13,6 +13,8 @@
 #define BATCH_OPS 24
 #define BATCH_BYTES (48u * 1024u) /* what a batch may be to be looked at as a whole */
 
+struct stmt;
+
 struct op {
 	char type;
 	struct span body;
@@ -22,7 +24,8 @@ struct op {
 struct batch {
 	unsigned n;
 	struct op op[BATCH_OPS];
-	bool whole; /* ends with Sync (or is one simple query): may be answered without a backend */
+	bool whole;	    /* ends with Sync (or is one simple query): may be answered without a backend */
+	struct stmt *query; /* of a simple one; borrowed from who looked it up, NULL after a scan */
 };
 
 enum batch_status {

@@ -128,17 +128,12 @@ bool touches_our_names(const struct facts *f)
 
 static bool answer_query(struct session *s, struct batch *batch)
 {
-	struct span text;
-	const char *why, *tag;
-	struct stmt *stmt;
+	struct stmt *stmt = batch->query;
+	const char *tag;
 
-	if (front_query_decode(batch->op[0].body, &text, &why) != 0)
-		return false;
-	stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
 	if (stmt == NULL)
 		return false;
 	if (touches_our_names(stmt->facts)) {
-		stmt_unref(stmt);
 		if (s->txn == TXN_REAL)
 			return false; /* its transaction has to fail (forward_query) */
 		local_error(s, "26000", OUR_NAMES_ERROR);
@@ -148,13 +143,10 @@ static bool answer_query(struct session *s, struct batch *batch)
 		write_empty_query(out(s));
 	} else {
 		tag = answer(s, stmt);
-		if (tag == NULL) {
-			stmt_unref(stmt);
+		if (tag == NULL)
 			return false;
-		}
 		write_complete(out(s), tag);
 	}
-	stmt_unref(stmt);
 	stmts_set_unnamed(&s->stmts, NULL); /* as PostgreSQL does at a simple query */
 	s->begin_extended = false;
 	conn_consume(s->client, batch->op[0].end);

@@ -176,14 +176,9 @@ static void refuse_company(struct session *s, const struct batch *batch)
 
 static bool answer_query(struct session *s, struct batch *batch)
 {
-	struct span text;
-	struct stmt *stmt;
-	const char *why;
+	const struct stmt *stmt = batch->query;
 	bool ours;
 
-	if (front_query_decode(batch->op[0].body, &text, &why) != 0)
-		return false;
-	stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
 	if (stmt == NULL)
 		return false;
 	ours = own_text(stmt->facts);
@@ -195,7 +190,6 @@ static bool answer_query(struct session *s, struct batch *batch)
 		account_answered(s);
 		local_ready(s);
 	}
-	stmt_unref(stmt);
 	return ours;
 }
 

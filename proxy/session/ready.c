@@ -146,10 +146,8 @@ static bool trivial(struct session *s, const struct batch *batch)
 }
 
 /* The request as a whole: where does it go? */
-static enum step dispatch(struct session *s, struct batch *batch)
+static enum step dispatch_request(struct session *s, struct batch *batch)
 {
-	if (trivial(s, batch))
-		return s->state == SESSION_CLOSED ? STEP_WAIT : STEP_AGAIN;
 	account_begin(s);
 	s->fill_wanted = false;
 	if (!s->pass_only) {
@@ -166,6 +164,30 @@ static enum step dispatch(struct session *s, struct batch *batch)
 	replay_keep(s, batch);
 	customs_ask(s, batch);
 	return want_backend(s);
+}
+
+/* Counted. What cannot be decoded is PostgreSQL's to refuse. */
+static struct stmt *query_of(struct session *s, const struct batch *batch)
+{
+	struct span text;
+	const char *why;
+
+	if (batch->op[0].type != 'Q' || front_query_decode(batch->op[0].body, &text, &why) != 0)
+		return NULL;
+	return memo_get(s->house->memo, text, span_of(NULL, 0));
+}
+
+static enum step dispatch(struct session *s, struct batch *batch)
+{
+	struct stmt *query;
+	enum step step;
+
+	if (trivial(s, batch))
+		return s->state == SESSION_CLOSED ? STEP_WAIT : STEP_AGAIN;
+	query = batch->query = query_of(s, batch);
+	step = dispatch_request(s, batch);
+	stmt_unref(query);
+	return step;
 }
 
 /* CopyData of a COPY that has failed already is thrown away, as PostgreSQL does, however long it is; and behind an error everything up

@@ -26,6 +26,10 @@ static enum reason want_simple(struct session *s, const struct batch *batch, str
 	const char *why;
 
 	w->simple = true;
+	if (batch->query != NULL) {
+		w->stmt = stmt_ref(batch->query);
+		return REASON_NONE;
+	}
 	if (front_query_decode(batch->op[0].body, &text, &why) != 0)
 		return REASON_SYNTAX;
 	w->stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
