@@ -48,7 +48,7 @@ static void conn_events_off(struct conn *c)
 		event_del(&c->ev_read);
 	c->read_on = false;
 	if (c->write_on)
-		event_del(&c->ev_write);
+		event_del(c->ev_write);
 	c->write_on = false;
 }
 
@@ -87,14 +87,27 @@ void conn_want_read(struct conn *c)
 		conn_fail(c, "cannot watch the socket");
 }
 
+static void conn_on_write(evutil_socket_t fd, short what, void *arg);
+
+static void conn_assign_write(struct conn *c)
+{
+	check(event_assign(c->ev_write, c->loop->base, c->fd, EV_WRITE | EV_PERSIST, conn_on_write, c) == 0);
+}
+
 void conn_want_write(struct conn *c, bool on)
 {
 	if (on == c->write_on)
 		return;
 	c->write_on = on;
 	if (!on) {
-		event_del(&c->ev_write);
-	} else if (event_add(&c->ev_write, NULL) != 0) {
+		event_del(c->ev_write);
+		return;
+	}
+	if (c->ev_write == NULL) {
+		c->ev_write = check_alloc(sizeof *c->ev_write);
+		conn_assign_write(c);
+	}
+	if (event_add(c->ev_write, NULL) != 0) {
 		c->write_on = false;
 		conn_fail(c, "cannot watch the socket");
 	}
@@ -168,6 +181,7 @@ static void conn_bury(void *arg)
 	struct conn *c = arg;
 
 	free(c->hold);
+	free(c->ev_write);
 	free(c);
 }
 
@@ -299,7 +313,8 @@ static void conn_join(struct conn *c, struct loop *l)
 {
 	c->loop = l;
 	check(event_assign(&c->ev_read, l->base, c->fd, EV_READ | EV_PERSIST, conn_on_read, c) == 0);
-	check(event_assign(&c->ev_write, l->base, c->fd, EV_WRITE | EV_PERSIST, conn_on_write, c) == 0);
+	if (c->ev_write != NULL)
+		conn_assign_write(c);
 }
 
 struct conn *conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *owner)

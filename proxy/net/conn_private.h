@@ -49,7 +49,8 @@ struct conn {
 	unsigned todo;
 	const struct conn_ops *ops;
 	void *owner;
-	struct event ev_read, ev_write;
+	struct event ev_read;
+	struct event *ev_write; /* owned; made when the socket is full for the first time */
 	bool read_on, write_on; /* the events are with the loop */
 	struct later round;	/* in the loop's flushes */
 	struct later at_free;

@@ -323,6 +323,8 @@ static void judge(struct fresh *f, struct round *r, enum proof proof, uint64_t t
 		if (ring_empty(&r->node)) {
 			ring_add(&f->rounds, &r->node);
 			f->nrounds++;
+			ring_each (node, &r->waits)
+				fresh_arm_late(f, ring_item(node, struct fresh_wait, node), r);
 		}
 		wait_position(f, r, target);
 		break;
@@ -493,7 +495,7 @@ void fresh_join(struct fresh *f, struct fresh_wait *w, uint64_t cost_us)
 		return;
 	}
 	ring_add(&f->joined, &w->node);
-	fresh_arm_late(f, w);
+	fresh_arm_late(f, w, NULL);
 }
 
 void fresh_leave(struct fresh_wait *w)

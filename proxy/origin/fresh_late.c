@@ -24,22 +24,24 @@ void fresh_note_took(struct fresh *f, uint64_t took_us)
 		f->longest_us = took_us;
 }
 
-/* Waiting is worth what asking would cost now. For that stand the probe itself, which takes as long as PostgreSQL and this machine need
- * for anything at all (twice, as a reader may have to wait for the question in flight first), and what the statement took when its
- * answer was stored. Readers that do not wait would make a busy machine busier. */
-static uint64_t due_us(const struct fresh *f, const struct fresh_wait *w)
+/* Waiting is worth what asking would cost now. For that stand what the statement took when its answer was stored, and, until the
+ * question is answered, the probe itself, which takes as long as PostgreSQL and this machine need for anything at all (twice, as a
+ * reader may have to wait for the question in flight first). Readers that do not wait for it would make a busy machine busier.
+ * r = the question that is answered; then it is the feed that is waited for, which may be held up for other reasons. */
+static uint64_t due_us(const struct fresh *f, const struct fresh_wait *w, const struct round *r)
 {
 	uint64_t longest_us = f->longest_us > f->longest_before_us ? f->longest_us : f->longest_before_us;
-	uint64_t worth_us = longest_us * 2 > w->cost_us ? longest_us * 2 : w->cost_us;
+	uint64_t worth_us = r == NULL && longest_us * 2 > w->cost_us ? longest_us * 2 : w->cost_us, at_us;
 
 	if (worth_us > f->patience_max_us)
 		worth_us = f->patience_max_us;
-	return w->since_us + (worth_us > f->patience_us ? worth_us : f->patience_us);
+	at_us = w->since_us + (worth_us > f->patience_us ? worth_us : f->patience_us);
+	return r != NULL && r->answered_us + f->patience_us > at_us ? r->answered_us + f->patience_us : at_us;
 }
 
-void fresh_arm_late(struct fresh *f, const struct fresh_wait *w)
+void fresh_arm_late(struct fresh *f, const struct fresh_wait *w, const struct round *r)
 {
-	uint64_t now_us = loop_now_us(f->loop), at_us = due_us(f, w);
+	uint64_t now_us = loop_now_us(f->loop), at_us = due_us(f, w, r);
 
 	if (f->late_at_us != 0 && f->late_at_us <= at_us)
 		return;
@@ -48,13 +50,14 @@ void fresh_arm_late(struct fresh *f, const struct fresh_wait *w)
 }
 
 /* Moves out who has waited long enough; the timer is set for the others. */
-static void take_late(struct fresh *f, struct ring *waits, uint64_t now_us, struct ring *late)
+static void take_late(struct fresh *f, struct ring *waits, const struct round *r, uint64_t now_us,
+		      struct ring *late)
 {
 	ring_each_safe (node, waits) {
 		struct fresh_wait *w = ring_item(node, struct fresh_wait, node);
 
-		if (due_us(f, w) > now_us) {
-			fresh_arm_late(f, w);
+		if (due_us(f, w, r) > now_us) {
+			fresh_arm_late(f, w, r);
 			continue;
 		}
 		ring_remove(node);
@@ -70,7 +73,7 @@ static void sweep(struct fresh *f, struct ring *late)
 		struct round *r = ring_item(node, struct round, node);
 		bool had = !ring_empty(&r->waits);
 
-		take_late(f, &r->waits, now_us, late);
+		take_late(f, &r->waits, r, now_us, late);
 		if (!ring_empty(&r->waits))
 			continue;
 		/* Too late for these, but what holds up the position would hold up the next, too. */
@@ -80,8 +83,8 @@ static void sweep(struct fresh *f, struct ring *late)
 		fresh_round_drop(f, r);
 	}
 	if (f->asking != NULL)
-		take_late(f, &f->asking->waits, now_us, late);
-	take_late(f, &f->joined, now_us, late);
+		take_late(f, &f->asking->waits, NULL, now_us, late);
+	take_late(f, &f->joined, NULL, now_us, late);
 }
 
 void fresh_on_late(void *arg)

@@ -89,8 +89,8 @@ int fresh_wire_ask(struct fresh *f, struct err *err);
 int fresh_wire_read(struct fresh *f, bool *complete_r, struct err *err);
 /* fresh_late.c: a question was answered. */
 void fresh_note_took(struct fresh *f, uint64_t took_us);
-/* The timer is set in time for this reader. */
-void fresh_arm_late(struct fresh *f, const struct fresh_wait *w);
+/* The timer is set in time for this reader; r = his question, once it is answered. */
+void fresh_arm_late(struct fresh *f, const struct fresh_wait *w, const struct round *r);
 void fresh_on_late(void *arg);
 
 #endif

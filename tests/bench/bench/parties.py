@@ -58,8 +58,7 @@ class Parties:
         self.floors = compile_floors()
         self.dir = new_dir("bench", owner="postgres")
         self.made = {}
-        self.cluster = Cluster({"max_connections": "400", "shared_buffers": "'512MB'", "max_wal_size": "'4GB'",
-                                "synchronous_commit": "off"})
+        self.cluster = Cluster({"max_connections": "400", "shared_buffers": "'512MB'", "max_wal_size": "'4GB'"})
         self.cluster.sql("CREATE DATABASE bench")
 
     def get(self, name):
