@@ -449,7 +449,6 @@ def test_pause_longer_than_query_wait_timeout(cluster):
     assert proxy.stop() == 0
 
 
-@pytest.mark.sanitizer
 def test_a_database_moves_while_it_is_paused(cluster):
     """PAUSE, another server in the file, RELOAD, RESUME: who waits goes on there, and nothing cached of the old one is told."""
     for name in ("moves_from", "moves_to"):
@@ -478,6 +477,7 @@ def test_a_database_moves_while_it_is_paused(cluster):
         cluster.drop_database(name)
 
 
+@pytest.mark.sanitizer
 def test_a_pause_that_is_cancelled_ends(made, database):
     with made.connect(database) as client, Wire(made.port).login(database="pgbouncer") as wire:
         client.execute("BEGIN")
