@@ -361,8 +361,9 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	f = query_may_go(s, &stmt, &instead);
 	if (f != FORWARD_NEXT)
 		return f;
-	/* Once it has failed nobody could tell whether the unnamed portal is the one that it has made. */
-	close_begin_portal(s);
+	/* Once it has failed nobody could tell whether the unnamed portal is the one that it has made. In a pipeline it may be the client's. */
+	if (s->backend->expects.visible == 0)
+		close_begin_portal(s);
 	if ((check_wanted(s) || s->checking != NULL) && check_statement(s, stmt, NULL, true) == CHECK_WAIT) {
 		if (stmt != NULL)
 			stmt_unref(stmt);

@@ -345,7 +345,7 @@ void hold_for_sql(struct session *s, const struct facts *f)
 		expecting_hidden(s, &(struct expect){.kind = EXPECT_CLOSE, .why = WHY_PARSE});
 		if (f->nstmts == 1 && f->stmts[i].command == COMMAND_DEALLOCATE) {
 			/* It only has to be there: whether it could still be parsed does not matter. */
-			write_parse(conn_out(s->backend->conn), name, span_str("ROLLBACK"), NULL, 0);
+			write_parse(conn_out(s->backend->conn), name, span_str("SELECT"), NULL, 0);
 		} else {
 			e.change = stmts_literal(&s->stmts, name, batch_now(s));
 			send_parse(s, name, stmt);

@@ -91,6 +91,10 @@ static bool silent(const struct stmt *stmt)
 		return true;
 	switch (f->stmts[0].command) {
 	case COMMAND_DML: return !mentions(stmt->text, "returning") && !mentions(stmt->text, "explain");
+	case COMMAND_BEGIN:
+	case COMMAND_COMMIT:
+	case COMMAND_ROLLBACK:
+	case COMMAND_TXN:
 	case COMMAND_SET:
 	case COMMAND_SET_TXN:
 	case COMMAND_PREPARE:

@@ -69,6 +69,12 @@ SCRIPTS = {
         parse("p", "SELECT i FROM pipelined") + SYNC, query("SET search_path = nowhere"), query("PREPARE q AS SELECT 1"), query("DEALLOCATE p"),
         run("p") + SYNC, query("RESET search_path"), parse("p", "SELECT 7") + run("p") + SYNC, query("EXECUTE p"), parse("d", "DEALLOCATE p") + run("nobody")
         + run("d") + SYNC, query("EXECUTE p"), run("p") + SYNC, query("DEALLOCATE p"), query("EXECUTE p")],
+    "a portal in front of a query in a pipeline": [
+        query("BEGIN"), parse("p", "SHOW work_mem") + bind("", "p") + execute("") + parse("p", "SELECT 1") + SYNC + query("SHOW work_mem"),
+        describe("P", "") + SYNC, query("ROLLBACK")],
+    "a deferred BEGIN that is described in a failed transaction": [
+        parse("", "BEGIN ISOLATION LEVEL REPEATABLE READ") + bind("", "") + execute("") + SYNC, bind("", "", [b"4"]) + SYNC, describe("S", "") + SYNC,
+        query("ROLLBACK")],
     "the portal of another name": [parse("", "BEGIN") + bind("", "") + execute("") + SYNC, query("SELECT * FROM nowhere"), execute("c") + SYNC,
                                    describe("P", "") + SYNC, query("ROLLBACK")],
     "the portal of a Bind that failed": [query("BEGIN"), parse("p", "SELECT $1::int") + bind("", "p", [b"x"]) + SYNC, describe("P", "") + SYNC,
