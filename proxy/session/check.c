@@ -186,7 +186,10 @@ enum doing {
 static enum doing doing_one(const struct stmt_facts *f)
 {
 	switch (f->command) {
-	case COMMAND_SELECT: return (f->effects & EFFECT_LOCKS) != 0 ? DOING_LOCKED : DOING_READ;
+	case COMMAND_SELECT:
+		if (!f->names_tables && (f->effects & EFFECT_FUNCTIONS) == 0)
+			return DOING_NOTHING;
+		return f->locks_shown ? DOING_LOCKED : DOING_READ;
 	case COMMAND_DML:
 	case COMMAND_DO: return DOING_LOCKED;
 	case COMMAND_TXN:
@@ -218,6 +221,15 @@ static enum doing doing_of(const struct stmt *stmt)
 	return doing;
 }
 
+/* A long text may have anything in it. */
+static bool goes_back(const struct stmt *stmt)
+{
+	for (int i = 0; stmt != NULL && i < stmt->facts->nstmts; i++)
+		if (doing_one(&stmt->facts->stmts[i]) == DOING_BACK)
+			return true;
+	return stmt == NULL;
+}
+
 bool check_needs_whole(const struct session *s, const struct stmt *stmt)
 {
 	return check_wanted(s) && stmt != NULL &&
@@ -242,8 +254,6 @@ static void note(struct session *s, struct stmt *stmt, const struct front_bind *
 	struct checking *c = s->checking;
 	uint32_t place;
 
-	if (doing == DOING_BACK && c != NULL && marks_locks(c->marks))
-		marks_unlocked(c->marks);
 	if (doing == DOING_NOTHING || doing == DOING_BACK || stands_alone(s, stmt))
 		return;
 	c = checking_of(s);
@@ -599,6 +609,9 @@ enum check check_statement(struct session *s, struct stmt *stmt, const struct fr
 {
 	struct checking *c = s->checking;
 
+	/* Also in a transaction that has failed. */
+	if (c != NULL && marks_locks(c->marks) && goes_back(stmt))
+		marks_unlocked(c->marks);
 	if (c != NULL && c->state == STATE_ANSWERED) {
 		c->state = STATE_NONE;
 		if (c->conflict) {

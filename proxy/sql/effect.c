@@ -107,6 +107,7 @@ static void see_relation(struct finder *f, const PgQuery__RangeVar *var)
 	bool temp =
 		var->relpersistence[0] == 't' || (f->creates && is_temp_schema(span_str(var->schemaname)));
 
+	f->out->names_tables = true;
 	if (temp)
 		f->out->effects |= EFFECT_TEMP;
 }
@@ -358,6 +359,33 @@ static int by_kind(const PgQuery__Node *stmt, struct arena *mem, struct finder *
 	}
 }
 
+static enum tree_step see_other_select(const ProtobufCMessage *msg, void *root)
+{
+	return tree_is(msg, select_stmt) && msg != root ? TREE_STOP : TREE_ON;
+}
+
+static bool locks_shown(const PgQuery__Node *stmt)
+{
+	const PgQuery__SelectStmt *select;
+
+	if (stmt->node_case != PG_QUERY__NODE__NODE_SELECT_STMT)
+		return false;
+	select = stmt->select_stmt;
+	if (select->n_locking_clause == 0 || select->n_from_clause != 1 ||
+	    select->from_clause[0]->node_case != PG_QUERY__NODE__NODE_RANGE_VAR)
+		return false;
+	for (size_t i = 0; i < select->n_locking_clause; i++) {
+		const PgQuery__LockingClause *lock = select->locking_clause[i]->locking_clause;
+
+		if (select->locking_clause[i]->node_case != PG_QUERY__NODE__NODE_LOCKING_CLAUSE ||
+		    lock->n_locked_rels > 0 ||
+		    (lock->strength != PG_QUERY__LOCK_CLAUSE_STRENGTH__LCS_FORUPDATE &&
+		     lock->strength != PG_QUERY__LOCK_CLAUSE_STRENGTH__LCS_FORNOKEYUPDATE))
+			return false;
+	}
+	return tree_walk(&select->base, see_other_select, (void *)(uintptr_t)&select->base);
+}
+
 int effect_of(const PgQuery__Node *stmt, struct arena *mem, struct stmt_facts *facts_r)
 {
 	const struct kind *kind = kind_of(stmt->node_case);
@@ -375,6 +403,7 @@ int effect_of(const PgQuery__Node *stmt, struct arena *mem, struct stmt_facts *f
 	if (by_kind(stmt, mem, &f) != 0)
 		return -1;
 	(void)tree_walk(&stmt->base, see, &f);
+	facts_r->locks_shown = locks_shown(stmt);
 	if (facts_r->command == COMMAND_SELECT && f.into)
 		facts_r->command = COMMAND_DDL;
 	else if (facts_r->command == COMMAND_SELECT && f.modifies)

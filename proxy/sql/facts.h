@@ -84,6 +84,8 @@ struct stmt_facts {
 		tag; /* CommandComplete tag of BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE, chained or not:
 			   * "BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK" (also of ROLLBACK TO, which has a
 			   * name), ..; else NULL */
+	bool names_tables; /* some relation stands in it */
+	bool locks_shown; /* a SELECT from one table that locks, FOR UPDATE or FOR NO KEY UPDATE, all rows that it shows */
 };
 
 struct literals;

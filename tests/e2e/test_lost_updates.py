@@ -296,6 +296,52 @@ def test_what_a_lost_lock_has_shown(cluster, proxy, db):
         with pytest.raises(LOST):
             put(conn, 96, before + 1)
         conn.execute("ROLLBACK")
+        conn.execute("BEGIN; SAVEPOINT a")
+        before = conn.execute("SELECT balance FROM account WHERE id = 96 FOR UPDATE").fetchone()[0]
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            conn.execute("SELECT 1 / 0")  # the lock is gone with this
+        conn.execute("ROLLBACK TO a")
+        elsewhere(cluster, db, 96)
+        with pytest.raises(LOST):
+            put(conn, 96, before + 1)
+        conn.execute("ROLLBACK")
+
+
+def test_waiting_for_a_lock_is_no_reason(cluster, proxy, db):
+    """What was read behind the wait is as new as it can be."""
+    for sql in ("SELECT pg_advisory_xact_lock(7)", "SELECT balance FROM account WHERE id = 97 FOR UPDATE"):
+        with proxy.connect(db) as one, proxy.connect(db) as two:
+            one.execute("BEGIN"), two.execute("BEGIN")
+            one.execute(sql)
+            thread = threading.Thread(target=lambda: two.execute(sql))
+            thread.start()
+            thread.join(0.2)
+            assert thread.is_alive()
+            put(one, 97, balance(one, 97) + 1)
+            one.execute("COMMIT")
+            thread.join()
+            assert put(two, 97, balance(two, 97) + 1).rowcount == 1
+            two.execute("COMMIT")
+
+
+def test_a_weak_lock_is_a_read(cluster, proxy, db):
+    with proxy.connect(db) as conn, pytest.raises(LOST), conn.transaction():
+        before = conn.execute("SELECT balance FROM account WHERE id = 98 FOR KEY SHARE").fetchone()[0]
+        elsewhere(cluster, db, 98)
+        put(conn, 98, before + 1)
+
+
+@pytest.mark.parametrize("text", ["BEGIN; SELECT balance FROM account WHERE id = 99", "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM account"])
+def test_several_statements_in_a_text(cluster, proxy, db, text):
+    with Wire(proxy.port).login(database=db) as wire:
+        wire.simple(text)
+        assert kinds(wire.simple("UPDATE account SET balance = 1 WHERE id = 99; UPDATE account SET balance = 2 WHERE id = 100")) == "CCZ"
+        wire.simple("ROLLBACK")
+        wire.simple(text)
+        elsewhere(cluster, db, 99)
+        got = wire.simple("UPDATE account SET balance = 2 WHERE id = 100; UPDATE account SET balance = 1 WHERE id = 99")
+        assert kinds(got) == "EZ" and b"C40001\0" in got[0][1]
+        wire.simple("ROLLBACK")
 
 
 @pytest.mark.parametrize("check", ["on", "off"])

@@ -526,3 +526,34 @@ TEST(effect, gives_names_and_tags)
 	check_name("show pgweir.coherence", "pgweir.coherence", NULL);
 	check_name("explain analyze execute p", NULL, NULL);
 }
+
+TEST(effect, knows_which_selects_lock_all_that_they_show)
+{
+	static const struct {
+		const char *text;
+		bool locks, tables;
+	} rows[] = {
+		{"select * from t where id = 1 for update", true, true},
+		{"select * from t for no key update skip locked", true, true},
+		{"select * from t for share", false, true},
+		{"select * from t for key share", false, true},
+		{"select * from t, u for update of t", false, true},
+		{"select * from t join u using (id) for update", false, true},
+		{"select *, (select 1 from u) from t for update", false, true},
+		{"with c as (select 1) select * from t for update", false, true},
+		{"select * from t", false, true},
+		{"select pg_advisory_xact_lock(1)", false, false},
+		{"select 1 + $1, now()", false, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct facts *f = facts_of_text(span_str(rows[i].text));
+
+		REQUIRE(f != NULL && f->nstmts == 1);
+		if (f->stmts[0].locks_shown != rows[i].locks || f->stmts[0].names_tables != rows[i].tables)
+			printf("  %s\n", rows[i].text);
+		EXPECT_EQ(f->stmts[0].locks_shown, rows[i].locks);
+		EXPECT_EQ(f->stmts[0].names_tables, rows[i].tables);
+		facts_unref(f);
+	}
+}
