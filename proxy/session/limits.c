@@ -6,8 +6,8 @@
 
 #include <stdio.h>
 
-#define YIELD_IDLE_US \
-	100000u /* a client that reads the values of sequences asks right behind its statement */
+#define YIELD_WAIT_US 500000u	    /* of others: it is no connection that is being made or settled */
+#define YIELD_IDLE_US 250000u	    /* who reads the values of sequences asks right behind its statement */
 #define FLIGHT_PATIENCE_US 1000000u /* a follower waits so long for a fill, then asks PostgreSQL itself */
 #define DRAIN_LOGIN_US 500000u	    /* at the shutdown, for a client that has been asked for its password */
 #define DRAIN_IDLE_US 300000u /* who was silent for so long will hardly be sending a statement just now */
@@ -112,7 +112,7 @@ static bool yields(struct session *s, uint64_t now, unsigned yielded)
 	if (!sequence_only(s) || now <= s->since_us || now - s->since_us < YIELD_IDLE_US)
 		return false;
 	pool_count(s->pool, &counts);
-	if (counts.waiting <= yielded)
+	if (counts.waiting <= yielded + counts.connecting || counts.oldest_wait_us < YIELD_WAIT_US)
 		return false;
 	sequence_let_go(s);
 	return true;

@@ -101,12 +101,13 @@ def test_who_waits_gets_the_server_connection_of_who_only_may_ask_again(cluster,
     """Applications that ask after each INSERT and keep their connections would otherwise keep every server connection."""
     proxy = Proxy(cluster, {"default_pool_size": 2, "query_wait_timeout": 20})
     conns = [proxy.connect("sequences") for _ in range(6)]
+    mine = {}
     for _ in range(2):
         for conn in conns:
-            mine = insert(conn)
-            assert value(conn, "SELECT lastval()") == mine
+            mine[conn] = insert(conn)
+            assert value(conn, "SELECT lastval()") == mine[conn]
     for conn in conns:
-        assert value(conn, "SELECT lastval()") in (NOT_YET, mine)
+        assert value(conn, "SELECT lastval()") in (NOT_YET, mine[conn])
         conn.close()
     assert proxy.stop() == 0
 
