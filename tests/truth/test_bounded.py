@@ -57,11 +57,16 @@ def test_bounded(cluster, bounded, bound_ms):
 
 @pytest.mark.skipif(not PGWEIR, reason="needs the cache")
 def test_the_checker_sees(cluster, bounded):
-    """Told of a bound that nobody has promised, it finds answers that are older."""
+    """Told of a bound that nobody has promised, it finds answers that are older: those read before the feed brought the change, which on
+    a quick machine is a matter of microseconds."""
     pair = start_pair(cluster, {"coherence": "bounded", "max_staleness": "1s"})
     try:
-        code, numbers, _ = check(bounded, cluster, pair, 0, *LOAD)
-        assert code == 1 and numbers["violations"] > 0
+        for _ in range(10):
+            code, numbers, _ = check(bounded, cluster, pair, 0, *LOAD)
+            if code == 1:
+                assert numbers["violations"] > 0
+                return
+        pytest.fail("no answer was older than its request")
     finally:
         stop_pair(pair)
 
