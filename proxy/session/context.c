@@ -18,6 +18,7 @@ struct item {
 
 struct context {
 	struct item *items;
+	struct context_rows *rows; /* owned */
 	size_t bytes;
 	unsigned changed;
 	unsigned nwritten;
@@ -27,7 +28,20 @@ struct context {
 
 struct context *context_new(void)
 {
-	return check_alloc(sizeof(struct context));
+	struct context *c = check_alloc(sizeof(*c));
+
+	c->rows = context_rows_new();
+	return c;
+}
+
+struct context_rows *context_rows(struct context *c)
+{
+	return c->rows;
+}
+
+size_t context_rows_room(const struct context *c, size_t max)
+{
+	return c->bytes < max ? max - c->bytes : 0;
 }
 
 static void drop(struct context *c, struct item *item)
@@ -57,6 +71,7 @@ void context_free(struct context **cp)
 		return;
 	*cp = NULL;
 	drop_all(c);
+	context_rows_free(&c->rows);
 	free(c);
 }
 
@@ -82,7 +97,7 @@ unsigned context_changed(struct context *c, struct cache *cache)
 {
 	for (struct item *item = c->items; item != NULL; item = item->hh.next)
 		look(c, cache, item);
-	return c->changed;
+	return c->changed + context_rows_changed(c->rows);
 }
 
 struct blob *context_find(struct context *c, struct cache *cache, uint64_t epoch, struct span key)
@@ -126,7 +141,7 @@ static size_t cost_of(const struct context_answer *answer)
 {
 	size_t n = sizeof(struct item) + answer->key.n + sizeof(*answer->blob) + answer->blob->n;
 
-	if (answer->entry == NULL && !answer->lease->full)
+	if (answer->entry == NULL && answer->lease != NULL && !answer->lease->full)
 		n += (answer->lease->nkeys + answer->lease->notherwise) * sizeof(struct lease_key);
 	return n;
 }
@@ -139,14 +154,14 @@ bool context_keep(struct context *c, const struct context_answer *answer, size_t
 	HASH_FIND(hh, c->items, answer->key.p, answer->key.n, item);
 	if (item != NULL)
 		drop(c, item);
-	if (c->bytes + cost > max || answer->nrels > CONTEXT_RELATIONS ||
+	if (c->bytes + context_rows_bytes(c->rows) + cost > max || answer->nrels > CONTEXT_RELATIONS ||
 	    context_written(c, answer->relids, answer->nrels))
 		return false;
 	item = check_alloc(sizeof(*item) + answer->key.n);
 	item->blob = blob_ref(answer->blob);
 	if (answer->entry != NULL)
 		item->entry = entry_ref(answer->entry);
-	else if (!answer->lease->full)
+	else if (answer->lease != NULL && !answer->lease->full)
 		copy_lease(item, answer->lease);
 	item->epoch = answer->epoch;
 	item->nrels = (uint8_t)answer->nrels;
@@ -175,10 +190,12 @@ void context_wrote(struct context *c, struct cache *cache, uint32_t relid)
 	if (relid == 0 || (c->nwritten == CONTEXT_RELATIONS && !context_written(c, &relid, 1))) {
 		c->ended = true;
 		drop_all(c);
+		context_rows_wrote(c->rows, 0);
 		return;
 	}
 	if (!context_written(c, &relid, 1))
 		c->written[c->nwritten++] = relid;
+	context_rows_wrote(c->rows, relid);
 	HASH_ITER (hh, c->items, item, next)
 		if (depends_on(item, relid))
 			drop(c, item);

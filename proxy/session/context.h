@@ -8,6 +8,7 @@
 #define PROXY_SESSION_CONTEXT_H
 
 #include "proxy/cache/cache.h"
+#include "proxy/session/context_rows.h"
 
 #define CONTEXT_RELATIONS 16u
 
@@ -23,8 +24,9 @@ struct blob *context_find(struct context *c, struct cache *cache, uint64_t epoch
 struct context_answer {
 	struct span key;
 	struct blob *blob;
-	struct entry *entry;	   /* where it was found, or .. */
-	const struct lease *lease; /* .. what was registered before it was asked for */
+	struct entry *entry; /* where it was found, or .. */
+	const struct lease
+		*lease; /* .. what was registered before it was asked for; NULL too: made of rows */
 	uint64_t epoch;
 	const uint32_t *relids; /* that it depends on */
 	unsigned nrels;
@@ -38,7 +40,11 @@ bool context_ended(const struct context *c); /* the latter */
 /* Has it written to one of these? */
 bool context_written(const struct context *c, const uint32_t *relids, unsigned nrels);
 
-/* How many of its answers others have changed so far. */
+/* The rows that it was shown; they and the answers share `max`, of which this is left for the rows. */
+struct context_rows *context_rows(struct context *c);
+size_t context_rows_room(const struct context *c, size_t max);
+
+/* How many of its answers others have changed so far, and rows that it was shown in two versions. */
 unsigned context_changed(struct context *c, struct cache *cache);
 
 #endif

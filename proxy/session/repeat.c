@@ -1,6 +1,6 @@
 /* repeatable_context: what a transaction has been answered it is answered again (context.h), for as long as it has not written to what
  * the answer depends on. */
-#include "proxy/session/session_private.h"
+#include "proxy/session/serve_private.h"
 
 static bool wanted(const struct session *s)
 {
@@ -25,28 +25,42 @@ bool repeat_goes_on(const struct session *s)
 	return wanted(s) && s->context != NULL && !context_ended(s->context);
 }
 
-static void keep(struct session *s, struct context_answer *answer)
+static bool keep(struct session *s, struct context_answer *answer)
 {
 	answer->key = key_span(s);
 	answer->epoch = s->dep_epoch;
 	answer->relids = s->dep_rels;
 	answer->nrels = s->dep_rels_cut ? CONTEXT_RELATIONS + 1 : s->ndep_rels;
-	if (!context_keep(s->context, answer, s->policy.repeatable_context_size))
+	return context_keep(s->context, answer, s->policy.repeatable_context_size);
+}
+
+static void count_full(struct session *s, bool kept, bool kept_rows)
+{
+	if (!kept || !kept_rows)
 		count(&s->house->host.counters, context_full);
 }
 
-void repeat_keep_hit(struct session *s, struct entry *e)
+void repeat_keep_hit(struct session *s, struct entry *e, const struct wanted *w)
 {
 	struct context_answer answer = {.blob = entry_answer(e), .entry = e};
+	bool kept;
 
-	if (repeat_context(s) != NULL && !context_ended(s->context))
-		keep(s, &answer);
+	if (repeat_context(s) == NULL || context_ended(s->context))
+		return;
+	kept = keep(s, &answer);
+	count_full(s, kept, repeat_rows_hit(s, entry_answer(e), w));
+}
+
+void repeat_keep_made(struct session *s, struct blob *blob)
+{
+	count_full(s, keep(s, &(struct context_answer){.blob = blob}), true);
 }
 
 /* Also of an answer that the fill rule has refused: it is what the transaction saw. */
 void repeat_keep_fill(struct session *s, struct blob *blob, bool stored)
 {
 	struct context_answer answer = {.blob = blob, .lease = &s->deps->lease};
+	bool kept;
 
 	if (repeat_context(s) == NULL || context_ended(s->context))
 		return;
@@ -56,7 +70,8 @@ void repeat_keep_fill(struct session *s, struct blob *blob, bool stored)
 		entry_unref(answer.entry); /* somebody else's has taken its place */
 		answer.entry = NULL;
 	}
-	keep(s, &answer);
+	kept = keep(s, &answer);
+	count_full(s, kept, repeat_rows_fill(s, blob));
 	if (answer.entry != NULL)
 		entry_unref(answer.entry);
 }

@@ -1,6 +1,7 @@
 /* The cache's part of a request: is it cacheable, is it there, is it proven current, and how an answer gets in. The rules are
  * those of docs/coherence.md; their names are used here. */
 #include "proxy/session/serve_private.h"
+#include "proxy/session/shown.h"
 #include "proxy/session/tops.h"
 
 #include "proxy/base/check.h"
@@ -214,19 +215,17 @@ static void note_rules(struct deps *d, struct reads_set *set, const struct wante
 	}
 }
 
-static struct deps *deps_new(void)
+static void deps_drop_rows(struct deps *d)
 {
-	struct deps *d = check_alloc(sizeof *d);
-
-	d->entity = NULL;
-	return d;
+	entity_drop(&d->entity);
+	shown_free(&d->shown);
 }
 
 static enum reason note_reads(struct session *s, const struct wanted *w, const struct reads *reads,
 			      const struct reads_param *params, uint16_t n)
 {
 	const struct reads_signatures signatures = {.applied = signature_applied, .arg = s};
-	struct deps *d = s->deps != NULL ? s->deps : deps_new();
+	struct deps *d = s->deps != NULL ? s->deps : check_alloc(sizeof *d);
 	struct reads_set set = {.keys = d->keys,
 				.max = LEASE_KEYS,
 				.relids = s->dep_rels,
@@ -234,6 +233,7 @@ static enum reason note_reads(struct session *s, const struct wanted *w, const s
 	enum reason r = reads_keys(reads, params, n, &signatures, &set);
 
 	s->deps = d;
+	deps_drop_rows(d);
 	if (r != REASON_NONE)
 		return r;
 	note_rules(d, &set, w);
@@ -245,7 +245,7 @@ static enum reason note_reads(struct session *s, const struct wanted *w, const s
 static void deps_drop(struct session *s)
 {
 	if (s->deps != NULL)
-		entity_drop(&s->deps->entity);
+		deps_drop_rows(s->deps);
 	free(s->deps);
 	s->deps = NULL;
 }
@@ -286,6 +286,8 @@ static enum reason look_further(struct session *s, struct wanted *w, struct entr
 	r = note_reads(s, w, w->reads, params, (uint16_t)n);
 	if (r == REASON_NONE && !s->fill.alone)
 		entity_note(s, w, params, (uint16_t)n);
+	if (r == REASON_NONE)
+		repeat_rows_note(s, w, params, (uint16_t)n);
 	return r;
 }
 
@@ -416,22 +418,27 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 	tops_statement(h, s->served, w->stmt, TOPLIST_HITS);
 	tops_relations(h, s->served, s->dep_rels, s->ndep_rels, TOPLIST_HITS);
 	tally_add(s->tally, TALLY_hits, 1);
-	repeat_keep_hit(s, e);
+	repeat_keep_hit(s, e, w);
 	check_served(s, w->stmt, w->simple ? NULL : &w->bind,
 		     span_of(entry_answer(e)->bytes, entry_answer(e)->n));
 	send_blob(s, entry_answer(e), batch, w);
 }
 
-/* The transaction has had that answer before. */
+/* The transaction has had that answer before, or was shown all rows that it asks for. */
 static bool send_again(struct session *s, const struct batch *batch, const struct wanted *w)
 {
 	struct context *c = repeat_context(s);
-	struct blob *blob = c != NULL ? context_find(c, s->served->cache, s->dep_epoch, key_span(s)) : NULL;
+	struct blob *blob = NULL;
 
+	if (c == NULL)
+		return false;
+	blob = context_find(c, s->served->cache, s->dep_epoch, key_span(s));
+	blob = blob != NULL ? blob_ref(blob) : repeat_rows_answer(s, w);
 	if (blob == NULL)
 		return false;
 	count(&s->house->host.counters, context_answers);
 	send_blob(s, blob, batch, w);
+	blob_unref(blob);
 	return true;
 }
 
@@ -705,12 +712,16 @@ void fill_begin(struct session *s)
 	struct cache *c = s->served->cache;
 	struct policy *p = &s->policy;
 	struct deps *d = s->deps;
+	bool same;
 
 	check(d != NULL);
 	s->fill_wanted = false;
 	/* Register before the statement leaves. */
 	lease_take_rows(c, s->dep_epoch, d->keys, d->nkeys, d->nrules, s->dep_rels, s->ndep_rels, &d->lease);
-	if (!f->alone && (!same_server(s) || (d->lease.full && !lease_needs_snapshot(&d->lease)))) {
+	same = (f->alone && d->shown == NULL) || same_server(s);
+	if (!same)
+		shown_free(&d->shown); /* its catalog may be another one */
+	if (!f->alone && (!same || (d->lease.full && !lease_needs_snapshot(&d->lease)))) {
 		count(&s->house->host.counters, cache_fills_refused);
 		leave_flight(s);
 		if (!repeat_goes_on(s)) {

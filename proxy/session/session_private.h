@@ -54,6 +54,8 @@ enum pin {
 enum outcome { OUTCOME_OWN, OUTCOME_HIT, OUTCOME_MISS, OUTCOME_PASS };
 
 struct entity_deps;
+struct shown;
+struct wanted;
 
 /* What an answer on its way into the cache depends on. */
 struct deps {
@@ -61,7 +63,8 @@ struct deps {
 	unsigned nkeys;	 /* with the notherwise ones */
 	unsigned nrules; /* that many of the keys are replaced by rows of the answer */
 	struct rows_rule rules[READS_RULES_MAX];
-	struct entity_deps *entity; /* owned; NULL = no rows of the answer are kept (entity.c) */
+	struct shown *shown;	    /* owned; which rows the answer will show; NULL = nobody keeps them */
+	struct entity_deps *entity; /* owned; NULL = the cache keeps no rows of the answer (entity.c) */
 	struct lease lease;
 };
 
@@ -315,12 +318,23 @@ void fill_drop(struct session *s);
 /* repeat.c: answers that a transaction is given again */
 struct context *repeat_context(struct session *s); /* of this transaction; NULL = not wanted */
 bool repeat_goes_on(const struct session *s);	   /* although it may have written */
-void repeat_keep_hit(struct session *s, struct entry *e);
+void repeat_keep_hit(struct session *s, struct entry *e, const struct wanted *w);
+void repeat_keep_made(struct session *s, struct blob *blob); /* by repeat_rows_answer */
 void repeat_keep_fill(struct session *s, struct blob *blob, bool stored);
 /* A statement that is not proven harmless is sent; NULL = not known. */
 void repeat_wrote(struct session *s, struct stmt *stmt, uint32_t effects);
 unsigned repeat_changed(struct session *s);
 void repeat_end(struct session *s);
+
+/* repeat_rows.c: rows that it was shown answer other statements that ask for them by key */
+/* Counted; NULL = not all is known. */
+struct blob *repeat_rows_answer(struct session *s, const struct wanted *w);
+/* Before a fill leaves: its rows will be kept. */
+void repeat_rows_note(struct session *s, const struct wanted *w, const struct reads_param *params,
+		      uint16_t nparams);
+/* Keeps the rows of an answer. false = not all fit. */
+bool repeat_rows_hit(struct session *s, const struct blob *blob, const struct wanted *w);
+bool repeat_rows_fill(struct session *s, const struct blob *blob);
 
 /* local.c: what is answered without a backend and without the cache */
 bool local_answer(struct session *s, struct batch *batch);
