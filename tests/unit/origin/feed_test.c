@@ -165,8 +165,10 @@ static void what_the_statement_does_not_name(bool pgoutput)
 	EXPECT(kills(&s, "ch", ten, "DELETE FROM p WHERE id = 1"));
 	EXPECT(kills(&s, "ch", twenty, "TRUNCATE p CASCADE"));
 	EXPECT(kills(&s, "log", site_row(&s, "log", "5", NULL), "INSERT INTO p VALUES (5)"));
-	EXPECT(kills(&s, "top", site_whole(&s, "top"), "UPDATE top SET k = 2 WHERE id = 1"));
-	EXPECT(kills(&s, "mid", site_whole(&s, "mid"), "UPDATE leaf SET k = 3 WHERE id = 1"));
+	EXPECT(kills(&s, "top", site_row(&s, "top", "1", "1"), "UPDATE top SET k = 2 WHERE id = 1"));
+	EXPECT(kills(&s, "top", site_row(&s, "top", "1", "1"), "UPDATE leaf SET k = 1 WHERE id = 1"));
+	EXPECT(!kills(&s, "top", site_row(&s, "top", "2", "1"), "UPDATE leaf SET k = 2 WHERE id = 1"));
+	EXPECT(kills(&s, "mid", site_row(&s, "mid", "1", "2"), "UPDATE leaf SET k = 3 WHERE id = 1"));
 	EXPECT(kills(&s, "leaf", site_row(&s, "leaf", "1", "3"), "UPDATE top SET k = 4 WHERE id = 1"));
 	EXPECT(!kills(&s, "leaf", site_row(&s, "leaf", "2", "1"), "UPDATE top SET k = 5 WHERE id = 1"));
 	EXPECT(kills(&s, "leaf2", site_row(&s, "leaf2", "1", "150"), "UPDATE top SET k = 150 WHERE id = 1"));
