@@ -90,13 +90,13 @@ def test_code_that_reads_a_setting_which_its_client_has_not_set(cluster, databas
                 "CREATE POLICY own ON orders USING (tenant = current_setting('app.tenant', true)::int);"
                 "CREATE TABLE notes AS SELECT * FROM orders; ALTER TABLE notes ENABLE ROW LEVEL SECURITY;"
                 "CREATE POLICY own ON notes USING (tenant = whose()::int);"
-                "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN; GRANT ALL ON orders, notes TO reader;", database)
-    proxy = Proxy(cluster, {"default_pool_size": 1}, users={"reader": "", "postgres": ""})
-    right = {None: cluster.connect(database, "reader").execute(read).fetchall()}
-    with cluster.connect(database, "reader") as direct:
+                "DROP ROLE IF EXISTS orders_reader; CREATE ROLE orders_reader LOGIN; GRANT ALL ON orders, notes TO orders_reader;", database)
+    proxy = Proxy(cluster, {"default_pool_size": 1}, users={"orders_reader": "", "postgres": ""})
+    right = {None: cluster.connect(database, "orders_reader").execute(read).fetchall()}
+    with cluster.connect(database, "orders_reader") as direct:
         direct.execute("SET app.tenant = '1'")
         right[1] = direct.execute(read).fetchall()
-    with proxy.connect(database, "reader") as one, proxy.connect(database, "reader") as two:
+    with proxy.connect(database, "orders_reader") as one, proxy.connect(database, "orders_reader") as two:
         for turn in range(3):
             one.execute("SET app.tenant = '1'")
             assert one.execute(read).fetchall() == right[1]
@@ -108,5 +108,5 @@ def test_code_that_reads_a_setting_which_its_client_has_not_set(cluster, databas
                 one.execute("SELECT set_config('app.tenant', '1', true)")
                 assert one.execute(read).fetchall() == right[1]
         assert proxy.metrics()["pgweir_backends_opened_total"] == opened
-    cluster.sql("DROP OWNED BY reader", database)
+    cluster.sql("DROP OWNED BY orders_reader", database)
     assert proxy.stop() == 0

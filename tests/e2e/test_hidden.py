@@ -171,17 +171,17 @@ def test_policies_and_functions_see_the_clients_setting(cluster, database, sets)
 
 @pytest.mark.parametrize("code", [
     "ALTER TABLE plain ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON plain USING (true) WITH CHECK (set_config('work_mem', '7MB', false) <> '');"
-    "ALTER TABLE plain FORCE ROW LEVEL SECURITY; ALTER TABLE plain OWNER TO keeper",
+    "ALTER TABLE plain FORCE ROW LEVEL SECURITY; ALTER TABLE plain OWNER TO hidden_owner",
     "ALTER TABLE plain ADD CHECK (set_config('work_mem', '7MB', false) <> '')",
     "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
     "CREATE TRIGGER g AFTER INSERT ON plain FOR EACH ROW WHEN (set_config('work_mem', '7MB', false) <> '') EXECUTE FUNCTION nothing()",
 ], ids=["policy", "constraint", "condition"])
 def test_settings_that_expressions_of_the_catalog_change(cluster, database, code):
-    cluster.sql("DROP ROLE IF EXISTS keeper; CREATE ROLE keeper LOGIN; CREATE TABLE plain (i int); GRANT ALL ON plain TO keeper;" + code, database)
-    proxy = Proxy(cluster, {"default_pool_size": 1}, users={"keeper": "", "postgres": ""})
-    with proxy.connect(database, "keeper") as one, proxy.connect(database, "keeper") as two:
+    cluster.sql("DROP ROLE IF EXISTS hidden_owner; CREATE ROLE hidden_owner LOGIN; CREATE TABLE plain (i int); GRANT ALL ON plain TO hidden_owner;" + code, database)
+    proxy = Proxy(cluster, {"default_pool_size": 1}, users={"hidden_owner": "", "postgres": ""})
+    with proxy.connect(database, "hidden_owner") as one, proxy.connect(database, "hidden_owner") as two:
         one.execute("INSERT INTO plain VALUES (1)")
         assert two.execute("SHOW work_mem").fetchone() == ("4MB",)
         assert one.execute("SHOW work_mem").fetchone() == ("7MB",)
-    cluster.sql("DROP OWNED BY keeper", database)
+    cluster.sql("DROP OWNED BY hidden_owner", database)
     assert proxy.stop() == 0

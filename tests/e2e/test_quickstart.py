@@ -60,9 +60,9 @@ def test_stays_until_ctrl_c_and_leaves_nothing_behind(env, tmp_path):
 
 def test_uses_a_given_database(cluster, database):
     state = new_dir("given")
-    cluster.sql("CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'a'")
-    env = {**os.environ, "PGWEIR_QUICKSTART_DIR": str(state), "DATABASE_URL": cluster.url(database, "boss:a")}
+    cluster.sql("CREATE ROLE given_boss SUPERUSER LOGIN PASSWORD 'a'")
+    env = {**os.environ, "PGWEIR_QUICKSTART_DIR": str(state), "DATABASE_URL": cluster.url(database, "given_boss:a")}
     shows_the_cache_at_work(run([ROOT / "quickstart", "--check"], env=env).stdout)
     run([ROOT / "quickstart", "--down"], env=env)
     assert cluster.sql("SELECT count(*) FROM pg_event_trigger", database) == "0"
-    cluster.sql("DROP ROLE boss")
+    cluster.sql("DROP ROLE given_boss")
