@@ -134,7 +134,7 @@ def test_fresh_with_a_hung_standby(cluster, pair, truth):
     process = hung_standby(cluster)
     try:
         process.send_signal(signal.SIGSTOP)
-        got = truth(cluster, pair, "--hung", seconds=20, hits=False).finish().fresh()
+        got = truth(cluster, pair, "--hung", seconds=max(20, CYCLES // 100), hits=False).finish().fresh()
         assert got.numbers["cycles"] > 50
     finally:
         cluster.sql("ALTER SYSTEM RESET synchronous_standby_names")
