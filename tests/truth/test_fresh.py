@@ -30,7 +30,8 @@ def test_the_checker_sees(cluster, truth):
     cluster.sql("DROP DATABASE copy WITH (FORCE)")
 
 
-@pytest.mark.parametrize("protocol", ["mix", "simple", "prepared"])
+@pytest.mark.parametrize("protocol", ["mix", pytest.param("simple", marks=pytest.mark.long),
+                                      pytest.param("prepared", marks=pytest.mark.long)])
 @pytest.mark.parametrize("commits", ["sync", "async"])
 def test_fresh(cluster, pair, truth, commits, protocol):
     more = ["--async"] if commits == "async" else []

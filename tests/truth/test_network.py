@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from conftest import cache_is_on, new_cluster, start_pair, stop_pair
+from conftest import CYCLES, cache_is_on, new_cluster, start_pair, stop_pair
 from pgweir_test.cluster import TRUST
 from pgweir_test.network import Machines, SlowLine, namespaces_work
 from pgweir_test.proxy import PGWEIR
@@ -100,7 +100,7 @@ def test_slow_lines(truth, seed):
     line = SlowLine(cluster.port, 0.02, seed)
     proxies = start_pair(cluster, {"probe_patience": "200ms"}, databases={"*": f"host=127.0.0.1 port={line.port}"})
     try:
-        with truth(cluster, proxies, "--async", "--pause", 4000, "--lists", seconds=30) as run:
+        with truth(cluster, proxies, "--async", "--pause", 4000, "--lists", seconds=max(12, CYCLES // 100)) as run:
             pass
         run.fresh()
     finally:
