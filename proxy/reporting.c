@@ -116,6 +116,7 @@ static void cache_row(void *arg, const char *database, struct origin *origin)
 	c->evictions = (uint64_t)sum[COUNTER_cache_evictions];
 	c->invalidations = (uint64_t)sum[COUNTER_invalidations];
 	c->resets = (uint64_t)sum[COUNTER_cache_resets];
+	c->refreshes = (uint64_t)sum[COUNTER_cache_refreshes];
 	snprintf(c->last_error, sizeof c->last_error, "%s", st.last_error);
 	snprintf(c->database, sizeof c->database, "%s", database);
 }

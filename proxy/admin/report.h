@@ -51,7 +51,7 @@ struct report_cache {
 	uint64_t since_us;		/* so long in `state` */
 	uint64_t restarts;		/* of the feed */
 	uint64_t transactions, changes; /* received from the feed */
-	uint64_t evictions, invalidations, resets;
+	uint64_t evictions, invalidations, resets, refreshes;
 	char last_error[256];
 };
 

@@ -12,12 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct column columns_cache[] = {
-	{"database", COLUMN_TEXT},  {"state", COLUMN_TEXT},	     {"entries", COLUMN_INT8},
-	{"bytes", COLUMN_INT8},	    {"hits", COLUMN_INT8},	     {"row_hits", COLUMN_INT8},
-	{"misses", COLUMN_INT8},    {"hit_percent", COLUMN_NUMERIC}, {"fills", COLUMN_INT8},
-	{"evictions", COLUMN_INT8}, {"invalidations", COLUMN_INT8},  {"resets", COLUMN_INT8},
-	{"epoch", COLUMN_INT8},	    {"off_reason", COLUMN_TEXT},     {NULL, 0}};
+const struct column columns_cache[] = {{"database", COLUMN_TEXT},	{"state", COLUMN_TEXT},
+				       {"entries", COLUMN_INT8},	{"bytes", COLUMN_INT8},
+				       {"hits", COLUMN_INT8},		{"row_hits", COLUMN_INT8},
+				       {"refreshes", COLUMN_INT8},	{"misses", COLUMN_INT8},
+				       {"hit_percent", COLUMN_NUMERIC}, {"fills", COLUMN_INT8},
+				       {"evictions", COLUMN_INT8},	{"invalidations", COLUMN_INT8},
+				       {"resets", COLUMN_INT8},		{"epoch", COLUMN_INT8},
+				       {"off_reason", COLUMN_TEXT},	{NULL, 0}};
 const struct column columns_coherence[] = {{"database", COLUMN_TEXT},
 					   {"feed", COLUMN_TEXT},
 					   {"since_us", COLUMN_INT8},
@@ -70,6 +72,7 @@ static void cache_row(struct run *run, const struct report_cache *c)
 	table_unsigned(t, c->bytes);
 	table_unsigned(t, v[TALLY_hits]);
 	table_unsigned(t, v[TALLY_row_hits]);
+	table_unsigned(t, c->refreshes);
 	table_unsigned(t, v[TALLY_misses]);
 	if (looked == 0)
 		table_null(t);

@@ -48,6 +48,7 @@ void cache_turn_off(struct cache *c, const char *why)
 	unconfirmed_clear(&c->unconfirmed);
 	proof_reset(&c->proof);
 	signatures_clear(&c->signatures);
+	refresh_clear(&c->refreshes);
 	swap_catalog(c, NULL);
 	if (was_on) {
 		store_clear(&c->store);
@@ -61,6 +62,7 @@ static void empty(struct cache *c)
 	if (!cache_on(c))
 		return;
 	versions_new_epoch(&c->versions);
+	refresh_clear(&c->refreshes);
 	store_clear(&c->store);
 	atomic_fetch_add_explicit(&c->resets, 1, memory_order_relaxed);
 }
@@ -104,6 +106,8 @@ static void apply(struct cache *c, const struct change *change)
 {
 	unconfirmed_push(&c->unconfirmed, change);
 	raise_all(c, change);
+	if (change->nrows > 0 && !change->everything)
+		refresh_apply(&c->refreshes, change);
 	proof_received(&c->proof, change->xid);
 	signatures_end(&c->signatures);
 }

@@ -31,6 +31,7 @@ struct cache *cache_new(const struct cache_settings *set)
 	proof_init(&c->proof);
 	watermark_init(&c->watermark);
 	flights_init(&c->flights);
+	refresh_init(&c->refreshes, &c->store, &c->versions);
 	check(pthread_mutex_init(&c->catalog_lock, NULL) == 0);
 	return c;
 no_store:
@@ -54,6 +55,7 @@ void cache_unref(struct cache *c)
 		return;
 	cache_turn_off(c, "closed");
 	flights_done(&c->flights);
+	refresh_done(&c->refreshes);
 	watermark_done(&c->watermark);
 	store_done(&c->store);
 	proof_done(&c->proof);
@@ -104,7 +106,8 @@ const char *cache_off_reason(const struct cache *c)
 
 size_t cache_bytes(const struct cache *c)
 {
-	return atomic_load_explicit(&c->store.used, memory_order_relaxed) + flights_bytes(&c->flights);
+	return atomic_load_explicit(&c->store.used, memory_order_relaxed) + flights_bytes(&c->flights) +
+	       refresh_bytes(&c->refreshes);
 }
 
 size_t cache_entries(const struct cache *c)
@@ -117,6 +120,7 @@ void cache_counters(const struct cache *c, int64_t sum[NCOUNTERS])
 	sum[COUNTER_cache_evictions] += atomic_load_explicit(&c->store.evictions, memory_order_relaxed);
 	sum[COUNTER_cache_resets] += atomic_load_explicit(&c->resets, memory_order_relaxed);
 	sum[COUNTER_invalidations] += atomic_load_explicit(&c->invalidations, memory_order_relaxed);
+	sum[COUNTER_cache_refreshes] += refresh_published(&c->refreshes);
 	sum[COUNTER_cache_bytes] += (int64_t)cache_bytes(c);
 	sum[COUNTER_cache_entries] += (int64_t)cache_entries(c);
 }
@@ -151,9 +155,30 @@ bool cache_alive(const struct cache *c, const struct entry *e)
 	return cache_on(c) && entry_alive(e, &c->versions);
 }
 
-void cache_confirm(struct cache *c, uint64_t epoch, const struct snapshot *s)
+void confirm(struct cache *c, uint64_t epoch, const struct snapshot *s)
 {
 	unconfirmed_confirm(&c->unconfirmed, &c->versions, epoch, s);
+	refresh_confirm(&c->refreshes, epoch, s);
+}
+
+void cache_confirm(struct cache *c, uint64_t epoch, const struct snapshot *s)
+{
+	confirm(c, epoch, s);
+}
+
+void cache_refresh(struct cache *c, uint64_t epoch, uint32_t relid, struct span who)
+{
+	refresh_want(&c->refreshes, epoch, relid, who);
+}
+
+bool cache_refresh_wanted(struct cache *c, uint32_t relid)
+{
+	return refresh_wanted(&c->refreshes, relid);
+}
+
+unsigned cache_refreshing(const struct cache *c)
+{
+	return refresh_pending(&c->refreshes);
 }
 
 void position_wait(struct cache *c, struct position_wait *w)

@@ -139,6 +139,8 @@ struct cache_row {
  * of their relation is. How many are there now. */
 unsigned cache_put_rows(struct cache *c, const struct lease *l, const struct snapshot *s0, unsigned whole,
 			const struct cache_row *rows, unsigned n);
+/* Rows of `relid` under keys that begin with `who` are kept hot from now on, in this epoch (refresh.h). */
+void cache_refresh(struct cache *c, uint64_t epoch, uint32_t relid, struct span who);
 /* Something about statements that holds as long as the epoch, under a key of its own. */
 void cache_put_note(struct cache *c, uint64_t epoch, struct span key, struct span note);
 /* Stores an answer that was put together from `rows` (entries of rows of one relation, at least one): it depends on what they depend on.
@@ -209,6 +211,10 @@ void cache_turn_off(struct cache *c, const char *why);
 void cache_set_catalog(struct cache *c, struct catalog *catalog);
 /* For whoever reads the transactions: signatures.h. cache_apply ends the transaction there. */
 struct signatures *cache_signatures(struct cache *c);
+/* Is a row of it kept hot for anybody? Then its new versions are wanted in the changes. */
+bool cache_refresh_wanted(struct cache *c, uint32_t relid);
+/* How many changed rows wait for a snapshot that shows their transaction: hand one to cache_confirm. */
+unsigned cache_refreshing(const struct cache *c);
 /* One committed transaction, also while off (between slot and turn_on). Does not move pos. One that may have changed rights or
  * definitions comes with `everything`: then answers of fills that cannot see it yet are refused as well. */
 void cache_apply(struct cache *c, const struct change *change);

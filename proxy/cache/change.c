@@ -8,13 +8,15 @@
 void change_init(struct change *c, size_t max_keys)
 {
 	*c = (struct change){.max_keys = max_keys};
+	buf_init(&c->row_bytes, CHANGE_ROWS_BYTES);
 }
 
 void change_free(struct change *c)
 {
 	free(c->rels);
 	free(c->keys);
-	*c = (struct change){.max_keys = c->max_keys};
+	buf_free(&c->row_bytes);
+	change_init(c, c->max_keys);
 }
 
 void change_begin(struct change *c, uint32_t xid)
@@ -24,6 +26,9 @@ void change_begin(struct change *c, uint32_t xid)
 	c->nkeys = 0;
 	c->nchanges = 0;
 	c->everything = false;
+	c->nrows = 0;
+	c->rows_off = false;
+	buf_clear(&c->row_bytes);
 }
 
 /* Room for one more of `size` bytes each; -1 when memory is gone. */
@@ -103,4 +108,47 @@ void change_key(struct change *c, uint32_t relid, uint64_t key)
 		change_relation(c, relid, false);
 	if (!c->everything)
 		c->keys[c->nkeys++] = key;
+}
+
+/* ---- rows that are kept hot ---- */
+
+void change_row_end(struct change *c, uint32_t relid, uint64_t readkey)
+{
+	for (unsigned i = 0; i < c->nrows; i++)
+		if (c->rows[i].relid == relid && c->rows[i].readkey == readkey)
+			c->rows[i].ended = true;
+}
+
+void change_rows_off(struct change *c)
+{
+	c->rows_off = true;
+	c->nrows = 0;
+}
+
+void change_row_add(struct change *c, uint32_t relid, uint64_t readkey, struct span key, struct span values)
+{
+	size_t at = c->row_bytes.len;
+
+	change_row_end(c, relid, readkey);
+	if (c->rows_off)
+		return;
+	buf_add_span(&c->row_bytes, key);
+	buf_add_span(&c->row_bytes, values);
+	/* A later version of a row that is here may be the one without room. */
+	if (c->nrows == CHANGE_ROWS_MAX || c->row_bytes.failed) {
+		change_rows_off(c);
+		return;
+	}
+	c->rows[c->nrows++] = (struct change_row){
+		.relid = relid, .readkey = readkey, .at = at, .key_n = key.n, .n = values.n};
+}
+
+struct span change_row_key(const struct change *c, const struct change_row *row)
+{
+	return span_of(c->row_bytes.p + row->at, row->key_n);
+}
+
+struct span change_row_values(const struct change *c, const struct change_row *row)
+{
+	return span_of(c->row_bytes.p + row->at + row->key_n, row->n);
 }

@@ -92,7 +92,7 @@ static int store(struct cache *c, struct span key, struct blob *answer, const st
 	l = &now;
 #endif
 	if (s0 != NULL)
-		unconfirmed_confirm(&c->unconfirmed, &c->versions, l->epoch, s0);
+		confirm(c, l->epoch, s0);
 	/* If a version is raised between this and the entry's appearance, find sees that it is dead. */
 	if (!fill_allowed(c, l, nkeys, s0))
 		return 0;
@@ -126,7 +126,7 @@ int cache_store_rows(struct cache *c, struct span key, struct blob *answer, cons
 #endif
 	if (recent == RECENT_RAISED) {
 		if (s0 != NULL)
-			unconfirmed_confirm(&c->unconfirmed, &c->versions, l->epoch, s0);
+			confirm(c, l->epoch, s0);
 		return 0;
 	}
 	return store(c, key, answer, l, s0, noted, nrows, recent == RECENT_NONE);

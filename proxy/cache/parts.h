@@ -10,6 +10,7 @@
 
 #include "proxy/cache/flight.h"
 #include "proxy/cache/proof.h"
+#include "proxy/cache/refresh.h"
 #include "proxy/cache/signatures.h"
 #include "proxy/cache/store.h"
 #include "proxy/cache/unconfirmed.h"
@@ -30,6 +31,7 @@ struct cache {
 	struct watermark watermark;
 	struct store store;
 	struct flights flights;
+	struct refreshes refreshes;
 
 	/* By relation: 0 = nobody reads it by key, ROWS_MANY = statements of several shapes do, else the hash of the only one. Two relations
 	 * in one place only keep rows that nobody needs. */
@@ -46,6 +48,9 @@ struct cache {
 	unsigned nlate;
 #endif
 };
+
+/* cache.c: a snapshot of the primary, asked for under `epoch`. */
+void confirm(struct cache *c, uint64_t epoch, const struct snapshot *s);
 
 /* fill.c: the fill rule; of the lease's keys, the first `nkeys` are those that the entry will depend on. */
 bool fill_allowed(const struct cache *c, const struct lease *l, unsigned nkeys, const struct snapshot *s0);

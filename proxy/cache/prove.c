@@ -42,6 +42,6 @@ enum proof cache_prove_again(struct cache *c, uint64_t epoch, uint64_t insert, u
 enum proof cache_prove(struct cache *c, uint64_t epoch, uint64_t insert, uint64_t flush,
 		       const struct snapshot *s, uint64_t *target_r)
 {
-	unconfirmed_confirm(&c->unconfirmed, &c->versions, epoch, s);
+	confirm(c, epoch, s);
 	return cache_prove_again(c, epoch, insert, flush, s, target_r);
 }

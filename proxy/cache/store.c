@@ -336,6 +336,22 @@ struct entry *store_peek(struct store *st, struct span key)
 	return look(st, key, false, &killed);
 }
 
+struct entry *store_last(struct store *st, struct span key)
+{
+	XXH128_hash_t hash = XXH3_128bits(key.p, key.n);
+	struct store_shard *shard = shard_of(st, hash);
+	struct entry *found;
+
+	pthread_mutex_lock(&shard->lock);
+	found = *find(shard, hash, key);
+	if (found != NULL && found->epoch == versions_epoch(st->versions))
+		atomic_fetch_add_explicit(&found->refs, 1, memory_order_relaxed);
+	else
+		found = NULL;
+	pthread_mutex_unlock(&shard->lock);
+	return found;
+}
+
 void store_clear(struct store *st)
 {
 	for (unsigned i = 0; i < STORE_SHARDS; i++) {

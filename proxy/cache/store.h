@@ -47,6 +47,8 @@ int store_put(struct store *st, struct span key, struct blob *answer, const stru
 struct entry *store_find(struct store *st, struct span key, bool *killed_r);
 /* The same, but it does not count as a hit. */
 struct entry *store_peek(struct store *st, struct span key);
+/* Counted, of the present epoch, and it may be dead: what was there last. */
+struct entry *store_last(struct store *st, struct span key);
 void store_clear(struct store *st);
 
 #endif

@@ -257,8 +257,10 @@ static int touch_row(struct apply *a, const struct catalog_relation *rel, const 
 	change_relation(&a->change, rel->oid, !keys.certain || a->unknown);
 	if (row->kind != DECODING_INSERT && !old_row)
 		change_gone(&a->change, rel->oid);
-	for (unsigned i = 0; i < keys.n; i++)
+	for (unsigned i = 0; i < keys.n; i++) {
 		change_key(&a->change, rel->oid, keys.key[i]);
+		change_row_end(&a->change, rel->oid, keys.key[i]);
+	}
 	return 0;
 }
 
@@ -305,6 +307,9 @@ int apply_row(struct apply *a, const struct catalog_relation *rel, const struct 
 	/* The old values of all columns, not only of the key. */
 	old_row = rel->replica_identity == 'f' && row->old_key.bytes.p != NULL && !row->old_key.key_only;
 	if (touch_row(a, rel, row, rel->replica_identity, old_row, why_r) != 0)
+		return -1;
+	if (row->kind == DECODING_UPDATE && a->cache != NULL && cache_refresh_wanted(a->cache, rel->oid) &&
+	    apply_new_version(a, rel, row, why_r) != 0)
 		return -1;
 	return touch_ancestors(a, rel, row, old_row, why_r);
 }

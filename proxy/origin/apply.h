@@ -11,7 +11,7 @@
 #define PROXY_ORIGIN_APPLY_H
 
 #include "proxy/base/err.h"
-#include "proxy/cache/change.h"
+#include "proxy/cache/cache.h"
 #include "proxy/cache/signatures.h"
 #include "proxy/origin/relations.h"
 #include "proxy/sql/catalog.h"
@@ -27,6 +27,7 @@ struct apply {
 	struct change change;
 	const struct catalog *catalog; /* borrowed */
 	struct signatures *signatures; /* borrowed; NULL = none */
+	struct cache *cache;	       /* borrowed: asked which rows are kept hot; NULL = none */
 	struct buf scratch;	       /* unescaped names and values of one record */
 	struct buf values;	       /* canonical key values of one row */
 	struct relations relations;    /* what pgoutput has announced */

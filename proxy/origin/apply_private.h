@@ -16,6 +16,9 @@ const struct catalog_relation *apply_known(struct apply *a, const struct catalog
 void apply_touch(struct apply *a, const struct catalog_relation *rel, bool whole);
 /* `rel` as from apply_known. */
 int apply_row(struct apply *a, const struct catalog_relation *rel, const struct row *row, const char **why_r);
+/* apply_rows.c: an UPDATE, all of whose keys are in the change. */
+int apply_new_version(struct apply *a, const struct catalog_relation *rel, const struct row *row,
+		      const char **why_r);
 enum apply_event apply_message(struct apply *a, struct span prefix, struct span content, bool transactional);
 int apply_bad(struct err *err, const char *why);
 

@@ -20,6 +20,7 @@ void stream_init(struct stream *s, struct cache *cache, struct counters *counter
 	published_init(&s->published, publication);
 	apply_init(&s->apply, max_change_keys);
 	s->apply.signatures = cache_signatures(cache);
+	s->apply.cache = cache;
 }
 
 void stream_done(struct stream *s)
@@ -41,6 +42,8 @@ void stream_begin(struct stream *s, uint64_t now_us)
 	s->want_load = true;
 	s->held_commit = s->reread = s->want_check = s->want_nudge = s->refused = false;
 	s->ripe_us = STREAM_RIPE_MIN_US;
+	s->confirm_at_us = 0;
+	s->confirm_us = STREAM_CONFIRM_MIN_US;
 	s->ask_at_us = s->nudge_lsn = s->nudge_us = 0;
 	s->retry_us = STREAM_RETRY_MIN_US;
 	s->poll_at_us = now_us;
@@ -168,6 +171,9 @@ static int committed(struct stream *s, uint64_t lsn, struct err *err)
 	note_changes(s, change);
 	if (!covered && remember(s, change->xid, err) != 0)
 		return -1;
+	/* What the columns are is not certain then. */
+	if (apply_suspicious(&s->apply))
+		change_rows_off(change);
 	/* The fingerprint may come back to what it was (GRANT, REVOKE; CREATE, DROP), and what was filled in between would stay. */
 	if (s->apply.ddl || (covered && apply_suspicious(&s->apply)))
 		change->everything = true;
@@ -330,12 +336,31 @@ static int loaded(struct stream *s, uint64_t now_us, struct err *err)
 	return 0;
 }
 
-static int probed(struct stream *s, struct err *err)
+/* Changed rows wait for a snapshot that shows their transaction (refresh_in_place). */
+static void confirmed(struct stream *s, const struct snapshot *snapshot, uint64_t now_us)
+{
+	unsigned before = cache_refreshing(s->cache), left;
+
+	cache_confirm(s->cache, s->epoch, snapshot);
+	left = cache_refreshing(s->cache);
+	if (left == 0 || left < before)
+		s->confirm_us = STREAM_CONFIRM_MIN_US;
+	else if (s->confirm_us < STREAM_CONFIRM_MAX_US)
+		s->confirm_us *= 2;
+	s->confirm_at_us = now_us + s->confirm_us;
+}
+
+static int probed(struct stream *s, uint64_t now_us, struct err *err)
 {
 	struct probe probe;
 
 	if (probe_read(s->control.result[0], &probe, err) != 0)
 		return -1;
+	if (s->stage != STREAM_PROBING) {
+		confirmed(s, &probe.snapshot, now_us);
+		snapshot_free(&probe.snapshot);
+		return 0;
+	}
 	snapshot_free(&s->first.snapshot);
 	s->first = probe;
 	s->first.insert = lsn_normalise(probe.insert, s->server.wal_block, s->server.wal_segment);
@@ -350,7 +375,7 @@ static int answered(struct stream *s, enum control_job job, uint64_t now_us, str
 		if (s->stage == STREAM_NUDGING)
 			s->stage = STREAM_PROBING;
 		return nudge_read(s->control.result[0], &s->nudge_lsn, err);
-	case CONTROL_PROBE: return probed(s, err);
+	case CONTROL_PROBE: return probed(s, now_us, err);
 	case CONTROL_CHECK: return checked(s, now_us, err);
 	case CONTROL_LOAD: return loaded(s, now_us, err);
 	case CONTROL_IDLE: break;
@@ -390,6 +415,11 @@ static bool poll_due(const struct stream *s, uint64_t now_us)
 	return s->stage == STREAM_ON && polls(s) && now_us >= s->poll_at_us;
 }
 
+static bool confirms(const struct stream *s)
+{
+	return s->stage == STREAM_ON && cache_refreshing(s->cache) > 0;
+}
+
 static enum control_job next_job(const struct stream *s, uint64_t now_us)
 {
 	if (s->want_load && now_us >= s->ask_at_us)
@@ -398,7 +428,7 @@ static enum control_job next_job(const struct stream *s, uint64_t now_us)
 		return CONTROL_CHECK;
 	if (now_us >= nudge_at(s))
 		return CONTROL_NUDGE;
-	if (s->stage == STREAM_PROBING)
+	if (s->stage == STREAM_PROBING || (confirms(s) && now_us >= s->confirm_at_us))
 		return CONTROL_PROBE;
 	return poll_due(s, now_us) ? CONTROL_CHECK : CONTROL_IDLE;
 }
@@ -443,6 +473,8 @@ static struct timespec timeout(const struct stream *s, uint64_t now_us)
 		earlier(&until, nudge_at(s));
 		if (s->stage == STREAM_ON && polls(s))
 			earlier(&until, s->poll_at_us);
+		if (confirms(s))
+			earlier(&until, s->confirm_at_us);
 	}
 	if ((s->reread && !s->hold) || until < now_us)
 		until = now_us;

@@ -23,6 +23,8 @@
 #define STREAM_RETRY_MAX_US 50000u
 #define STREAM_RIPE_MIN_US 5000u /* looking whether tables that were added to the publication count now */
 #define STREAM_RIPE_MAX_US 500000u
+#define STREAM_CONFIRM_MIN_US 1000u /* asking whether transactions of changed rows are visible */
+#define STREAM_CONFIRM_MAX_US 50000u
 #define STREAM_XIDS_MAX 65536u /* received and not yet seen in a snapshot; more than that: hold */
 #define STREAM_CHANGED_ROWS 200u
 #define STREAM_BATCH 4096u /* messages before the other descriptors get their turn */
@@ -68,7 +70,9 @@ struct stream {
 	uint64_t ripe_us;    /* tables wait until they count: how long to the next look */
 	uint64_t nudge_lsn;  /* of the last one */
 	uint64_t nudge_us;
-	uint64_t epoch; /* the cache's, before the last question was sent */
+	uint64_t confirm_at_us; /* no question for changed rows before */
+	uint64_t confirm_us;	/* from one to the next */
+	uint64_t epoch;		/* the cache's, before the last question was sent */
 
 	uint32_t *xids; /* owned; received, not yet shown completed */
 	size_t nxids, capxids;

@@ -177,7 +177,8 @@ void entity_note(struct session *s, const struct wanted *w, const struct reads_p
 	if (found == NULL || (!s->policy.entity_rows && !(found->point && s->wishes.now.repeatable_context)))
 		return;
 	any = found->point;
-	shape = found->point ? shape_of(w->stmt) : 0;
+	/* A row that is to go on by itself is of use to the statement that has brought it. */
+	shape = found->point && !s->policy.refresh_in_place ? shape_of(w->stmt) : 0;
 	for (unsigned i = 0; i < found->n && !any; i++)
 		any = cache_rows_wanted(s->served->cache, found->list[i].relid, shape);
 	if (!any)
@@ -250,6 +251,17 @@ static void add(void *arg, const struct shown_row *row)
 		flush(k);
 }
 
+static void keep_hot(struct session *s, uint32_t relid)
+{
+	struct buf key;
+
+	buf_init(&key, KEYS_BYTES);
+	row_key(s, relid, &key);
+	if (!key.failed)
+		cache_refresh(s->served->cache, s->deps->lease.epoch, relid, buf_span(&key));
+	buf_free(&key);
+}
+
 static void keep_entity(struct session *s, unsigned i, struct span rows, const struct snapshot *s0)
 {
 	const struct shown *shown = s->deps->shown;
@@ -263,6 +275,8 @@ static void keep_entity(struct session *s, unsigned i, struct span rows, const s
 	if (shown_cut(shown, i, rows, add, &k))
 		flush(&k);
 	count_add(&s->house->host.counters, COUNTER_cache_rows, k.kept);
+	if (s->policy.refresh_in_place && k.kept > 0)
+		keep_hot(s, k.entity->relid);
 	buf_free(&k.keys);
 	free(k.values);
 }

@@ -59,6 +59,20 @@ def test_fresh_points(cluster, pair, truth, commits):
         assert sum(rises) > 0
 
 
+@pytest.mark.skipif(not PGWEIR, reason="needs the cache")
+def test_fresh_points_refreshed_in_place(cluster, truth):
+    """The same while changed rows go on by themselves."""
+    pair = start_pair(cluster, {"refresh_in_place": "on"})
+    try:
+        truth(cluster, pair, "--points", "--rows", 20, "--writers", 3, "--readers", 9, "--pause", 8000, "--async",
+              cycles=CYCLES // 4).finish().fresh()
+        rises = [proxy.metrics().count("cache_refreshes") for proxy in pair]
+        print("refreshes", rises)
+        assert sum(rises) > 0
+    finally:
+        stop_pair(pair)
+
+
 def test_fresh_lists_under_identity_full(cluster, pair, truth):
     """The same when old rows are shown."""
     cluster.sql("DROP TABLE IF EXISTS owned")

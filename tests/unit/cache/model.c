@@ -136,6 +136,7 @@ static void *writer(void *arg)
 				2 * (self->number + WRITERS * model_dice(&self->seed, ROWS / 2 / WRITERS));
 			record.row[1] = record.row[0] + 1;
 		}
+		record.value = value;
 		model_dawdle(&self->seed);
 		if (model_dice(&self->seed, 10) == 0) {
 			finish(m, xid, NULL, 0); /* rolled back */
@@ -187,12 +188,27 @@ static bool stream_next(struct model *m, struct record *record_r)
 	return is_commit;
 }
 
+/* As if all that has begun were visible. */
+static void confirm_all(struct model *m)
+{
+	struct snapshot s = model_snapshot(m);
+
+	s.nxip = 0;
+	s.xmin = s.xmax;
+	cache_confirm(m->cache, cache_epoch(m->cache), &s);
+	snapshot_free(&s);
+}
+
 static void apply(struct model *m, const struct record *record, struct change *change)
 {
 	change_begin(change, record->xid);
 	for (unsigned i = 0; i < record->nrows; i++)
 		change_key(change, 1 + record->row[i] / ROWS_EACH, model_readkey(record->row[i]));
+	if (m->set->refresh)
+		model_show_rows(record, change);
 	cache_apply(m->cache, change);
+	if (m->set->without == WITHOUT_CONFIRM)
+		confirm_all(m);
 }
 
 /* A new slot: what has its commit record before it will not be streamed, even if it is not visible yet. */
@@ -441,6 +457,7 @@ struct model_result model_run(const struct model_settings *set)
 	struct model *m = calloc(1, sizeof(*m));
 	struct member member[2 + WRITERS + READERS];
 	struct change change;
+	int64_t counters[NCOUNTERS] = {0};
 	struct model_result result;
 	unsigned n = 0;
 
@@ -461,7 +478,9 @@ struct model_result model_run(const struct model_settings *set)
 		start(&member[n++], m, i, reader);
 	for (unsigned i = 0; i < n; i++)
 		pthread_join(member[i].thread, NULL);
+	cache_counters(m->cache, counters);
 	result = (struct model_result){.made = m->made,
+				       .refreshes = (uint64_t)counters[COUNTER_cache_refreshes],
 				       .hits = m->hits,
 				       .fills = m->fills,
 				       .refused = m->refused,

@@ -22,6 +22,7 @@ enum model_without {
 	WITHOUT_APPLY_FIRST, /* the position is published before the change is applied */
 	WITHOUT_BASELINE,    /* when it goes on, nobody is taken to be running */
 	WITHOUT_RECENT,	     /* rows: what was raised while the answer came is not looked for */
+	WITHOUT_CONFIRM,     /* rows that are kept hot do not wait until their transaction is visible */
 	WITHOUT_MADE_BEFORE, /* rows: an answer that was made since the proof was asked for is served */
 };
 
@@ -30,11 +31,13 @@ struct model_settings {
 	unsigned async_percent; /* commits that become visible before they are flushed */
 	bool restarts;		/* the stream is lost now and then */
 	bool rows;		/* pairs of rows that change together, read from entity rows (model_rows.h) */
+	bool refresh;		/* with rows: they are kept hot (refresh.h) */
 	uint64_t run_us;	/* ends after that, or at the first stale read */
 };
 
 struct model_result {
-	uint64_t made; /* of the hits, answers made of rows */
+	uint64_t made;	    /* of the hits, answers made of rows */
+	uint64_t refreshes; /* rows that went on by themselves */
 	uint64_t hits, fills, refused, waits, late, restarts, stale_hits;
 	uint64_t stale_reads; /* of the database itself: the model is wrong */
 };

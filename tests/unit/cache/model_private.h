@@ -23,6 +23,7 @@ struct record {
 	uint32_t xid;
 	unsigned nrows;
 	unsigned row[2];
+	uint64_t value; /* of these, from now on */
 	uint64_t end;
 };
 
@@ -59,6 +60,8 @@ unsigned model_dice(uint64_t *seed, unsigned n);
 void model_dawdle(uint64_t *seed);
 struct snapshot model_snapshot(struct model *m);
 uint64_t model_readkey(unsigned row);
+/* model_rows.c: the rows of `record` as the stream shows them. */
+void model_show_rows(const struct record *record, struct change *change);
 /* A proof that is asked for now. */
 bool model_proven(struct member *self);
 

@@ -26,6 +26,37 @@ static void keep(struct member *self, const struct lease *lease, const struct sn
 					     .nvalues = 1};
 	}
 	cache_put_rows(self->m->cache, lease, s0, 0, rows, n);
+	if (self->m->set->refresh)
+		cache_refresh(self->m->cache, lease->epoch, relation_of(from), span_str("row "));
+}
+
+void model_show_rows(const struct record *record, struct change *change)
+{
+	struct row_value value = {.attnum = 1, .value = span_of(&record->value, sizeof(record->value))};
+	struct buf bytes;
+	char key[16];
+
+	buf_init(&bytes, 1024);
+	(void)row_write(&bytes, &value, 1, span_of(NULL, 0));
+	for (unsigned i = 0; i < record->nrows; i++) {
+		snprintf(key, sizeof(key), "%u", record->row[i]);
+		change_row_add(change, relation_of(record->row[i]), model_readkey(record->row[i]),
+			       span_str(key), buf_span(&bytes));
+	}
+	buf_free(&bytes);
+}
+
+/* The database itself must not show less than a finished read has: that one was given what nobody can see yet. */
+static void look_back(struct model *m, unsigned from, unsigned n, const uint64_t *seen,
+		      const uint64_t *values)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (values[i] >= seen[i])
+			continue;
+		fprintf(stderr, "  row %u was seen too early\n", from + i);
+		atomic_fetch_add(&m->stale_hits, 1);
+		atomic_store(&m->over, true);
+	}
 }
 
 /* One statement that shows the rows. */
@@ -33,7 +64,7 @@ static void bring(struct member *self, unsigned from, unsigned n)
 {
 	struct model *m = self->m;
 	uint32_t relid = relation_of(from);
-	uint64_t values[ROWS_EACH],
+	uint64_t values[ROWS_EACH], seen[ROWS_EACH],
 		keys[2] = {readkey_whole(relid), n == 1 ? model_readkey(from) : readkey_any(relid)};
 	struct snapshot s0 = {0};
 	struct lease lease, later;
@@ -46,9 +77,12 @@ static void bring(struct member *self, unsigned from, unsigned n)
 	if (asked)
 		s0 = model_snapshot(m);
 	model_dawdle(&self->seed);
+	for (unsigned i = 0; i < n; i++)
+		seen[i] = atomic_load(&m->seen[(from + i) / 2 * 2]);
 	pthread_mutex_lock(&m->lock);
 	memcpy(values, &m->visible[from], n * sizeof(values[0]));
 	pthread_mutex_unlock(&m->lock);
+	look_back(m, from, n, seen, values);
 	model_dawdle(&self->seed);
 	snprintf(key, sizeof(key), "list %u %u", from, n);
 	blob = blob_new(span_of(values, n * sizeof(values[0])));

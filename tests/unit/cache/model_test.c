@@ -90,6 +90,34 @@ TEST(model, fresh_and_whole_when_made_of_rows_and_the_stream_is_lost)
 	EXPECT_EQ(run(set).stale_hits, 0);
 }
 
+TEST(model, fresh_and_whole_when_rows_are_kept_hot)
+{
+	struct model_settings set = {.async_percent = 50, .rows = true, .refresh = true, .run_us = run_us()};
+
+	for (int tries = 0; tries < 4; tries++) {
+		struct model_result r = run(set);
+
+		EXPECT_EQ(r.stale_hits, 0);
+		if (r.stale_hits > 0 || (r.made > 100 && r.refreshes > 100))
+			return;
+		set.run_us *= 3;
+	}
+	EXPECT(!"rows were kept hot");
+}
+
+TEST(model, fresh_and_whole_when_rows_are_kept_hot_and_the_stream_is_lost)
+{
+	struct model_settings set = {
+		.async_percent = 20, .rows = true, .refresh = true, .restarts = true, .run_us = run_us()};
+
+	EXPECT_EQ(run(set).stale_hits, 0);
+}
+
+TEST(model, too_early_when_rows_are_kept_hot_before_they_are_visible)
+{
+	expect_stale((struct model_settings){.without = WITHOUT_CONFIRM, .rows = true, .refresh = true});
+}
+
 TEST(model, stale_when_rows_are_kept_whatever_happened_meanwhile)
 {
 	expect_stale((struct model_settings){.without = WITHOUT_RECENT, .rows = true});

@@ -235,6 +235,7 @@ TEST(docs, the_pgbouncer_ini_above_has_every_key_of_ours_that_pgbouncer_has)
 					   "cache_size",
 					   "cache_max_result",
 					   "entity_rows",
+					   "refresh_in_place",
 					   "probe_patience",
 					   "probe_patience_max",
 					   "catalog_poll",
