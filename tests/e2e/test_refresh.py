@@ -1,5 +1,7 @@
 """refresh_in_place: a row that somebody else has changed is answered from the cache again without having been asked for, with PostgreSQL's bytes;
 and what may not go on is read anew."""
+import threading
+
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
@@ -153,6 +155,29 @@ def test_what_does_not(cluster, proxy, db):
     ]:
         ends(cluster, proxy, db, change, *point(proxy, cluster, db, sql))
     cluster.sql("TRUNCATE pair; INSERT INTO pair SELECT i, 'x', 'v', '2020-01-01' FROM generate_series(1, 20) i", db)
+
+
+def test_not_before_it_can_be_seen(cluster, proxy, db):
+    """A commit that waits for a synchronous standby has been streamed, and nobody sees it yet."""
+    read, truth = point(proxy, cluster, db, "SELECT v FROM pair WHERE a = 13 AND b = 'x'")
+    kept(proxy, read)
+    old, (before, received) = read(), count(proxy, "cache_refreshes", "feed_transactions")
+    cluster.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    cluster.reload()
+    wait_for("the setting", lambda: cluster.sql("SHOW synchronous_standby_names") == "nobody")
+    writer = threading.Thread(target=cluster.sql, args=("UPDATE pair SET v = v || 'y' WHERE a = 13", db))
+    writer.start()
+    try:
+        wait_for("the commit to wait", lambda: cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1")
+        wait_for("the feed", lambda: count(proxy, "feed_transactions")[0] > received)
+        for _ in range(20):
+            assert truth() == read() == truth() == old
+        assert count(proxy, "cache_refreshes") == [before]
+    finally:
+        cluster.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        cluster.reload()
+        writer.join()
+    assert read() == truth() != old
 
 
 def test_the_schema_changes_between(cluster, proxy, db):

@@ -3,8 +3,6 @@ import os
 
 import pytest
 
-from conftest import start_pair, stop_pair
-
 pytestmark = [pytest.mark.mutant,
               pytest.mark.skipif("TRUTH_MUTANT" not in os.environ, reason="needs a mutant; see tests/truth/mutants")]
 
@@ -28,18 +26,7 @@ POINTS = [
     ["--points", "--writers", 2, "--readers", 10, "--rows", 6, "--pause", 2000],
     ["--points", "--writers", 4, "--readers", 8, "--rows", 20, "--pause", 20000],
 ]
-KIND = {"rows": LISTS, "recent": LISTS, "signature": LISTS, "entity": POINTS, "refresh": POINTS}
-
-
-@pytest.fixture
-def pair(request, cluster):
-    """With the option that the rule belongs to."""
-    if os.environ["TRUTH_MUTANT"] != "refresh":
-        yield request.getfixturevalue("pair")
-        return
-    made = start_pair(cluster, {"refresh_in_place": "on"})
-    yield made
-    stop_pair(made)
+KIND = {"rows": LISTS, "recent": LISTS, "signature": LISTS, "entity": POINTS}
 
 
 @pytest.mark.skipif(os.environ.get("TRUTH_MUTANT") in ("floor", "session"), reason="in test_bounded.py, test_key.py")
