@@ -50,18 +50,18 @@ def test_nothing_is_slow_by_default(cluster):
 
 def test_no_secret_is_ever_said(cluster):
     """At level debug, with secrets of every kind, right ones and wrong ones: not in the log, the console, the statistics."""
-    cluster.sql("CREATE ROLE hushed SUPERUSER LOGIN PASSWORD 'hush_server'")
+    cluster.sql("CREATE ROLE silent SUPERUSER LOGIN PASSWORD 'hush_server'")
     proxy = Proxy(cluster, {"verbose": 1, "log_min_duration_statement": "1us", "auth_type": "scram-sha-256",
                             "feed_password": "hush_feed", "stats_user": "eye", "stats_password": "hush_stats"},
                   users={"postgres": "hush_client"}, start=False, databases={
-                      "postgres": f"host=127.0.0.1 port={cluster.port} user=hushed password=hush_server"})
+                      "postgres": f"host=127.0.0.1 port={cluster.port} user=silent password=hush_server"})
     proxy._serves = lambda: "pgweir is ready" in proxy.log_text()
     proxy.start()
     with psycopg.connect(proxy.dsn(), password="hush_client", autocommit=True) as client:
-        client.execute("ALTER ROLE hushed PASSWORD 'hush_literal'")
+        client.execute("ALTER ROLE silent PASSWORD 'hush_literal'")
         client.execute("SELECT %s::text", ["hush_parameter"])
         with pytest.raises(psycopg.errors.SyntaxError):
-            client.execute("ALTER ROLE hushed PASSWORT 'hush_literal'")
+            client.execute("ALTER ROLE silent PASSWORT 'hush_literal'")
     with psycopg.connect(proxy.dsn("pgbouncer"), password="hush_client", autocommit=True) as console:
         shown = [console.execute(f"SHOW {what}").fetchall() for what in ("CONFIG", "DATABASES", "USERS", "CLIENTS", "SERVERS",
                                                                           "STATEMENTS")]
@@ -74,7 +74,7 @@ def test_no_secret_is_ever_said(cluster):
     text = proxy.log_text().replace("hush_nobody", "")
     assert "debug" in text.lower() and "hush" not in text, [line for line in text.splitlines() if "hush" in line]
     assert "hush" not in str(shown)
-    cluster.sql("DROP ROLE hushed")
+    cluster.sql("DROP ROLE silent")
 
 
 def test_comings_and_goings(cluster):
