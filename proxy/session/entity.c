@@ -134,7 +134,7 @@ struct entry *entity_answer(struct session *s, const struct wanted *w, const str
 	struct entity_points points;
 	struct entry *made = NULL;
 
-	if (!s->policy.entity_rows || found == NULL || !found->point || w->max_rows != 0)
+	if (!s->policy.entity_rows || found == NULL || !found->point)
 		return NULL;
 	m.entity = &found->list[0];
 	cache_rows_ask(s->served->cache, m.entity->relid, shape_of(w->stmt));

@@ -32,9 +32,8 @@ bool points_asked(const struct wanted *w, const struct reads_param *params, uint
 {
 	const struct entities *found = reads_entities(w->reads);
 
-	return found != NULL && found->point && w->max_rows == 0 &&
-	       reads_points(w->reads, params, nparams, points_r) && points_r->n > 0 && points_r->all &&
-	       (!found->sorted || points_r->n == 1);
+	return found != NULL && found->point && reads_points(w->reads, params, nparams, points_r) &&
+	       points_r->n > 0 && points_r->all && (!found->sorted || points_r->n == 1);
 }
 
 /* The values of one row that the answer shows, as a DataRow. False when not all are known. */

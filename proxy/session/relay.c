@@ -476,6 +476,7 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 		/* fall through */
 	case 'H':
 	case 'W':
+	case 's':
 		s->fill.spoiled = true;
 		r->to += used;
 		break;

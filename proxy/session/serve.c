@@ -108,10 +108,8 @@ static enum reason want_op(struct session *s, const struct op *op, struct wanted
 			return REASON_PORTAL;
 		if (*executed)
 			return REASON_PIPELINE;
-		/* Elsewhere the portal ends with the Sync: PortalSuspended is the whole answer. */
-		if (e.max_rows != 0 && s->txn != TXN_NONE)
+		if (e.max_rows != 0)
 			return REASON_ROW_LIMIT;
-		w->max_rows = e.max_rows;
 		*executed = true;
 		break;
 	case 'C':
@@ -200,17 +198,12 @@ static void note_rule(struct rows_rule *to, const struct reads_rule *rule, const
 }
 
 /* The keys that rules stand for come last. */
-static void note_rules(struct deps *d, struct reads_set *set, const struct wanted *w)
+static void note_rules(struct deps *d, const struct reads_set *set, const struct wanted *w)
 {
-	d->nrules = 0;
-	for (unsigned i = 0; i < set->nrules; i++)
-		if (set->rule[i].uncut && w->max_rows != 0)
-			d->keys[set->nkeys++] = set->otherwise[i];
+	d->nrules = set->nrules;
 	d->nkeys = set->nkeys;
 	for (unsigned i = 0; i < set->nrules; i++) {
-		if (set->rule[i].uncut && w->max_rows != 0)
-			continue;
-		note_rule(&d->rules[d->nrules++], &set->rule[i], w);
+		note_rule(&d->rules[i], &set->rule[i], w);
 		d->keys[d->nkeys++] = set->otherwise[i];
 	}
 }
@@ -311,7 +304,6 @@ static enum reason make_key(struct session *s, const struct wanted *w)
 	if (!w->simple) {
 		key_add(k, span_of(w->stmt->oids, w->stmt->noids * sizeof *w->stmt->oids));
 		key_add(k, span_of(w->shape, w->nshape));
-		buf_add_u32(k, w->max_rows);
 #ifndef PGWEIR_MUTATE_KEY
 		buf_add_span(k, w->bind.after_names);
 #endif

@@ -18,7 +18,6 @@ struct wanted {
 	bool parsed;		/* the batch has a Parse of it */
 	bool simple;
 	struct front_bind bind; /* extended only */
-	uint32_t max_rows;	/* of Execute, 0 = all; as good as a LIMIT of the statement */
 	uint8_t shape[BATCH_OPS];
 	unsigned nshape;
 	struct reads *reads; /* borrowed until the next look at the memo */

@@ -61,7 +61,6 @@ struct rel_read {
 	uint16_t shown_at[READS_KEY_MAX]; /* columns of the answer, from 0 */
 	int16_t shown_key[READS_KEY_MAX];
 	uint32_t shown_type[READS_KEY_MAX];
-	bool shown_uncut; /* .. unless something cuts the answer off behind the joins */
 	struct rel_read *next;
 };
 

@@ -459,7 +459,7 @@ static bool add_predicate(struct keys *keys, const struct rel_read *read, const 
 		return false;
 	if (read->nshown == 0 || set->nrules == READS_RULES_MAX)
 		return add_key(keys, readkey_gone(read->relid));
-	*rule = (struct reads_rule){.relid = read->relid, .ncols = read->nshown, .uncut = read->shown_uncut};
+	*rule = (struct reads_rule){.relid = read->relid, .ncols = read->nshown};
 	memcpy(rule->at, read->shown_at, sizeof(rule->at));
 	memcpy(rule->attnums, read->shown_key, sizeof(rule->attnums));
 	memcpy(rule->types, read->shown_type, sizeof(rule->types));

@@ -68,7 +68,6 @@ struct reads_rule {
 	uint16_t at[READS_KEY_MAX];	/* columns of the answer, from 0 */
 	int16_t attnums[READS_KEY_MAX]; /* rising */
 	uint32_t types[READS_KEY_MAX];
-	bool uncut; /* only if Execute has no row limit: then `otherwise` counts */
 };
 
 /* What one execution depends on: every relation contributes either its readkey_any, or its readkey_whole plus row keys, or its

@@ -6,7 +6,7 @@
  * bring new ones when T can be missing in an outer join: then a row of the other side would appear with NULLs. But if nothing
  * outside of that join looks at its nullable side, that row of the other side has the same fate with T's row and without it; and
  * there must be nothing behind the join that can drop it: no LIMIT, no lateral sub-select, no set-returning function (any function
- * counts as one). `cut` says that there is; a client may also cut an answer off with Execute's row limit (shown_uncut). */
+ * counts as one). `cut` says that there is. */
 #include "proxy/sql/analysis.h"
 
 #include "protocol/datum.h"
@@ -93,16 +93,12 @@ void predicates_shown(const struct level *level, const struct qual *quals, const
 {
 	for (size_t i = 0; i < level->count; i++) {
 		const struct entry *entry = &level->entries[i];
-		bool lost = entry->read == NULL || !entry->read->predicate, nullable = false;
+		bool lost = entry->read == NULL || !entry->read->predicate;
 
 		for (const struct outer *o = outers; o != NULL && !lost; o = o->next)
-			if (i >= o->from && i < o->to) {
+			if (i >= o->from && i < o->to)
 				lost = cut || looked_at(level, quals, o);
-				nullable = true;
-			}
-		if (lost)
-			continue;
-		show(entry->read, entry->rel, outputs);
-		entry->read->shown_uncut = nullable;
+		if (!lost)
+			show(entry->read, entry->rel, outputs);
 	}
 }

@@ -110,38 +110,6 @@ TEST(predicates, joins_carry_values)
 	CHECK(rows);
 }
 
-/* Is what the rows of mk_post that the answer shows stand for told apart from an answer with a row limit? */
-static bool shown_only_uncut(const char *text)
-{
-	const struct reads_signatures signatures = {.applied = sample_applied};
-	uint64_t keys[16];
-	uint32_t relids[16];
-	struct reads_set set = {.keys = keys, .max = 16, .relids = relids, .maxrels = 16};
-	struct catalog *c = sample_catalog();
-	struct reads *r = sample_reads(c, text, NULL, 0);
-	bool uncut = false;
-
-	EXPECT(reads_keys(r, NULL, 0, &signatures, &set) == REASON_NONE);
-	EXPECT(set.nrules == 1);
-	if (set.nrules == 1)
-		uncut = set.rule[0].uncut;
-	reads_unref(r);
-	catalog_unref(c);
-	return uncut;
-}
-
-TEST(predicates, a_row_limit_of_execute_cuts_what_stands_behind_outer_joins)
-{
-	EXPECT(!shown_only_uncut("select id from mk_post where author_id = 4"));
-	EXPECT(!shown_only_uncut("select id from mk_post where author_id = 4 limit 3"));
-	EXPECT(!shown_only_uncut(
-		"select u.id, p.id from mk_user u join mk_post p on p.author_id = u.id where u.id = 6"));
-	EXPECT(shown_only_uncut(
-		"select u.id, p.id from mk_user u left join mk_post p on p.author_id = u.id where u.id = 6"));
-	EXPECT(!shown_only_uncut(
-		"select p.id, u.id from mk_post p left join mk_user u on u.id = p.age where p.author_id = 4"));
-}
-
 TEST(predicates, what_an_outer_join_may_bring_back_is_not_shown)
 {
 	static const struct row rows[] = {
