@@ -31,6 +31,7 @@ CONNECTIONS = 4
 #   cancel        the client's own way to cancel: 57014
 #   copy          in, out, and bad data: 22P02
 #   listen        a notification from another connection
+# For the last three an ORM lends the driver's connection below it.
 STEPS = ("connect", "settings", "crud", "transactions", "prepared", "errors", "timeout", "cancel", "copy", "listen")
 
 
@@ -78,23 +79,23 @@ CLIENTS = [
     python("psycopg2"),
     python("psycopg3"),
     python("asyncpg"),
-    python("sqlalchemy", "cancel", "copy", "listen"),
-    python("django", "copy", "listen"),
+    python("sqlalchemy"),
+    python("django"),
     node("pg"),
     node("postgresjs"),
-    node("knex", "cancel", "copy", "listen"),  # it cancels by pg_cancel_backend(), and does not know the server's process
-    node("sequelize", "cancel", "copy", "listen"),
-    node("typeorm", "cancel", "copy", "listen"),
-    node("drizzle", "cancel", "copy", "listen", args=["pg"]),
-    node("drizzle", "cancel", "copy", "listen", args=["js"]),  # Parse, Describe, Flush first, every time
-    node("mikroorm7", "cancel", "copy", "listen"),
-    node("mikroorm6", "cancel", "copy", "listen", folder="node/mikro6"),
-    node("prisma", "cancel", "copy", "listen", folder="node/prisma", large=True),
+    node("knex"),
+    node("sequelize"),
+    node("typeorm"),
+    node("drizzle", args=["pg"]),
+    node("drizzle", args=["js"]),  # Parse, Describe, Flush first, every time
+    node("mikroorm7"),
+    node("mikroorm6", folder="node/mikro6"),
+    node("prisma", folder="node/prisma", large=True),
     Client("jdbc", "java", ["java", "-cp", "/usr/share/java/postgresql.jar", "Client.java"]),
     go("pgx"),
     go("lib_pq"),
     script("ruby_pg", "ruby", ["ruby", "by_pg.rb"]),
-    script("activerecord", "ruby", ["ruby", "by_activerecord.rb"], "cancel", "copy", "listen"),
+    script("activerecord", "ruby", ["ruby", "by_activerecord.rb"]),
     script("php_pgsql", "php", ["php", "by_pgsql.php"]),
     script("php_pdo", "php", ["php", "by_pdo.php"], "cancel"),
     script("dbd_pg", "perl", ["perl", "by_dbd_pg.pl"]),

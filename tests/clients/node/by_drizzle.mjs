@@ -6,6 +6,8 @@ import { drizzle as onJs } from 'drizzle-orm/postgres-js';
 import { integer, jsonb, pgTable, serial, text } from 'drizzle-orm/pg-core';
 import pg from 'pg';
 import postgres from 'postgres';
+import { below } from './below.mjs';
+import { belowJs } from './below_js.mjs';
 import { fails, main, texts, url, wrong, zones } from './steps.mjs';
 
 const item = pgTable('item', { id: serial('id').primaryKey(), name: text('name').notNull(), n: integer('n') });
@@ -16,8 +18,8 @@ const schema = {
 	partRelations: relations(part, ({ one }) => ({ item: one(item, { fields: [part.itemId], references: [item.id] }) })),
 };
 const js = process.argv[2] === 'js';
-const below = zones.map(() => (js ? postgres(url, { max: 1, onnotice: () => {} }) : new pg.Pool({ connectionString: url, max: 1 })));
-const conns = below.map((client) => (js ? onJs(client, { schema }) : onPg(client, { schema })));
+const clients = zones.map(() => (js ? postgres(url, { max: 1, onnotice: () => {} }) : new pg.Pool({ connectionString: url, max: 1 })));
+const conns = clients.map((client) => (js ? onJs(client, { schema }) : onPg(client, { schema })));
 const name = async (db, id) => (await db.select().from(item).where(eq(item.id, id)))[0]?.name ?? '-';
 const rows = (answer) => (js ? answer : answer.rows);
 const one = async (db, query) => Object.values(rows(await db.execute(query))[0])[0];
@@ -94,11 +96,15 @@ const steps = {
 		assert.equal(await one(conns[1], 'SHOW statement_timeout'), '0');
 		await conns[0].execute('RESET statement_timeout');
 	},
+	...(js ? belowJs(clients) : below(async (i) => {
+		const client = await clients[i].connect();
+		return [client, () => client.release()];
+	})),
 };
 
 await main(
 	steps,
 	(conn, row) => name(conns[conn], row),
 	(conn, row, long) => conns[conn].update(item).set({ name: long }).where(eq(item.id, row)),
-	() => Promise.all(below.map((client) => client.end())),
+	() => Promise.all(clients.map((client) => client.end())),
 );

@@ -1,6 +1,7 @@
 // Knex on pg: `limit $2`, savepoints trxN, a search_path for each connection.
 import assert from 'node:assert/strict';
 import knex from 'knex';
+import { below } from './below.mjs';
 import { fails, main, texts, url, wrong, zones } from './steps.mjs';
 
 const conns = zones.map((zone) => knex({
@@ -77,6 +78,10 @@ const steps = {
 		assert.equal((await conns[1].raw('SHOW statement_timeout')).rows[0].statement_timeout, '0');
 		await conns[0].raw('RESET statement_timeout');
 	},
+	...below(async (i) => {
+		const client = await conns[i].client.acquireConnection();
+		return [client, () => conns[i].client.releaseConnection(client)];
+	}),
 };
 
 await main(

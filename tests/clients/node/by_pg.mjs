@@ -1,12 +1,10 @@
 // node-postgres: unnamed statements with parameters, simple queries without, named ones, cursors, streams, COPY.
 import assert from 'node:assert/strict';
-import { pipeline } from 'node:stream/promises';
-import { Readable } from 'node:stream';
 import pg from 'pg';
-import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
-import { fails, main, texts, until, url, wrong, zones } from './steps.mjs';
+import { below } from './below.mjs';
+import { fails, main, texts, url, wrong, zones } from './steps.mjs';
 
 const conns = zones.map(() => new pg.Client({ connectionString: url }));
 const value = async (conn, text, values) => Object.values((await conn.query(text, values)).rows[0] ?? { none: '-' })[0];
@@ -89,36 +87,7 @@ const steps = {
 		await conn.end();
 		assert.equal(await value(conns[0], 'SHOW statement_timeout'), '0');
 	},
-	/** Its own request, which pg keeps for itself; until one arrives while the query runs. */
-	async cancel() {
-		const asker = setInterval(() => {
-			const cancel = new pg.Client({ connectionString: url });
-			const link = cancel.connection;
-			link.on('connect', () => link.cancel(conns[0].processID, conns[0].secretKey));
-			link.on('error', () => {});
-			link.connect(cancel.port, cancel.host);
-		}, 100);
-		await fails('57014', conns[0].query('SELECT pg_sleep(30)'));
-		clearInterval(asker);
-		await until(async () => (await name(conns[0], 1).catch(() => '')) === 'item 1');
-	},
-	async copy() {
-		const [, , conn] = conns;
-		const rows = [...Array(5000).keys()].map((i) => `${10000 + i}\tcopied\n`);
-		await pipeline(Readable.from(rows), conn.query(copyFrom('COPY item (id, name) FROM STDIN')));
-		let got = '';
-		for await (const chunk of conn.query(copyTo('COPY (SELECT id, name FROM item WHERE id >= 10000 ORDER BY id) TO STDOUT'))) got += chunk;
-		assert.equal(got, rows.join(''));
-		await fails('22P02', pipeline(Readable.from(['x\ty\n']), conn.query(copyFrom('COPY item (id, name) FROM STDIN'))));
-		await conn.query('DELETE FROM item WHERE id >= 10000');
-	},
-	async listen() {
-		const heard = new Promise((hear) => conns[0].on('notification', (message) => hear(message.payload)));
-		await conns[0].query('LISTEN channel');
-		await conns[1].query("NOTIFY channel, 'hello'");
-		assert.equal(await heard, 'hello');
-		await conns[0].query('UNLISTEN *');
-	},
+	...below(async (i) => [conns[i], () => {}]),
 };
 
 await main(

@@ -1,9 +1,8 @@
 // postgres.js: statements of random names, Describe and Flush, everything pipelined, a LISTEN connection of its own.
 import assert from 'node:assert/strict';
-import { pipeline } from 'node:stream/promises';
-import { Readable } from 'node:stream';
 import postgres from 'postgres';
-import { fails, main, texts, until, url, wrong, zones } from './steps.mjs';
+import { belowJs } from './below_js.mjs';
+import { fails, main, texts, url, wrong, zones } from './steps.mjs';
 
 const quiet = { onnotice: () => {} };
 const conns = zones.map((TimeZone) => postgres(url, { ...quiet, max: 1, connection: { TimeZone } }));
@@ -76,28 +75,7 @@ const steps = {
 		await sql.end();
 		assert.equal((await conns[0]`SHOW statement_timeout`)[0].statement_timeout, '0');
 	},
-	async cancel() {
-		const query = conns[0]`SELECT pg_sleep(30)`;
-		query.execute();
-		await until(async () => (await conns[1]`SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'`).length > 0);
-		query.cancel();
-		await fails('57014', query);
-		assert.equal(await name(conns[0], 1), 'item 1');
-	},
-	async copy() {
-		const sql = conns[2];
-		const rows = [...Array(5000).keys()].map((i) => `${10000 + i}\tcopied\n`);
-		await pipeline(Readable.from(rows), await sql`COPY item (id, name) FROM STDIN`.writable());
-		assert.equal((await sql`DELETE FROM item WHERE name = 'copied'`).count, 5000);
-		// COPY TO and bad data leave its streams waiting for ever now and then, with PostgreSQL itself as well.
-	},
-	async listen() {
-		let heard;
-		const { unlisten } = await conns[0].listen('channel', (text) => (heard = text));
-		await conns[1].notify('channel', 'hello');
-		await until(() => heard === 'hello');
-		await unlisten();
-	},
+	...belowJs(conns),
 };
 
 await main(

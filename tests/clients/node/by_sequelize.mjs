@@ -1,6 +1,7 @@
 // Sequelize: reads as simple queries with literals, several SETs in one message for every connection.
 import assert from 'node:assert/strict';
 import { DataTypes, Sequelize, Transaction } from 'sequelize';
+import { below } from './below.mjs';
 import { fails, main, texts, url, wrong, zones } from './steps.mjs';
 
 const conns = zones.map((timezone) => {
@@ -81,6 +82,10 @@ const steps = {
 		await db.close();
 		assert.equal(await one(conns[0], 'SHOW statement_timeout'), '0');
 	},
+	...below(async (i) => {
+		const manager = conns[i].connectionManager, client = await manager.getConnection();
+		return [client, () => manager.releaseConnection(client)];
+	}),
 };
 
 await main(

@@ -2,6 +2,7 @@
 import 'reflect-metadata';
 import assert from 'node:assert/strict';
 import { DataSource, EntitySchema } from 'typeorm';
+import { below } from './below.mjs';
 import { fails, main, texts, url, wrong, zones } from './steps.mjs';
 
 const Item = new EntitySchema({
@@ -101,6 +102,7 @@ const steps = {
 		await db.destroy();
 		assert.equal(await one(conns[0], 'SHOW statement_timeout'), '0');
 	},
+	...below((i) => conns[i].driver.obtainMasterConnection()),
 };
 
 await main(

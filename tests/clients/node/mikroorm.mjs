@@ -1,5 +1,6 @@
 // MikroORM, 6 and 7: simple queries only, literals in the text, a unit of work that writes at flush().
 import assert from 'node:assert/strict';
+import { below } from './below.mjs';
 import { fails, main, texts, url, wrong, zones } from './steps.mjs';
 
 export async function run({ EntitySchema, LockMode, MikroORM }) {
@@ -110,6 +111,15 @@ export async function run({ EntitySchema, LockMode, MikroORM }) {
 			assert.equal(await one(conns[1], 'SHOW statement_timeout'), '0');
 			await execute(conns[0], 'RESET statement_timeout');
 		},
+		...below(async (i) => {
+			const connection = conns[i].em.getConnection();
+			if (connection.getKnex) { // 6
+				const { client: knex } = connection.getKnex(), client = await knex.acquireConnection();
+				return [client, () => knex.releaseConnection(client)];
+			}
+			const client = await (await connection.getNativeClient()).connect();
+			return [client, () => client.release()];
+		}),
 	};
 
 	await main(

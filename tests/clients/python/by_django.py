@@ -1,7 +1,7 @@
 """Django 3.2 on psycopg2: autocommit, atomic blocks, server-side cursors WITH HOLD."""
-import threading
 from urllib.parse import urlsplit
 
+import below
 import django
 from django.conf import settings as conf
 from steps import LONG, URL, ZONES, fails, ok, serve
@@ -128,22 +128,9 @@ def timeout():
         cur.execute("RESET statement_timeout")
 
 
-def cancel():
-    """By the driver's connection, below Django."""
-    stop, below = threading.Event(), connections["db1"].connection
-
-    def ask():
-        while not stop.wait(0.1):
-            below.cancel()
-    asker = threading.Thread(target=ask)
-    asker.start()
-    fails("57014", lambda: value("db1", "SELECT pg_sleep(30)"))
-    stop.set()
-    asker.join()
-
-
-for step in (connect, settings, crud, transactions, prepared, errors, timeout, cancel):
+for step in (connect, settings, crud, transactions, prepared, errors, timeout):
     step()
     ok(step.__name__)
+below.steps(connections["db1"].connection, connections["db2"].connection)
 serve(lambda conn, row: Item.objects.using(ALIASES[conn]).get(pk=row).name,
       lambda conn, row, name: Item.objects.using(ALIASES[conn]).filter(pk=row).update(name=name))

@@ -1,8 +1,5 @@
 """psycopg2: simple queries, literals in the text, BEGIN in front of the first statement."""
-import io
-import select
-import threading
-
+import below
 import psycopg2
 import psycopg2.extras
 from steps import LONG, URL, ZONES, fails, ok, serve
@@ -105,44 +102,6 @@ def timeout():
     conns[0].rollback()
 
 
-def cancel():
-    conn, stop = conns[0], threading.Event()
-
-    def ask():
-        while not stop.wait(0.1):
-            conn.cancel()
-    asker = threading.Thread(target=ask)
-    asker.start()
-    fails("57014", lambda: run(conn, "SELECT pg_sleep(30)"))
-    stop.set()
-    asker.join()
-    conn.rollback()
-
-
-def copy():
-    conn = conns[2]
-    with conn.cursor() as cur:
-        cur.copy_expert("COPY item (id, name) FROM STDIN", io.StringIO("".join(f"{i}\tcopied\n" for i in range(10000, 15000))))
-        out = io.StringIO()
-        cur.copy_expert("COPY (SELECT id, name FROM item WHERE id >= 10000 ORDER BY id) TO STDOUT", out)
-        assert out.getvalue().splitlines() == [f"{i}\tcopied" for i in range(10000, 15000)]
-        fails("22P02", lambda: cur.copy_expert("COPY item (id, name) FROM STDIN", io.StringIO("x\ty\n")))
-    conn.rollback()
-
-
-def listen():
-    hears, says = conns[:2]
-    hears.autocommit = says.autocommit = True
-    run(hears, "LISTEN channel")
-    run(says, "NOTIFY channel, 'hello'")
-    while not hears.notifies:
-        assert select.select([hears], [], [], 20)[0], "nothing was heard"
-        hears.poll()
-    assert hears.notifies.pop().payload == "hello"
-    run(hears, "UNLISTEN *")
-    hears.autocommit = says.autocommit = False
-
-
 def get(conn, row):
     with conns[conn]:  # BEGIN .. COMMIT
         return value(conns[conn], "SELECT name FROM item WHERE id = %s", (row,))
@@ -159,7 +118,8 @@ def connect():
         conn.rollback()
 
 
-for step in (connect, settings, crud, transactions, prepared, errors, timeout, cancel, copy, listen):
+for step in (connect, settings, crud, transactions, prepared, errors, timeout):
     step()
     ok(step.__name__)
+below.steps(conns[0], conns[1])
 serve(get, put)

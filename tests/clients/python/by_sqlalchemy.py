@@ -1,4 +1,5 @@
 """SQLAlchemy 1.4 on psycopg2: BEGIN .. ROLLBACK around every read, RETURNING, version counters, savepoints."""
+import below
 from sqlalchemy import Column, ForeignKey, Integer, Text, create_engine, event, text
 from sqlalchemy.orm import Session, declarative_base, joinedload, relationship, selectinload
 from sqlalchemy.orm.exc import StaleDataError
@@ -139,6 +140,14 @@ def timeout():
         assert conn.scalar(text("SHOW statement_timeout")) == "0"
 
 
+def driver():
+    """The steps that SQLAlchemy has no words for, by the connections that it lends."""
+    lent = [engine.raw_connection() for _ in range(2)]
+    below.steps(*[one.driver_connection for one in lent])
+    for one in lent:
+        one.close()
+
+
 def get(_conn, row):
     with Session(engine) as session:
         return session.get(Item, row).name
@@ -152,4 +161,5 @@ def put(_conn, row, name):
 for step in (connect, settings, crud, transactions, prepared, errors, timeout):
     step()
     ok(step.__name__)
+driver()
 serve(get, put)

@@ -1,5 +1,6 @@
 # ActiveRecord 6.1: four SETs on each connection, statements a1, a2, .. that differ between connections, BEGIN around every save.
 require 'active_record'
+require_relative 'below'
 require_relative 'steps'
 
 ActiveRecord::Base.establish_connection("#{URL}?pool=8")
@@ -155,6 +156,16 @@ def step_timeout
   WORKERS[0].do { db.execute('RESET statement_timeout') }
 end
 
+def below
+  WORKERS.first(2).map { |worker| worker.do { db.raw_connection } }
+end
+
+def step_cancel = cancels(below[0])
+
+def step_copy = copies(below[1])
+
+def step_listen = listens(*below)
+
 # Migrations hold a session's advisory lock on a connection while they work on another.
 def step_locks
   check(db.get_advisory_lock(42))
@@ -163,7 +174,7 @@ def step_locks
   check(WORKERS[0].do { db.get_advisory_lock(42) && db.release_advisory_lock(42) })
 end
 
-steps(*%w[connect settings crud transactions prepared errors timeout])
+steps(*%w[connect settings crud transactions prepared errors timeout cancel copy listen])
 step_locks
 serve(->(conn, row) { WORKERS[conn].do { Item.find(row).name } },
       ->(conn, row, text) { WORKERS[conn].do { Item.find(row).update!(name: text) } })

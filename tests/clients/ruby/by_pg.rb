@@ -1,5 +1,6 @@
 # ruby-pg: exec_params by the unnamed statement, prepare by name, its own copy, cancel and notifications.
 require 'pg'
+require_relative 'below'
 require_relative 'steps'
 
 CONNS = ZONES.map { PG.connect(URL) }
@@ -107,32 +108,11 @@ def step_timeout
   CONNS[0].exec('RESET statement_timeout')
 end
 
-def step_cancel
-  conn = CONNS[0]
-  conn.send_query('SELECT pg_sleep(30)')
-  check(conn.cancel.nil?) until conn.block(0.1)
-  fails('57014') { conn.get_last_result }
-  check(name(conn, 1) == 'item 1')
-end
+def step_cancel = cancels(CONNS[0])
 
-def step_copy
-  conn = CONNS[2]
-  conn.copy_data('COPY item (id, name) FROM STDIN') { (10_000...15_000).each { |i| conn.put_copy_data("#{i}\tcopied\n") } }
-  rows = 0
-  conn.copy_data('COPY (SELECT id FROM item WHERE id >= 10000) TO STDOUT') { rows += 1 while conn.get_copy_data }
-  check(rows == 5000, rows)
-  fails('22P02') { conn.copy_data('COPY item (id, name) FROM STDIN') { conn.put_copy_data("x\ty\n") } }
-  conn.exec('DELETE FROM item WHERE id >= 10000')
-end
+def step_copy = copies(CONNS[2])
 
-def step_listen
-  CONNS[0].exec('LISTEN channel')
-  CONNS[1].exec("NOTIFY channel, 'hello'")
-  heard = nil
-  CONNS[0].wait_for_notify(20) { |_channel, _pid, payload| heard = payload }
-  check(heard == 'hello', heard)
-  CONNS[0].exec('UNLISTEN *')
-end
+def step_listen = listens(*CONNS.first(2))
 
 steps(*%w[connect settings crud transactions prepared errors timeout cancel copy listen])
 serve(->(conn, row) { name(CONNS[conn], row) },

@@ -1,10 +1,13 @@
 // Prisma 7 by adapter-pg: AND 1=1, LIMIT $2 OFFSET $3, a dataloader that turns reads by key into IN lists.
 import assert from 'node:assert/strict';
 import { PrismaPg } from '@prisma/adapter-pg';
+import pg from 'pg';
+import { below } from '../below.mjs';
 import { main, texts, url, wrong, zones } from '../steps.mjs';
 import prisma from './generated/index.js';
 
-const conns = zones.map(() => new prisma.PrismaClient({ adapter: new PrismaPg({ connectionString: url, max: 1 }) }));
+const pools = zones.map(() => new pg.Pool({ connectionString: url, max: 1 }));
+const conns = pools.map((pool) => new prisma.PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) }));
 const name = async (db, id) => (await db.item.findUnique({ where: { id } }))?.name ?? '-';
 const one = async (db, text) => Object.values((await db.$queryRawUnsafe(text))[0])[0];
 
@@ -82,6 +85,10 @@ const steps = {
 		assert.equal(await one(conns[1], 'SHOW statement_timeout'), '0');
 		await conns[0].$executeRaw`RESET statement_timeout`;
 	},
+	...below(async (i) => {
+		const client = await pools[i].connect();
+		return [client, () => client.release()];
+	}),
 };
 
 await main(
