@@ -42,3 +42,18 @@ enum frame_status frame_next(struct span in, uint32_t max_body, struct frame *fr
 	*used_r = FRAME_HEADER + body_n;
 	return FRAME_OK;
 }
+
+size_t frame_run(struct span in, char type, uint32_t max_body)
+{
+	size_t at = 0;
+
+	while (in.n - at >= FRAME_HEADER && in.p[at] == (uint8_t)type) {
+		const uint8_t *p = in.p + at + 1;
+		uint32_t length = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+
+		if (length < 4 || length - 4 > max_body || length > in.n - at - 1)
+			break;
+		at += 1 + (size_t)length;
+	}
+	return at;
+}

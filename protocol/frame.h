@@ -27,4 +27,7 @@ enum frame_status frame_next(struct span in, uint32_t max_body, struct frame *fr
 enum frame_status frame_peek(struct span in, uint32_t max_body, char *type_r, uint32_t *body_n_r,
 			     const char **why_r);
 
+/* How many bytes of whole messages of that type `in` begins with. Stops in front of a length that is wrong or above max_body. */
+size_t frame_run(struct span in, char type, uint32_t max_body);
+
 #endif

@@ -543,6 +543,21 @@ static void stream_rest(struct session *s, struct run *r)
 	relay_locals(s);
 }
 
+/* Rows and CopyData of an answer to the client need no thought: as many as are there are added to the run. */
+static void take_rows(struct session *s, struct run *r)
+{
+	struct expect *head = expect_head(&s->backend->expects);
+	struct span rest = span_skip(r->in, r->to);
+	size_t n;
+
+	if (rest.n == 0 || (rest.p[0] != 'D' && rest.p[0] != 'd') || head == NULL ||
+	    head->why != WHY_CLIENT || (head->kind != EXPECT_QUERY && head->kind != EXPECT_EXECUTE))
+		return;
+	n = frame_run(rest, (char)rest.p[0], BACKEND_INPUT_MAX / 2);
+	r->to += n;
+	s->replay.on &= n == 0;
+}
+
 /* What can be delivered of the input that is there. */
 static bool relay_some(struct session *s)
 {
@@ -553,13 +568,16 @@ static bool relay_some(struct session *s)
 	if (b->stream_left > 0)
 		stream_rest(s, &r);
 	while (going && b->stream_left == 0) {
-		struct span rest = span_skip(r.in, r.to);
+		struct span rest;
 		struct frame f;
 		uint32_t body_n;
 		const char *why = "";
 		char type;
-		enum frame_status st = frame_peek(rest, UINT32_MAX - 16, &type, &body_n, &why);
+		enum frame_status st;
 
+		take_rows(s, &r);
+		rest = span_skip(r.in, r.to);
+		st = frame_peek(rest, UINT32_MAX - 16, &type, &body_n, &why);
 		if (st == FRAME_MORE)
 			break;
 		if (st == FRAME_BAD) {

@@ -107,3 +107,37 @@ TEST(frame, walks_a_pipeline_byte_by_byte)
 	EXPECT_EQ(from, b.len);
 	buf_free(&b);
 }
+
+TEST(frame, counts_a_run_of_whole_messages_of_one_type)
+{
+	struct span in = BYTES("d\0\0\0\x06"
+			       "ab"
+			       "d\0\0\0\x04"
+			       "d\0\0\0\x05"
+			       "c"
+			       "D\0\0\0\x04");
+
+	EXPECT_EQ(frame_run(in, 'd', 2), 18);
+	EXPECT_EQ(frame_run(in, 'D', 2), 0);
+	EXPECT_EQ(frame_run(span_skip(in, 18), 'D', 2), 5);
+	EXPECT_EQ(frame_run(span_of(NULL, 0), 'd', 2), 0);
+	for (size_t n = 0; n < 18; n++)
+		EXPECT_EQ(frame_run(span_of(in.p, n), 'd', 2), n < 7 ? 0 : n < 12 ? 7 : 12);
+}
+
+TEST(frame, ends_a_run_before_a_length_that_cannot_be)
+{
+	EXPECT_EQ(frame_run(BYTES("d\0\0\0\x04"
+				  "d\0\0\0\x03"
+				  "d\0\0\0\x04"),
+			    'd', 100),
+		  5);
+	EXPECT_EQ(frame_run(BYTES("d\0\0\0\x04"
+				  "d\xff\xff\xff\xff"),
+			    'd', UINT32_MAX),
+		  5);
+	EXPECT_EQ(frame_run(BYTES("d\0\0\0\x07"
+				  "abc"),
+			    'd', 2),
+		  0);
+}
