@@ -1,10 +1,10 @@
 /* The floor of a pooler: passes bytes on, both ways, and looks at none. One server connection for each client.
  *   null_relay PORT SERVER_PORT
  * Single-threaded; one recv and one send for each wake-up, as long as the receiver keeps up. */
-#include <arpa/inet.h>
+#include "tests/bench/loopback.h"
+
 #include <errno.h>
 #include <event2/event.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ struct pair {
 };
 
 static struct event_base *base;
-static uint16_t server_port;
+static const char *server_port;
 static uint8_t room[READ_MAX];
 
 static void leave(struct pair *p)
@@ -95,22 +95,21 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int one = 1, client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), server;
+	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), server;
 	struct pair *p;
 
 	(void)what;
 	(void)arg;
 	if (client < 0)
 		return;
-	address.sin_port = htons(server_port);
-	server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (server < 0 || connect(server, (struct sockaddr *)&address, sizeof address) != 0) {
+	server = loopback_connect(server_port);
+	if (server < 0) {
 		perror("null_relay");
 		close(client);
 		return;
 	}
 	evutil_make_socket_nonblocking(server);
+	loopback_nodelay(client);
 	p = calloc(1, sizeof *p);
 	if (p == NULL)
 		abort();
@@ -120,7 +119,6 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 		s->pair = p;
 		s->other = &p->side[1 - i];
 		s->fd = i == 0 ? client : server;
-		setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 		s->readable = event_new(base, s->fd, EV_READ | EV_PERSIST, on_readable, s);
 		s->writable = event_new(base, s->fd, EV_WRITE | EV_PERSIST, on_writable, s);
 		if (s->readable == NULL || s->writable == NULL || event_add(s->readable, NULL) != 0)
@@ -130,19 +128,17 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct event *event;
+	int fd;
 
 	signal(SIGPIPE, SIG_IGN);
 	if (argc != 3) {
 		fprintf(stderr, "null_relay PORT SERVER_PORT\n");
 		return 2;
 	}
-	address.sin_port = htons((uint16_t)atoi(argv[1]));
-	server_port = (uint16_t)atoi(argv[2]);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 1024) != 0) {
+	server_port = argv[2];
+	fd = loopback_listen(argv[1]);
+	if (fd < 0) {
 		perror("null_relay");
 		return 1;
 	}

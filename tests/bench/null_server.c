@@ -2,10 +2,10 @@
  * what the kernel, the event loop and the cutting of messages cost; a cache cannot be cheaper.
  *   null_server PORT
  * Single-threaded; one recv and one send for each wake-up. */
-#include <arpa/inet.h>
+#include "tests/bench/loopback.h"
+
 #include <errno.h>
 #include <event2/event.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -168,14 +168,14 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
-	int one = 1, client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct client *c;
 
 	(void)what;
 	(void)arg;
 	if (client < 0)
 		return;
-	setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	loopback_nodelay(client);
 	c = calloc(1, sizeof *c);
 	if (c == NULL)
 		abort();
@@ -187,14 +187,11 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = argc == 2 ? loopback_listen(argv[1]) : -1;
 	struct event *event;
 
 	signal(SIGPIPE, SIG_IGN);
-	address.sin_port = htons((uint16_t)(argc == 2 ? atoi(argv[1]) : 0));
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 1024) != 0) {
+	if (fd < 0) {
 		perror("null_server");
 		return 1;
 	}

@@ -1,4 +1,5 @@
 """One measurement: runs a client program against a party and says what it cost."""
+import contextlib
 import glob
 import os
 import re
@@ -25,22 +26,39 @@ def percentile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))]
 
 
+@contextlib.contextmanager
+def _ended(process):
+    """Whatever happens here, it does not go on."""
+    try:
+        yield process
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+
+
+def _cpu(party):
+    """CPU seconds so far of the proxy and of PostgreSQL."""
+    postmaster = party.cluster.postmaster() if party.cluster else None
+    return [cpu.seconds(pid) if pid else 0.0 for pid in (party.pid, postmaster)]
+
+
 def _timed(command, party):
     """(stdout, wall, client, proxy, server): seconds of the run and CPU seconds of the three."""
-    postmaster = party.cluster.postmaster() if party.cluster else None
-    proxy, server = (cpu.seconds(pid) if pid else 0.0 for pid in (party.pid, postmaster))
+    proxy, server = _cpu(party)
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        with _ended(process):
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
         text, errors = out.read(), err.read()
     wall = time.monotonic() - began
     if process.returncode != 0 or "aborted" in errors:
         raise Failed(f"{command[0]} against {party.name}: {errors[-600:]}")
-    proxy, server = (cpu.seconds(pid) - was if pid else 0.0 for pid, was in ((party.pid, proxy), (postmaster, server)))
+    proxy, server = (now - was for now, was in zip(_cpu(party), (proxy, server)))
     return text, wall, usage.ru_utime + usage.ru_stime, proxy, server
 
 
@@ -98,3 +116,36 @@ def redis(party, clients=32, n=100000):
     row = text.strip().splitlines()[-1].replace('"', "").split(",")
     tps, _, _, p50, p95, p99 = map(float, row[1:7])
     return _result(n, tps, client, proxy, 0.0, p50 * 1000, p95 * 1000, p99 * 1000)
+
+
+class Flood:
+    """The client that costs little, tests/bench/flood.c: `block` queries of a file in one send, answers thrown away."""
+
+    def __init__(self, party, program, file, seconds, connections=16, block=300):
+        # The null server answers all the same; nobody but PostgreSQL says what is right.
+        reference = party.cluster.port if party.cluster else 0
+        self.party = party
+        self.process = subprocess.Popen([str(part) for part in (program, party.port, reference, connections, block, seconds, file)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def _phase(self):
+        """(queries, seconds, [CPU seconds of the client], CPU of the proxy, of PostgreSQL) of what it does next."""
+        before, hits = _cpu(self.party), _hits(self.party)
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        words = self.process.stdout.readline().split()
+        if not words:
+            raise Failed(f"flood against {self.party.name}: {self.process.stderr.read()}")
+        n, seconds, client = int(words[1]), float(words[2]), float(words[3]) if len(words) > 3 else 0.0
+        proxy, server = (now - was for now, was in zip(_cpu(self.party), before))
+        return {**_result(n, n / seconds, client, proxy, server), "hits": (_hits(self.party) - hits) / n * 100}
+
+    def run(self, once=False):
+        """What the second phase cost, or, with `once`, what it cost to ask each query once."""
+        with _ended(self.process):
+            first = self._phase()
+            second = None if once else self._phase()
+            _, errors = self.process.communicate("" if once else "\n")
+        if self.process.returncode != 0:
+            raise Failed(f"flood against {self.party.name}: {errors}")
+        return second or first

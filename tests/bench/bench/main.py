@@ -2,12 +2,13 @@
 import argparse
 import collections
 import json
+import os
 import pathlib
 import platform
 import sys
 import time
 
-from . import load, probes, report, targets, workloads
+from . import cpu, load, probes, report, targets, workloads
 from .parties import Parties
 
 QUICK = {"passes": 5, "seconds": 1.0}
@@ -19,6 +20,7 @@ class Results:
     def __init__(self):
         self.runs = collections.defaultdict(lambda: collections.defaultdict(list))
         self.singles = {}
+        self.cores = len(os.sched_getaffinity(0))
 
 
 def one_pass(work, names, parties, options, scripts):
@@ -36,14 +38,24 @@ def one_pass(work, names, parties, options, scripts):
     return runs
 
 
-def run_workload(work, parties, options, scripts, results):
-    names = [name for name in work.parties if not options.without or name not in options.without]
+def warm_up(work, names, parties, options, scripts):
     for name in names:
         if work.warm and name not in ("direct", "null", "redis"):
             try:
                 work.warm(parties.get(name), max(1.0, options.seconds), scripts)
             except load.Failed as error:
                 print(f"{work.name}: {error}", file=sys.stderr)
+
+
+def run_workload(work, parties, options, scripts, results):
+    names, absent = [], {}
+    for name in work.parties:
+        program = parties.lacks(name)
+        if program:
+            absent[name] = f"not measured, {program} is not installed"
+        elif name not in (options.without or []):
+            names.append(name)
+    warm_up(work, names, parties, options, scripts)
     for turn in range(options.passes):
         runs = one_pass(work, names if turn % 2 == 0 else names[::-1], parties, options, scripts)
         for name in names:
@@ -52,7 +64,7 @@ def run_workload(work, parties, options, scripts, results):
             else:
                 results.runs[work.name].pop(name, None)
         names = [name for name in names if name in runs]
-    report.workload(work, results.runs[work.name])
+    report.workload(work, results.runs[work.name], absent)
     sys.stdout.flush()
 
 
@@ -90,43 +102,25 @@ def measure_proof(parties, options, scripts, results):
           f"{results.singles['proof_writes']:.0f} us under 1,000 writes/s")
 
 
-def _cost(party, run, options, scripts):
-    return sorted(run(party, options.seconds, scripts)["proxy"] for _ in range(5))[2]
-
-
-def measure_scaling(parties, options, scripts, results):
-    """A fresh cache with the hot rows; the same with idle clients; then with as many answers as come in some time. Bounded, as the
-    probes of strict hits cost what the machine has them cost."""
-    parties.drop("bounded")
-    party = parties.get("bounded")
-    hot, write = workloads.hits("hot", 32, latency=False), workloads.bench("write", clients=4, latency=False)
-    workloads.fill("hot")(party, 2, scripts)
-    few = _cost(party, hot, options, scripts)
-    few_change = _cost_of_changes(parties, party, write, options, scripts)
-    with probes.idle_clients(party, 500 if options.quick else 5000):
-        workloads.fill("hot")(party, 2, scripts)
-        results.singles["idle"] = _cost(party, hot, options, scripts) / few
-        print(f"  CPU of a hit with idle clients: {results.singles['idle'] * few:.2f} us, without {few:.2f} us")
-    workloads.bench("many", clients=16, latency=False)(party, 120 if options.full else 15, scripts)
-    entries = party.proxy.metrics().get("pgweir_cache_entries", 0)
-    many = _cost(party, hot, options, scripts)
-    results.singles["entries"] = many / few
-    many_change = _cost_of_changes(parties, party, write, options, scripts)
-    results.singles["change"] = many_change / few_change
-    print(f"  CPU of a hit: {few:.2f} us with {workloads.HOT} entries, {many:.2f} us with {entries:.0f}; "
-          f"of a change: {few_change:.2f} us, {many_change:.2f} us")
-
-
-def _cost_of_changes(parties, party, write, options, scripts):
-    """CPU of pgweir for one change that somebody else writes."""
-    from . import cpu
-    before = cpu.seconds(party.pid)
-    n = write(parties.get("direct"), options.seconds * 2, scripts)["n"]
-    return (cpu.seconds(party.pid) - before) / n * 1e6
+def measure_change(parties, options, scripts, results):
+    """CPU of pgweir for one change that somebody else writes: a small and a large cache get the same changes at the same time. All
+    rows that change are in both."""
+    both = [(name, parties.get(name)) for name in ("few", "many")]
+    for name, party in both:
+        workloads.flood_fill("some.list" if name == "few" else "many.list")(party, 1, scripts)
+    write = workloads.bench("hot_write", clients=4, latency=False)
+    for _ in range(options.passes):
+        before = [cpu.seconds(party.pid) for _, party in both]
+        n = write(parties.get("direct"), options.seconds * 2, scripts)["n"]
+        for (name, party), was in zip(both, before):
+            results.runs["change"][name].append({"proxy": (cpu.seconds(party.pid) - was) / n * 1e6})
+    for name, party in both:
+        entries = party.proxy.metrics().get("pgweir_cache_entries", 0)
+        print(f"  CPU of one change with {entries:,.0f} entries: {report.middle(results.runs['change'][name], 'proxy'):.2f} us")
 
 
 SINGLES = {"memory": measure_memory, "allocations": measure_allocations, "proof": measure_proof,
-           "scaling": measure_scaling}
+           "change": measure_change}
 QUICK_SINGLES = ("memory", "allocations", "proof")
 
 
@@ -163,6 +157,32 @@ def arguments():
     return options
 
 
+def binary():
+    """The program, and a warning where it is no release build."""
+    path = pathlib.Path(os.environ["PGWEIR_BIN"])
+    if not os.access(path, os.X_OK):
+        sys.exit(f"{path} is not there: meson setup build --buildtype=release && ninja -C build, or set PGWEIR_BIN")
+    about = path.resolve().parents[1] / "meson-info" / "intro-buildoptions.json"
+    kinds = [row["value"] for row in json.loads(about.read_text()) if row["name"] == "buildtype"] if about.exists() else []
+    return "" if kinds in ([], ["release"]) else f"; NOT A RELEASE BUILD: {kinds[0]}"
+
+
+def measure(works, singles, parties, options, results):
+    parties.cluster.sql(workloads.SCHEMA.replace("VACUUM ANALYZE;\nCHECKPOINT;", ""), "bench")
+    parties.cluster.sql("VACUUM ANALYZE", "bench")
+    scripts = workloads.write_scripts(pathlib.Path(parties.dir), parties.programs, 10 if options.full else 1)
+    for i, work in enumerate(works):
+        run_workload(work, parties, options, scripts, results)
+        parties.keep(name for later in works[i + 1:] for name in later.parties)
+    print()
+    for name in singles:
+        try:
+            SINGLES[name](parties, options, scripts, results)
+        except load.Failed as error:
+            print(f"  {name}: {error}")
+        parties.keep([])
+
+
 def main():
     options = arguments()
     if options.list:
@@ -171,29 +191,22 @@ def main():
         print("\n".join(SINGLES))
         return
     works, singles = chosen(options)
-    began, results, parties = time.monotonic(), Results(), Parties()
+    warning = binary()
+    began, results, parties = time.monotonic(), Results(), None
     try:
-        parties.cluster.sql(workloads.SCHEMA.replace("VACUUM ANALYZE;\nCHECKPOINT;", ""), "bench")
-        parties.cluster.sql("VACUUM ANALYZE", "bench")
-        scripts = workloads.write_scripts(pathlib.Path(parties.dir))
-        print(f"{platform.machine()}, {platform.release()}, {len(_cores())} cores; {options.passes} pairs of {options.seconds:g} s; "
-              "CPU in us for one transaction")
-        for work in works:
-            run_workload(work, parties, options, scripts, results)
-        print()
-        for name in singles:
-            SINGLES[name](parties, options, scripts, results)
-        report.targets(targets.ALL, results)
-        print(f"{time.monotonic() - began:.0f} s")
+        print(f"{platform.machine()}, {platform.release()}, {results.cores} cores, load {os.getloadavg()[0]:.1f}; {options.passes} pairs of "
+              f"{options.seconds:g} s; CPU in us for one transaction{warning}", flush=True)
+        parties = Parties()
+        measure(works, singles, parties, options, results)
+    except KeyboardInterrupt:
+        print("\ninterrupted; this is what there is")
     finally:
-        parties.stop()
+        if parties is not None:
+            parties.stop()
+    report.targets(targets.ALL, results)
+    print(f"{time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f}{warning}")
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps({"runs": results.runs, "singles": results.singles}, indent=1))
-
-
-def _cores():
-    import os
-    return os.sched_getaffinity(0)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Who is measured: a PostgreSQL, the proxies in front of it, and the floors and peers beside them.
 
 Each party has a port, a process whose CPU time counts as the proxy's, and the PostgreSQL behind it (or none)."""
+import contextlib
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 
@@ -11,20 +13,24 @@ from pgweir_test.cluster import Cluster
 from pgweir_test.proxy import Proxy
 from pgweir_test.tools import as_pg_user, free_port, new_dir, reap, spawn, wait_for
 
+from . import probes
+
 HERE = pathlib.Path(__file__).resolve().parents[1]
 POOL = 32       # server connections of a pool: as many as the standard load has clients, so that a relay can be compared
 CLIENTS = 6000
 PGBOUNCER = "/usr/sbin/pgbouncer"
 PGPOOL = "/usr/sbin/pgpool"
+PEERS = {"pgbouncer": (PGBOUNCER,), "pgbouncer_s": (PGBOUNCER,), "pgpool": (PGPOOL,), "redis": ("redis-server", "redis-benchmark")}
+IDLE = 5000     # clients of the crowded party
 
 
-def compile_floors():
+def compile_programs():
     """The C programs of this folder; returns where they are."""
-    made = new_dir("floors")
-    for name in ("null_server", "null_relay"):
-        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", made / name, HERE / f"{name}.c", "-levent_core"], check=True)
-    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-fPIC", "-shared", "-o", made / "count_malloc.so",
-                    HERE / "count_malloc.c"], check=True)
+    made = new_dir("programs")
+    command = ["cc", "-O2", "-D_GNU_SOURCE", f"-I{HERE.parents[1]}"]
+    for name, more in (("null_server", ["-levent_core"]), ("null_relay", ["-levent_core"]), ("flood", []),
+                       ("count_malloc", ["-fPIC", "-shared"])):
+        subprocess.run([*command, "-o", made / name, HERE / f"{name}.c", *more], check=True)
     return made
 
 
@@ -39,12 +45,14 @@ class Party:
     def __init__(self, name, port, pid=None, cluster=None, process=None, proxy=None):
         self.name, self.port, self.pid = name, port, pid
         self.cluster, self.process, self.proxy = cluster, process, proxy
+        self.before_stop = contextlib.ExitStack()
 
     def dsn(self, tls=False):
         return (f"host=127.0.0.1 port={self.port} dbname=bench user=postgres gssencmode=disable "
                 f"sslmode={'require' if tls else 'disable'}")
 
     def stop(self):
+        self.before_stop.close()
         if self.proxy is not None:
             self.proxy.stop()
         elif self.process is not None:
@@ -55,16 +63,25 @@ class Parties:
     """Starts a party when it is asked for, once."""
 
     def __init__(self):
-        self.floors = compile_floors()
+        self.programs = compile_programs()
         self.dir = new_dir("bench", owner="postgres")
         self.made = {}
-        self.cluster = Cluster({"max_connections": "400", "shared_buffers": "'512MB'", "max_wal_size": "'4GB'"})
+        self.cluster = Cluster({"max_connections": "600", "shared_buffers": "'512MB'", "max_wal_size": "'4GB'"})
         self.cluster.sql("CREATE DATABASE bench")
+
+    def lacks(self, name):
+        """The program of a peer that is not installed here, or None."""
+        return next((program for program in PEERS.get(name, ()) if shutil.which(program) is None), None)
 
     def get(self, name):
         if name not in self.made:
             self.made[name] = getattr(self, "_" + name)()
         return self.made[name]
+
+    def keep(self, names):
+        """Ends the others: what only waits still probes, and holds connections."""
+        for name in set(self.made) - set(names):
+            self.drop(name)
 
     def drop(self, name):
         party = self.made.pop(name, None)
@@ -88,11 +105,11 @@ class Parties:
 
     def _relay(self):
         port = free_port()
-        return self._spawn("relay", port, [self.floors / "null_relay", port, self.cluster.port], self.cluster)
+        return self._spawn("relay", port, [self.programs / "null_relay", port, self.cluster.port], self.cluster)
 
     def _null(self):
         port = free_port()
-        return self._spawn("null", port, [self.floors / "null_server", port])
+        return self._spawn("null", port, [self.programs / "null_server", port])
 
     # --- pgweir ---
 
@@ -121,10 +138,28 @@ class Parties:
     def _bounded2(self):
         return self._ready(self._pgweir("bounded2", cache_size="1GB", coherence="bounded", workers=2))
 
+    # The same but for what is in the cache, or who is connected; workloads.py fills them.
+    def _few(self):
+        return self._ready(self._pgweir("few", cache_size="2GB", coherence="bounded"))
+
+    def _many(self):
+        return self._ready(self._pgweir("many", cache_size="2GB", coherence="bounded"))
+
+    def _few_strict(self):
+        return self._ready(self._pgweir("few_strict", cache_size="2GB"))
+
+    def _many_strict(self):
+        return self._ready(self._pgweir("many_strict", cache_size="2GB"))
+
+    def _crowd(self):
+        party = self._ready(self._pgweir("crowd", cache_size="2GB", coherence="bounded"))
+        party.before_stop.enter_context(probes.idle_clients(party, IDLE))
+        return party
+
     def _counted(self):
         """A strict one whose allocations are counted."""
         page = self.dir / "mallocs"
-        party = self._pgweir("counted", {"LD_PRELOAD": str(self.floors / "count_malloc.so"), "COUNT_MALLOC": str(page)},
+        party = self._pgweir("counted", {"LD_PRELOAD": str(self.programs / "count_malloc"), "COUNT_MALLOC": str(page)},
                              cache_size="1GB")
         party.mallocs = lambda: int.from_bytes(page.read_bytes()[:8], "little")
         return self._ready(party)

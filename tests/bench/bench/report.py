@@ -1,7 +1,7 @@
 """Prints what was measured: one table a workload, then the targets."""
 from statistics import median
 
-FLOORS = ("relay", "null", "pgbouncer", "pgbouncer_s", "redis", "pgpool", "direct")
+FLOORS = ("relay", "null", "pgbouncer", "pgbouncer_s", "redis", "pgpool", "direct", "few", "few_strict")
 
 
 def middle(runs, metric):
@@ -9,47 +9,61 @@ def middle(runs, metric):
     return median(values) if values else None
 
 
+def ratio_of(ours, theirs, metric):
+    """Median of the pairs' ratios, None where there is nothing to divide."""
+    pairs = [a[metric] / b[metric] for a, b in zip(ours or [], theirs or []) if a.get(metric) is not None and b.get(metric)]
+    return median(pairs) if pairs else None
+
+
 def cell(value, digits=1):
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def workload(work, runs):
-    """CPU in microseconds for one transaction, medians of the passes; ratios are medians of the pairs."""
+def _measured(name, runs):
+    share = middle(runs, "hits")
+    line = f"  {name:12}{cell(middle(runs, 'tps'), 0):>10}"
+    for metric, width, digits in (("p50", 9, 0), ("p95", 9, 0), ("p99", 9, 0), ("proxy", 11, 2), ("server", 11, 2),
+                                  ("client", 10, 2)):
+        line += f"{cell(middle(runs, metric), digits):>{width}}"
+    return line + (f"   {share:.0f} % hits" if share else "")
+
+
+def workload(work, runs, absent):
+    """CPU in microseconds for one transaction, medians of the passes; then the medians of the pairs' ratios."""
     names = [name for name in work.parties if runs.get(name)]
-    others = [name for name in names if name in FLOORS]
     print(f"\n{work.name}: {work.what}")
-    head = f"  {'':12}{'tps':>10}{'p50 us':>9}{'p95':>9}{'p99':>9}{'proxy CPU':>11}{'PG CPU':>11}{'client':>10}"
-    print(head + "".join(f"{'/ ' + name:>13}" for name in others))
+    print(f"  {'':12}{'tps':>10}{'p50 us':>9}{'p95':>9}{'p99':>9}{'proxy CPU':>11}{'PG CPU':>11}{'client':>10}")
     for name in names:
-        share = middle(runs[name], "hits")
-        line = f"  {name:12}{cell(middle(runs[name], 'tps'), 0):>10}"
-        for metric, width in (("p50", 9), ("p95", 9), ("p99", 9)):
-            line += f"{cell(middle(runs[name], metric), 0):>{width}}"
-        for metric, width in (("proxy", 11), ("server", 11), ("client", 10)):
-            line += f"{cell(middle(runs[name], metric), 2):>{width}}"
-        for other in others:
-            metric = "tps" if "direct" in (name, other) else "proxy"
-            pairs = [a[metric] / b[metric] for a, b in zip(runs[name], runs[other]) if b[metric]]
-            mark = "x" if metric == "tps" else ""
-            line += f"{(cell(median(pairs), 2) + mark) if pairs else '-':>13}"
-        print(line + (f"   {share:.0f} % hits" if share else ""))
-    for name, why in work.skip.items():
+        print(_measured(name, runs[name]))
+    for other in (name for name in names if name in FLOORS):
+        for name in (name for name in names if name != other and name not in FLOORS):
+            ratios = [f"{title} {cell(ratio_of(runs[name], runs[other], metric), 2)}"
+                      for title, metric in (("throughput", "tps"), ("p99", "p99"), ("CPU: proxy", "proxy"), ("PostgreSQL", "server"),
+                                            ("client", "client"))]
+            print(f"  {name + ' / ' + other:26} " + ", ".join(ratios))
+    for name, why in {**work.skip, **absent}.items():
         print(f"  {name}: {why}")
 
 
 def targets(rows, results):
     print(f"\n{'':2}{'target':58}{'measured':>10}{'limit':>10}   ")
     group = None
-    met = missed = 0
+    counts = {True: 0, False: 0, None: 0}
+    missed = []
     for row in rows:
         value, good = row.judge(results)
+        counts[good] += 1
         if value is None:
             continue
         if row.group != group:
             group = row.group
             print(f"  {group}")
-        met, missed = met + bool(good), missed + (not good)
-        sign = ">=" if row.at_least else "<="
-        limit = f"{sign} {row.limit:.2f}"
+        if not good:
+            missed.append((row, value))
+        limit = f"{'>=' if row.at_least else '<='} {row.limit:.2f}"
         print(f"    {row.text:56}{value:>10.2f}{limit:>10}   {'met' if good else 'NOT MET'}{'  (' + row.note + ')' if row.note else ''}")
-    print(f"\n{met} met, {missed} not met")
+    print(f"\n{counts[True]} met, {counts[False]} not met" + (f", {counts[None]} not measured" if counts[None] else ""))
+    for row, value in missed:
+        floor = row.floor(results) if row.floor else None
+        print(f"  {row.group}, {row.text}: {value:.2f}"
+              + (f"; the floor of this run is {floor:.2f}, {row.floor_text}" if floor is not None else ""))

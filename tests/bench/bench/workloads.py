@@ -1,4 +1,5 @@
 """What is run against whom. A workload names its parties in the order of a pass; passes alternate: A B, B A, A B, .."""
+import random
 from dataclasses import dataclass, field
 
 from . import load
@@ -6,6 +7,7 @@ from . import load
 ROWS = 100_000
 HOT = 1_000          # rows of the reads that are to be hits
 BIG_ROWS = 8_000     # about 1 MB
+COPIES_OUT, COPIES_IN = 200, 80
 
 SCHEMA = f"""
 CREATE TABLE pgbench_accounts (aid int PRIMARY KEY, bid int, abalance int, filler char(84));
@@ -23,10 +25,12 @@ CHECKPOINT;
 
 POINT = "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n"
 WRITE = "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n"
+VARIANT = "SELECT abalance, :v FROM pgbench_accounts WHERE aid = :aid;\n"  # several answers of one row
 SCRIPTS = {
     "point": f"\\set aid random(1, {ROWS})\n" + POINT,
     "hot": f"\\set aid random(1, {HOT})\n" + POINT,
-    "many": f"\\set aid random(1, {ROWS})\n\\set v random(1, 10)\nSELECT abalance, :v FROM pgbench_accounts WHERE aid = :aid;\n",
+    "some": f"\\set aid random(1, {HOT})\n\\set v 0\n" + VARIANT,
+    "hot_write": f"\\set aid random(1, {HOT})\n" + WRITE,
     "zipf": f"\\set aid random_zipfian(1, {ROWS}, 1.05)\n" + POINT,
     "zipf_write": f"\\set aid random_zipfian(1, {ROWS}, 1.05)\n" + WRITE,
     "write": f"\\set aid random(1, {ROWS})\n" + WRITE,
@@ -84,6 +88,34 @@ def fill(script, protocol="simple"):
     return bench(script, protocol=protocol, clients=16, latency=False)
 
 
+def flood_fill(name):
+    """Each query of a list once."""
+    def run(party, seconds, scripts):
+        return load.Flood(party, scripts["flood"], scripts[name], 0, block=1).run(once=True)
+    return run
+
+
+def flood(name):
+    """Blocks of what is in the cache already: behind a miss, the rest of a block would be PostgreSQL's."""
+    return lambda party, seconds, scripts: load.Flood(party, scripts["flood"], scripts[name], seconds).run()
+
+
+def misses(n):
+    """Queries that nobody has asked yet: each is a miss and is stored. Both parties get the same ones."""
+    def run(party, seconds, scripts):
+        asked = misses.asked[party.name] = misses.asked.get(party.name, 0) + 1
+        path = scripts["some.list"].with_name("misses.list")
+        _write_list(path, ((aid, asked * 100) for aid in range(1, n + 1)))
+        return load.Flood(party, scripts["flood"], path, 0, block=1).run(once=True)
+    misses.asked = {}
+    return run
+
+
+def by_party(**runs):
+    """Each party its own."""
+    return lambda party, seconds, scripts: runs[party.name.removesuffix("_strict")](party, seconds, scripts)
+
+
 NO_PREPARED = "has no prepared statements in transaction pooling; measured in session pooling instead"
 COUNTS = (1, 8, 128)
 
@@ -98,11 +130,11 @@ ALL = [
                f"point reads, {protocol} protocol, {n} client{'s' if n > 1 else ''}, no cache",
                bench("point", protocol=protocol, clients=n))
       for protocol in ("simple", "extended", "prepared") for n in COUNTS],
-    Workload("two", ["pgbouncer", "pass"], "explicit transaction of two reads, 32 clients", bench("two"), quick=True),
+    Workload("two", ["relay", "pgbouncer", "pass"], "explicit transaction of two reads, 32 clients", bench("two"), quick=True),
     Workload("big", ["relay", "pgbouncer", "pass"], f"1 MB result of {BIG_ROWS} rows, 4 clients",
              bench("big", clients=4, latency=False), quick=True),
-    Workload("copy_out", ["relay", "pgbouncer", "pass"], "COPY TO STDOUT of 1 MB, one psql", copies("copies_out", 300), quick=True),
-    Workload("copy_in", ["relay", "pgbouncer", "pass"], "COPY FROM STDIN of 1 MB, one psql", copies("copies_in", 100), quick=True),
+    Workload("copy_out", ["relay", "pgbouncer", "pass"], "COPY TO STDOUT of 1 MB, one psql", copies("copies_out", COPIES_OUT), quick=True),
+    Workload("copy_in", ["relay", "pgbouncer", "pass"], "COPY FROM STDIN of 1 MB, one psql", copies("copies_in", COPIES_IN), quick=True),
     Workload("churn", ["null", "pgbouncer", "pass"], "connect, one read, disconnect; 8 clients",
              bench("point", clients=8, reconnect=True), quick=True),
     Workload("churn_tls", ["pgbouncer", "pass"], "the same over TLS",
@@ -117,30 +149,53 @@ ALL = [
     Workload("hit_one", ["null", "redis", "strict", "bounded", "direct"], "hits, one client",
              hits("hot", 1, "simple"), fill("hot"), quick=True),
     Workload("hit_pgpool", ["pgpool", "strict"], "hits, 32 clients, pgpool-II's query cache", hits("hot", 32), fill("hot")),
-    Workload("join", ["direct", "pgbouncer", "strict", "bounded"], "join and aggregate of some milliseconds, 8 clients",
+    Workload("join", ["null", "direct", "pgbouncer", "strict", "bounded"], "join and aggregate of some milliseconds, 8 clients",
              bench("join", clients=8), bench("join", clients=1), quick=True),
-    Workload("zipf", ["direct", "pgbouncer", "strict", "bounded"], f"zipf reads over {ROWS} rows, 32 clients",
+    Workload("zipf", ["null", "direct", "pgbouncer", "strict", "bounded"], f"zipf reads over {ROWS} rows, 32 clients",
              hits("zipf", 32), fill("zipf"), target=True),
     Workload("mix_95_5", ["direct", "pgbouncer", "strict", "bounded"], "95 % zipf reads, 5 % writes", bench("zipf@95", "zipf_write@5"),
              fill("zipf"), target=True),
     Workload("mix_80_20", ["direct", "pgbouncer", "strict", "bounded"], "80 % zipf reads, 20 % writes", bench("zipf@80", "zipf_write@20"),
              fill("zipf"), target=True),
+    Workload("flood", ["null", "bounded", "bounded2"], "hits, 300 queries in one send, 16 clients that cost little; one and two "
+             "workers", flood("some.list"), flood_fill("some.list"), target=True),
     Workload("workers", ["bounded", "bounded2"], "hits with one and with two workers, 32 clients", hits("hot", 32), fill("hot"),
              target=True),
+    Workload("misses", ["bounded", "bounded2"], "reads that miss and are stored, one and two workers, 16 clients", misses(5000),
+             target=True),
     Workload("workers_pass", ["pass", "pass2"], "no cache, one and two workers, 32 clients", bench("point"), target=True),
+    Workload("idle", ["few", "crowd"], "hits without and with 5,000 idle clients, bounded, 32 clients", bench("some", latency=False),
+             flood_fill("some.list"), target=True),
+    Workload("entries", ["few", "many"], f"hits of {HOT} answers, alone and among many, bounded, 32 clients",
+             bench("some", latency=False), by_party(few=flood_fill("some.list"), many=flood_fill("many.list")), target=True),
+    Workload("entries_all", ["few", "many"], "the same, but all that is there is read",
+             by_party(few=bench("some", latency=False), many=bench("many", latency=False)), target=True),
+    Workload("entries_strict", ["few_strict", "many_strict"], "the same, strict",
+             by_party(few=bench("some", latency=False), many=bench("many", latency=False)),
+             by_party(few=flood_fill("some.list"), many=flood_fill("many.list")), target=True),
 ]
 
 
-def write_scripts(directory):
-    paths = {}
-    for name, text in SCRIPTS.items():
+def _write_list(path, pairs):
+    with open(path, "w", encoding="ascii") as file:
+        file.writelines(VARIANT.replace(":aid", str(aid)).replace(":v", str(v)) for aid, v in pairs)
+
+
+def write_scripts(directory, programs, variants):
+    """The files that clients read. `variants`: how many answers of each row the large cache has."""
+    paths = {"flood": programs / "flood"}
+    texts = {**SCRIPTS, "many": f"\\set aid random(1, {ROWS})\n\\set v random(0, {variants - 1})\n" + VARIANT,
+             "copies_out": SCRIPTS["copy_out"] * COPIES_OUT}
+    data = directory / "rows"
+    data.write_text("".join(f"{i}\t{'x' * 110}\n" for i in range(BIG_ROWS)))
+    texts["copies_in"] = f"BEGIN;\nTRUNCATE sink;\n\\copy sink from '{data}'\nCOMMIT;\n" * COPIES_IN
+    for name, text in texts.items():
         paths[name] = directory / f"{name}.sql"
         paths[name].write_text(text)
-    rows = "".join(f"{i}\t{'x' * 110}\n" for i in range(BIG_ROWS))
-    paths["copies_out"] = directory / "copies_out.sql"
-    paths["copies_out"].write_text(SCRIPTS["copy_out"] * 300)
-    data = directory / "rows"
-    data.write_text(rows)
-    paths["copies_in"] = directory / "copies_in.sql"
-    paths["copies_in"].write_text(f"BEGIN;\nTRUNCATE sink;\n\\copy sink from '{data}'\nCOMMIT;\n" * 100)
+    # In another order than the table has, so that neighbours in the list are none in memory.
+    for name, rows in (("some", HOT), ("many", ROWS)):
+        pairs = [(aid, v) for aid in range(1, rows + 1) for v in range(variants if name == "many" else 1)]
+        random.Random(1).shuffle(pairs)
+        paths[f"{name}.list"] = directory / f"{name}.list"
+        _write_list(paths[f"{name}.list"], pairs)
     return paths
