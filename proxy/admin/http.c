@@ -6,6 +6,7 @@
 #include "proxy/net/tls.h"
 
 #include <errno.h>
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
@@ -216,19 +217,42 @@ static struct bufferevent *new_stream(struct event_base *base, void *arg)
 	return stream;
 }
 
+static struct client *client_of(struct http *h, const struct evhttp_connection *conn)
+{
+	ring_each (node, &h->clients)
+		if (ring_item(node, struct client, node)->conn == conn)
+			return ring_item(node, struct client, node);
+	return NULL;
+}
+
+/* evhttp keeps a connection open behind a CONNECT, whatever our answer says, and would answer what comes next. */
+static void answered(struct evhttp_request *req, void *arg)
+{
+	struct client *c = arg;
+	struct evbuffer *rest = bufferevent_get_input(evhttp_connection_get_bufferevent(c->conn));
+
+	(void)req;
+	evbuffer_drain(rest, evbuffer_get_length(rest));
+	timer_set(c->http->loop, &c->limit, 0);
+}
+
 static void on_request(struct evhttp_request *req, void *arg)
 {
 	struct http *h = arg;
+	struct client *c;
 
-	ring_each (node, &h->clients) {
-		struct client *c = ring_item(node, struct client, node);
-
-		if (c->conn == evhttp_request_get_connection(req)) {
-			c->asked = true;
-			c->since_us = clock_us();
-		}
-	}
+	claim(h);
+	c = client_of(h, evhttp_request_get_connection(req));
+	check(c != NULL);
+	if (c->asked)
+		return; /* it was answered, and is about to be closed */
+	c->asked = true;
+	c->since_us = clock_us();
+	evhttp_request_set_on_complete_cb(req, answered, c);
 	site_answer(req, &h->site);
+	/* evhttp takes the end of a client's requests for the end of the client, and cuts the answer. Who is gone is found by
+	 * writing, or by the limit. */
+	bufferevent_disable(evhttp_connection_get_bufferevent(c->conn), EV_READ);
 }
 
 /* --- listeners --- */

@@ -140,5 +140,18 @@ def plain():
         put("plain", f"text{i}", text)
 
 
-for make in (startup, front, back, scram, replication, datum, ini, hba, plain):
+def http():
+    who = b"Authorization: Basic Ym9iOnMzY3JldA==\r\n"
+    put("http", "healthz", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    put("http", "metrics", b"GET /metrics?a=b#c HTTP/1.1\r\n" + who + b"Accept: application/openmetrics-text\r\n\r\n")
+    put("http", "stats", b"GET http://u@[::1]:1/stats.json HTTP/1.0\r\nConnection: keep-alive\r\n" + who + b"\r\n")
+    put("http", "root", b"HEAD / HTTP/1.1\r\nauthorization:\tbasic  Ym9iOnMzY3JldA==\r\n\r\n")
+    put("http", "refused", b"GET /metrics HTTP/1.1\r\nAuthorization: Basic Ym9iOg==\r\n\r\n\xffGET /x%2f%zz HTTP/1.1\n\n")
+    put("http", "folded", b"GET /readyz HTTP/1.1\r\nA: b\r\n c\r\nA: d\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n")
+    put("http", "post", b"POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n\xfdabc\xffBREW / HTTP/1.1\r\n\r\n")
+    put("http", "chunked", b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n")
+    put("http", "crowd", b"GET /\xfeGET /readyz HTTP/1.1\r\n\xfeOPTIONS * HTTP/1.1\r\n\r\n\xfeCONNECT a:1 HTTP/1.1\r\n\r\n\xfe HTTP/9.9\r\n\r\n")
+
+
+for make in (startup, front, back, scram, replication, datum, ini, hba, plain, http):
     make()

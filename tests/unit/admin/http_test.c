@@ -153,7 +153,7 @@ TEST(http, serves_its_pages)
 
 TEST(http, only_get_and_head)
 {
-	static const char *const others[] = {"POST",  "PUT",   "DELETE", "OPTIONS",
+	static const char *const others[] = {"POST",  "PUT",   "DELETE", "OPTIONS", "CONNECT",
 					     "TRACE", "PATCH", "BREW",	 "get"};
 	struct site s = {0};
 	char request[128];
@@ -246,9 +246,12 @@ TEST(http, a_second_request_behind_the_first_gets_no_answer)
 	struct site s = {0};
 	char *text;
 
-	site_begin(&s, 0, 0);
+	site_begin(&s, 0, 60000000);
 	text = ask(&s, "GET /healthz HTTP/1.1\r\n\r\nGET /again HTTP/1.1\r\n\r\n");
 	EXPECT(has(text, "\r\n\r\nok\n") && !has(text, "404"));
+	free(text);
+	text = ask(&s, "CONNECT a:1 HTTP/1.1\r\n\r\nGET /again HTTP/1.1\r\n\r\n");
+	EXPECT(has(text, "HTTP/1.1 405 ") && !has(text, "404"));
 	free(text);
 	site_end(&s);
 }
@@ -406,6 +409,27 @@ TEST(http, who_does_not_take_the_answer_is_closed)
 	/* Neither before its time, because the answer fitted somewhere. */
 	EXPECT(clock_us() - start >= 250000);
 	close(fd);
+	site_end(&s);
+}
+
+/* A client may close its half once it has asked; the kernel's buffers cannot hold the answer when the loop hears of it. */
+TEST(http, who_has_said_all_gets_the_whole_answer)
+{
+	struct site s = {.fake = {.many_pools = REPORT_POOLS}};
+	const char *body, *length;
+	char *text;
+	int fd;
+
+	site_begin(&s, 0, 60000000);
+	fd = dial_and_not_read(&s);
+	REQUIRE(shutdown(fd, SHUT_WR) == 0);
+	text = read_all(fd);
+	REQUIRE(text != NULL);
+	length = strstr(text, "Content-Length: ");
+	body = strstr(text, "\r\n\r\n");
+	REQUIRE(length != NULL && body != NULL);
+	EXPECT_EQ(strtoul(length + strlen("Content-Length: "), NULL, 10), strlen(body + 4));
+	free(text);
 	site_end(&s);
 }
 
