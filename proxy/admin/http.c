@@ -284,7 +284,7 @@ static void set_port(struct sockaddr *addr, int port)
 
 static int bound_port(int fd)
 {
-	struct sockaddr_storage own;
+	struct sockaddr_storage own = {0};
 	socklen_t n = sizeof own;
 
 	if (getsockname(fd, (struct sockaddr *)&own, &n) != 0)

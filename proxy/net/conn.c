@@ -394,7 +394,7 @@ int conn_fd(const struct conn *c)
 
 void conn_peer(const struct conn *c, char *out, size_t outsz)
 {
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = {0};
 	socklen_t n = sizeof peer;
 	char host[INET6_ADDRSTRLEN] = "";
 

@@ -179,7 +179,7 @@ static int tcp_bind(const struct addrinfo *ai, const struct listener_settings *s
 
 static int socket_port(int fd)
 {
-	struct sockaddr_storage own;
+	struct sockaddr_storage own = {0};
 	socklen_t n = sizeof own;
 
 	if (getsockname(fd, (struct sockaddr *)&own, &n) != 0)
@@ -366,7 +366,7 @@ struct listener *listener_unix(struct loop *l, const char *dir, int port, const 
 struct listener *listener_adopt(struct loop *l, int fd, const struct listener_settings *set, listener_fn fn,
 				void *arg, struct err *err)
 {
-	struct sockaddr_storage own;
+	struct sockaddr_storage own = {0};
 	socklen_t n = sizeof own, nyes = sizeof(int);
 	int yes = 0;
 	struct listener *li;

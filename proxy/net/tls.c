@@ -98,7 +98,7 @@ static const char *ciphers_list(const char *name)
 
 static int tls_set_versions(SSL_CTX *ctx, const struct tls_settings *set, struct err *err)
 {
-	int min, max;
+	int min = 0, max = 0;
 
 	if (protocols_parse(set->protocols, &min, &max, err) != 0)
 		return -1;

@@ -104,7 +104,7 @@ static void add_publication(struct buf *b, const char *name)
 int feed_start(struct feed *f, const struct link_wait *wait, struct err *err)
 {
 	ExecStatusType status;
-	PGresult *result;
+	PGresult *result = NULL;
 	struct buf sql;
 	int rc;
 

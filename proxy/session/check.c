@@ -251,7 +251,7 @@ static bool stands_alone(const struct session *s, const struct stmt *stmt)
 static void note(struct session *s, struct stmt *stmt, const struct front_bind *bind)
 {
 	enum doing doing = doing_of(stmt);
-	struct checking *c = s->checking;
+	struct checking *c;
 	uint32_t place;
 
 	if (doing == DOING_NOTHING || doing == DOING_BACK || stands_alone(s, stmt))

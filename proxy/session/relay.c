@@ -625,7 +625,7 @@ bool relay_quiet(struct session *s)
 
 void relay_input(struct session *s)
 {
-	struct backend *b = s->backend;
+	struct backend *b;
 
 	while (s->state != SESSION_CLOSED && (b = s->backend) != NULL && conn_input(b->conn).n > 0) {
 		size_t before = conn_input(b->conn).n;

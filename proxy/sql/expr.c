@@ -278,7 +278,7 @@ static bool check_column(struct analysis *a, struct place at, const PgQuery__Col
 			 struct typed *typed_r)
 {
 	const struct entry *entry;
-	struct column column;
+	struct column column = {0};
 
 	if (!expr_column(a, at.scope, ref, &column, &entry))
 		return false;
