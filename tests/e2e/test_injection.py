@@ -4,6 +4,7 @@ An allocation of a fixed size may end the process, by check_alloc(); so may one 
 malloc returns. PGWEIR_INJECTION_STEP=1 fails each
 single call (minutes); the default fails some, spread over all.
 """
+import errno
 import mmap
 import os
 import pathlib
@@ -23,6 +24,19 @@ KINDS = ["memory", "recv", "send", "epoll_ctl", "epoll_wait", "accept", "socket"
 # For these a life begins without connections to PostgreSQL.
 ANEW = ["epoll_ctl", "socket", "connect", "setsockopt", "poll", "memory"]
 POINTS = {"memory": 16}  # how many calls are made to fail in the short form; the others 3
+# Other ends of a call than the usual one of tests/support/faults.c; SHORT = one byte is moved.
+SHORT = -1
+ENDS = {
+    "recv": [errno.EINTR, errno.EAGAIN, errno.ETIMEDOUT, errno.ENOMEM, SHORT],
+    "send": [errno.EINTR, errno.EAGAIN, errno.ECONNRESET, errno.ENOBUFS, SHORT],
+    "accept": [errno.EINTR, errno.EAGAIN, errno.ECONNABORTED, errno.ENFILE, errno.ENOBUFS],
+    "epoll_ctl": [errno.ENOSPC, errno.EPERM],
+    "socket": [errno.ENFILE, errno.ENOBUFS],
+    "connect": [errno.ECONNREFUSED, errno.ETIMEDOUT, errno.EADDRNOTAVAIL, errno.EAGAIN],
+    "setsockopt": [errno.EINVAL, errno.ENOPROTOOPT],
+}
+# A client does not notice these at all.
+UNSEEN = [errno.EINTR, errno.EAGAIN, errno.ECONNABORTED, SHORT]
 STEP = int(os.environ.get("PGWEIR_INJECTION_STEP", "0"))
 
 
@@ -55,7 +69,7 @@ class Victim:
         self.start()
 
     def start(self):
-        self.map[:48] = b"\0" * 48
+        self.map[:64] = b"\0" * 64
         self.proxy = Proxy(self.cluster, {"default_pool_size": 3, "server_login_retry": 0.1, "query_wait_timeout": 10, "workers": 2,
                                           "client_login_timeout": 5},
                            env={"FAULTS": str(self.path), "LD_PRELOAD": str(self.library)})
@@ -63,8 +77,9 @@ class Victim:
     def get(self, index):
         return struct.unpack_from("q", self.map, 8 * index)[0]
 
-    def arm(self, kind, countdown):
+    def arm(self, kind, countdown, error=0, lasting=False):
         self.round += 1
+        struct.pack_into("qq", self.map, 48, error, lasting)
         struct.pack_into("q", self.map, 40, self.round)
         struct.pack_into("q", self.map, 8, countdown)
         struct.pack_into("qq", self.map, 16, 0, 0)
@@ -120,6 +135,10 @@ class Victim:
         with self.proxy.connect("faults") as conn:
             want = self.cluster_value()
             return conn.execute("SELECT name FROM item WHERE id = 1").fetchone()[0] == want and conn.execute("SELECT count(*) FROM item").fetchone() == (50,)
+
+    def nothing_lost(self):
+        rows = {int(tag) for tag in self.cluster.sql("SELECT tag FROM done", "faults").split()}
+        assert not set(self.told) - rows, f"told COMMIT, not there: {set(self.told) - rows}"
 
     def cluster_value(self):
         self.cluster.sql(f"UPDATE item SET name = 'tag {self.tag}' WHERE id = 1", "faults")
@@ -181,8 +200,43 @@ def test_every_call_may_fail_once(cluster, victim, kind):
     if victim.deaths == deaths:  # the analysis of each new text is kept: some ten pieces a life
         wait_for(f"{victim.live()} pieces to become {victim.full} and some",
                  lambda: life() and victim.live() < victim.full + 12 * victim.tag + 500)
-    rows = {int(tag) for tag in cluster.sql("SELECT tag FROM done", "faults").split()}
-    lost = set(victim.told) - rows
-    assert not lost, f"told COMMIT, not there: {lost}"
+    victim.nothing_lost()
     print(f"{kind}: {calls} calls in a client's life, {failed} failed, {victim.deaths - deaths} deaths, live {victim.full} -> {victim.live()}")
     assert failed
+
+
+def name_of(end):
+    return "SHORT" if end == SHORT else errno.errorcode[end]
+
+
+@pytest.mark.parametrize("kind,end", [pytest.param(kind, end, id=f"{kind}-{name_of(end)}") for kind, ends in ENDS.items() for end in ends])
+def test_a_call_may_end_in_other_ways(cluster, victim, kind, end):
+    def life():
+        if kind in ANEW:
+            victim.cut()
+        return victim.life()
+    victim.arm(kind, 1 << 40)
+    wait_for("a whole life", life)
+    calls = victim.get(2)
+    failed, deaths = 0, victim.deaths
+    for n in points(kind, calls):
+        victim.disarm()
+        victim.arm(kind, n, end)
+        whole = life()
+        failed += victim.get(3)
+        victim.disarm()
+        assert whole or end not in UNSEEN or kind == "connect", (kind, name_of(end), n, victim.proxy.log_text()[-3000:])
+        victim.after((kind, n))
+    assert failed and victim.deaths == deaths
+    victim.nothing_lost()
+
+
+@pytest.mark.parametrize("kind", ["recv", "send"])
+def test_a_whole_life_byte_by_byte(victim, kind):
+    """Each call moves one byte, of clients and of PostgreSQL."""
+    victim.arm(kind, 1, SHORT, lasting=True)
+    whole, moved = victim.life(), victim.get(3)
+    victim.disarm()
+    assert whole and moved > 1000, victim.proxy.log_text()[-3000:]
+    victim.after((kind, "each"))
+    victim.nothing_lost()

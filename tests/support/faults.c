@@ -1,7 +1,8 @@
 /* faults.c - a preloaded library that makes one call of a process fail: an allocation or a system call.
  * Source  malloc(3), recv(2) and the others it stands before.
  * Shape   the file named by FAULTS is shared memory: the test writes `kind`, then `countdown` = n, and the n-th call of that kind
- *         from then on fails, once. `seen` counts the calls, `live` the allocations that were not given back. Of allocations
+ *         from then on fails, once, or with `lasting` each from the n-th on. It fails with the errno `error`, 0 = its usual one;
+ *         -1 = it does not fail, but moves one byte at most. `seen` counts the calls, `live` the allocations that were not given back. Of allocations
  *         only the first from each place in the code counts: they come by the ten thousand, from a few hundred places.
  * Owner   the test. Thread  any. Errors  none. */
 #define _GNU_SOURCE
@@ -23,7 +24,7 @@
 enum kind { NONE, MEMORY, RECV, SEND, EPOLL_CTL, EPOLL_WAIT, ACCEPT, SOCKET, CONNECT, SETSOCKOPT, POLL };
 
 struct control {
-	_Atomic int64_t kind, countdown, seen, failed, live, round;
+	_Atomic int64_t kind, countdown, seen, failed, live, round, error, lasting;
 };
 
 #define PLACES 8192 /* a power of two, well above what there is */
@@ -67,18 +68,27 @@ static void tell(void)
 	atomic_store(&control->kind, kind);
 }
 
+enum fate { GOES, FAILS, IS_CUT };
+
 /* Is this the call that is to fail? */
-static int fails(enum kind kind, int error)
+static enum fate fate(enum kind kind, int usual)
 {
+	int64_t left, error;
+
 	if (atomic_load_explicit(&control->kind, memory_order_relaxed) != (int64_t)kind)
-		return 0;
+		return GOES;
 	atomic_fetch_add(&control->seen, 1);
-	if (atomic_fetch_sub(&control->countdown, 1) != 1)
-		return 0;
+	left = atomic_fetch_sub(&control->countdown, 1);
+	if (left > 1 || (left < 1 && !atomic_load(&control->lasting)))
+		return GOES;
 	atomic_fetch_add(&control->failed, 1);
-	tell();
-	errno = error;
-	return 1;
+	if (left == 1)
+		tell();
+	error = atomic_load(&control->error);
+	if (error < 0)
+		return IS_CUT;
+	errno = error != 0 ? (int)error : usual;
+	return FAILS;
 }
 
 /* Has this round seen an allocation from there? */
@@ -105,7 +115,7 @@ static int no_memory(void *place)
 {
 	if (atomic_load_explicit(&control->kind, memory_order_relaxed) != MEMORY || known((uintptr_t)place))
 		return 0;
-	return fails(MEMORY, ENOMEM);
+	return fate(MEMORY, ENOMEM) == FAILS;
 }
 #define NO_MEMORY no_memory(__builtin_return_address(0))
 
@@ -162,22 +172,63 @@ void free(void *p)
 	if (next == NULL)          \
 	next = (type(*) params)dlsym(RTLD_NEXT, name)
 
-/* Each system call: its kind, the error it fails with. */
-#define CALL(type, name, kind, error, params, args) \
+/* Each system call: its kind, the error it usually fails with, and how it is called when it is cut short. */
+#define MOVES(name, kind, usual, params, args, cut) \
+	ssize_t name params                         \
+	{                                           \
+		NEXT(ssize_t, #name, params);       \
+		switch (fate(kind, usual)) {        \
+		case FAILS: return -1;              \
+		case IS_CUT: return next cut;       \
+		default: return next args;          \
+		}                                   \
+	}
+#define CALL(type, name, kind, usual, params, args) \
 	type name params                            \
 	{                                           \
 		NEXT(type, #name, params);          \
-		if (fails(kind, error))             \
+		if (fate(kind, usual) != GOES)      \
 			return -1;                  \
 		return next args;                   \
 	}
 
-CALL(ssize_t, recv, RECV, ECONNRESET, (int fd, void *p, size_t n, int flags), (fd, p, n, flags))
-CALL(ssize_t, recvmsg, RECV, ECONNRESET, (int fd, struct msghdr *m, int flags), (fd, m, flags))
-CALL(ssize_t, readv, RECV, ECONNRESET, (int fd, const struct iovec *v, int n), (fd, v, n))
-CALL(ssize_t, send, SEND, EPIPE, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags))
-CALL(ssize_t, sendmsg, SEND, EPIPE, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
-CALL(ssize_t, writev, SEND, EPIPE, (int fd, const struct iovec *v, int n), (fd, v, n))
+static struct iovec one_byte(const struct iovec *v, size_t n)
+{
+	while (n > 1 && v->iov_len == 0)
+		v++, n--;
+	return (struct iovec){v->iov_base, v->iov_len > 0};
+}
+
+static struct msghdr one_byte_of(const struct msghdr *m, struct iovec *v)
+{
+	struct msghdr cut = *m;
+
+	*v = one_byte(m->msg_iov, m->msg_iovlen);
+	cut.msg_iov = v;
+	cut.msg_iovlen = 1;
+	return cut;
+}
+#define BYTE(v, n)                       \
+	(struct iovec[])                 \
+	{                                \
+		one_byte(v, (size_t)(n)) \
+	}
+#define BYTE_OF(m)                                 \
+	(struct msghdr[])                          \
+	{                                          \
+		one_byte_of(m, &(struct iovec){0}) \
+	}
+
+MOVES(recv, RECV, ECONNRESET, (int fd, void *p, size_t n, int flags), (fd, p, n, flags),
+      (fd, p, n > 0, flags))
+MOVES(recvmsg, RECV, ECONNRESET, (int fd, struct msghdr *m, int flags), (fd, m, flags),
+      (fd, BYTE_OF(m), flags))
+MOVES(readv, RECV, ECONNRESET, (int fd, const struct iovec *v, int n), (fd, v, n), (fd, BYTE(v, n), 1))
+MOVES(send, SEND, EPIPE, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags),
+      (fd, p, n > 0, flags))
+MOVES(sendmsg, SEND, EPIPE, (int fd, const struct msghdr *m, int flags), (fd, m, flags),
+      (fd, BYTE_OF(m), flags))
+MOVES(writev, SEND, EPIPE, (int fd, const struct iovec *v, int n), (fd, v, n), (fd, BYTE(v, n), 1))
 CALL(int, epoll_ctl, EPOLL_CTL, ENOMEM, (int ep, int op, int fd, struct epoll_event *e), (ep, op, fd, e))
 CALL(int, epoll_wait, EPOLL_WAIT, EINTR, (int ep, struct epoll_event *e, int n, int ms), (ep, e, n, ms))
 CALL(int, epoll_pwait, EPOLL_WAIT, EINTR, (int ep, struct epoll_event *e, int n, int ms, const __sigset_t *s),
