@@ -23,8 +23,8 @@ def broken(request):
     cluster.remove()
 
 
-def run_while(truth, broken, fault, every, *args):
-    """The checker runs for SECONDS; fault() happens again and again, but not in the last third."""
+def run_while(truth, broken, fault, every, *args, calm=None):
+    """The checker runs for SECONDS; fault() happens again and again, but not in the last third, which calm() begins."""
     cluster, proxies = broken
     with truth(cluster, proxies, "--faults", "--pause", 4000, *args, cycles=10**9, seconds=SECONDS) as run:
         until = time.monotonic() + SECONDS * 2 / 3
@@ -35,6 +35,8 @@ def run_while(truth, broken, fault, every, *args):
             fault()
             times += 1
             pause.wait(every)
+        if calm is not None:
+            calm()
     run.fresh()
     assert times > 0
     if PGWEIR:

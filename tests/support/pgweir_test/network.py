@@ -18,6 +18,11 @@ def namespaces_work():
     return os.geteuid() == 0 and run(["unshare", "--net", "true"], check=False).returncode == 0
 
 
+def netem_works():
+    """Can this kernel lose, delay and reorder packets? tests/truth/netem brings one that can."""
+    return namespaces_work() and run(["unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem"], check=False).returncode == 0
+
+
 def _call(name, *args):
     if getattr(_libc, name)(*args) != 0:
         raise OSError(ctypes.get_errno(), name)
@@ -27,14 +32,14 @@ class Line:
     """A pair of interfaces: `here` is an address of ours, `there` one of the other machine."""
 
     def __init__(self, number, namespace):
-        self.name = f"pgwline{number}"
+        self.name, self.far, self.namespace = f"pgwline{number}", f"far{number}", namespace
         self.here, self.there = f"10.231.{number}.1", f"10.231.{number}.2"
         run(["ip", "link", "add", self.name, "type", "veth", "peer", "name", "far", "netns", namespace])
         run(["ip", "address", "add", f"{self.here}/30", "dev", self.name])
         run(["ip", "link", "set", self.name, "up"])
-        run(["ip", "-n", namespace, "link", "set", "far", "name", f"far{number}"])
-        run(["ip", "-n", namespace, "address", "add", f"{self.there}/30", "dev", f"far{number}"])
-        run(["ip", "-n", namespace, "link", "set", f"far{number}", "up"])
+        run(["ip", "-n", namespace, "link", "set", "far", "name", self.far])
+        run(["ip", "-n", namespace, "address", "add", f"{self.there}/30", "dev", self.far])
+        run(["ip", "-n", namespace, "link", "set", self.far, "up"])
 
     def cut(self):
         """Packets vanish; nobody is told."""
@@ -42,6 +47,15 @@ class Line:
 
     def mend(self):
         run(["ip", "link", "set", self.name, "up"])
+
+    def disturb(self, *how):
+        """Both ways, from now on; in the words of tc-netem(8)."""
+        run(["tc", "qdisc", "replace", "dev", self.name, "root", "netem", *how])
+        run(["tc", "-n", self.namespace, "qdisc", "replace", "dev", self.far, "root", "netem", *how])
+
+    def calm(self):
+        for where, name in (([], self.name), (["-n", self.namespace], self.far)):
+            run(["tc", *where, "qdisc", "delete", "dev", name, "root"], check=False)
 
 
 class Machines:
