@@ -5,10 +5,12 @@
 static const char *const statements[] = {
 	[CONTROL_NUDGE] = "SELECT pg_logical_emit_message(true, 'pgweir', '')",
 	[CONTROL_PROBE] = CONTROL_PROBE_SQL,
+	[CONTROL_ENDING] = "SELECT " ENDING_SQL,
 };
 static const char *const names[] = {
 	[CONTROL_NUDGE] = "nudge",
 	[CONTROL_PROBE] = "probe",
+	[CONTROL_ENDING] = "ending",
 	[CONTROL_CHECK] = "check",
 };
 
@@ -115,6 +117,16 @@ int probe_read(const PGresult *result, struct probe *probe_r, struct err *err)
 	    snapshot_parse(link_field(result, 0, 2), &probe.snapshot) != 0)
 		return err_set(err, "probe: unexpected answer");
 	*probe_r = probe;
+	return 0;
+}
+
+int ending_read(const PGresult *result, struct ending *ending, struct err *err)
+{
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		return link_refused(result, "ending transactions", err);
+	if (PQntuples(result) != 1 || PQnfields(result) != 1 ||
+	    ending_still(ending, PQgetvalue(result, 0, 0)) != 0)
+		return err_set(err, "ending transactions: unexpected answer");
 	return 0;
 }
 

@@ -19,8 +19,9 @@ enum control_job {
 	CONTROL_IDLE,
 	CONTROL_NUDGE, /* a message whose commit flushes the log */
 	CONTROL_PROBE,
-	CONTROL_CHECK, /* schema's `check` */
-	CONTROL_LOAD,  /* schema's `load` */
+	CONTROL_ENDING, /* ENDING_SQL */
+	CONTROL_CHECK,	/* schema's `check` */
+	CONTROL_LOAD,	/* schema's `load` */
 };
 
 struct control {
@@ -49,6 +50,8 @@ struct probe {
 
 /* The answer of CONTROL_PROBE_SQL. */
 int probe_read(const PGresult *result, struct probe *probe_r, struct err *err);
+/* The answer of CONTROL_ENDING: leaves those that have not ended yet. */
+int ending_read(const PGresult *result, struct ending *ending, struct err *err);
 /* The position of the message that a nudge wrote; its commit lies behind. */
 int nudge_read(const PGresult *result, uint64_t *lsn_r, struct err *err);
 

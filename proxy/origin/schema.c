@@ -1,6 +1,7 @@
 #include "proxy/origin/schema.h"
 
 #include "protocol/hooks.h"
+#include "proxy/origin/ending.h"
 #include "proxy/origin/link.h"
 #include "protocol/datum.h"
 
@@ -41,7 +42,7 @@
 	"'|', extract(epoch FROM pg_conf_load_time()),"                                                  \
 	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)," HOOKS_SQL \
 	"," CUSTOMS_SQL "," READERS_SQL
-#define STATE_BEGIN "SELECT pg_current_snapshot()::text, concat_ws(' '," RELATIONS
+#define STATE_BEGIN "SELECT pg_current_snapshot()::text, " ENDING_SQL ", concat_ws(' '," RELATIONS
 #define STATE_END ROLES DATABASE "," TIMES SETTINGS ")"
 
 /* Replica identity, as far as it shows the old primary key: the default shows it only if the key is not deferrable; an index
@@ -135,16 +136,20 @@ static const char load_published_sql[] =
 const struct schema_sql schema_sql = {.check = check_sql, .load = load_sql};
 const struct schema_sql schema_sql_published = {.check = check_published_sql, .load = load_published_sql};
 
-int schema_state(const PGresult *state, struct snapshot *snapshot_r, const char **fingerprint_r,
-		 struct err *err)
+int schema_state(const PGresult *state, struct snapshot *snapshot_r, struct ending *ending_r,
+		 const char **fingerprint_r, struct err *err)
 {
 	if (PQresultStatus(state) != PGRES_TUPLES_OK)
 		return link_refused(state, "cannot read the catalog", err);
-	if (PQntuples(state) != 1 || PQnfields(state) != 2)
+	if (PQntuples(state) != 1 || PQnfields(state) != 3)
 		return err_set(err, "cannot read the catalog: unexpected answer");
 	if (snapshot_parse(link_field(state, 0, 0), snapshot_r) != 0)
 		return err_set(err, "cannot read the catalog: bad snapshot");
-	*fingerprint_r = PQgetvalue(state, 0, 1);
+	if (ending_note(ending_r, PQgetvalue(state, 0, 1), snapshot_r) != 0) {
+		snapshot_free(snapshot_r);
+		return err_set(err, "cannot read the catalog: bad list of transactions");
+	}
+	*fingerprint_r = PQgetvalue(state, 0, 2);
 	return 0;
 }
 
@@ -278,12 +283,12 @@ static int fill(struct catalog *catalog, PGresult *const *parts, const struct pu
 	}
 	catalog_set_strict(catalog, published->publication == NULL || (PQntuples(parts[SCHEMA_DDL]) == 1 &&
 								       bool_at(parts[SCHEMA_DDL], 0, 0)));
-	return catalog_set_fingerprint(catalog, PQgetvalue(parts[SCHEMA_STATE], 0, 1));
+	return catalog_set_fingerprint(catalog, PQgetvalue(parts[SCHEMA_STATE], 0, 2));
 }
 
 struct catalog *schema_build(PGresult *const *parts, const struct published *published, struct err *err)
 {
-	static const int widths[SCHEMA_PARTS] = {2, 11, 8, 2, 2, 1, 1, 1, 3};
+	static const int widths[SCHEMA_PARTS] = {3, 11, 8, 2, 2, 1, 1, 1, 3};
 	struct catalog *catalog;
 
 	for (int i = 0; i < SCHEMA_PARTS; i++) {

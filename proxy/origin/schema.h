@@ -9,13 +9,14 @@
 #define PROXY_ORIGIN_SCHEMA_H
 
 #include "proxy/base/err.h"
+#include "proxy/origin/ending.h"
 #include "proxy/origin/published.h"
 #include "proxy/sql/catalog.h"
 #include "protocol/snapshot.h"
 
 #include <libpq-fe.h>
 
-/* check: one row (snapshot, fingerprint), both of the same snapshot; to be prepared. load: BEGIN, SCHEMA_PARTS results of rows,
+/* check: one row (snapshot, ending.h's list, fingerprint), the last of that snapshot, the list read after it; to be prepared. load: BEGIN, SCHEMA_PARTS results of rows,
  * COMMIT; one simple query, one snapshot. */
 struct schema_sql {
 	const char *check, *load;
@@ -36,9 +37,9 @@ enum schema_part {
 	SCHEMA_PARTS,
 };
 
-/* The snapshot is the caller's to free; *fingerprint_r is borrowed from the result. */
-int schema_state(const PGresult *state, struct snapshot *snapshot_r, const char **fingerprint_r,
-		 struct err *err);
+/* The snapshot is the caller's to free, *ending_r holds what ends in it; *fingerprint_r is borrowed from the result. */
+int schema_state(const PGresult *state, struct snapshot *snapshot_r, struct ending *ending_r,
+		 const char **fingerprint_r, struct err *err);
 /* parts[SCHEMA_PARTS]. Returns a frozen catalog with one reference, or NULL. */
 struct catalog *schema_build(PGresult *const *parts, const struct published *published, struct err *err);
 

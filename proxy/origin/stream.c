@@ -50,6 +50,16 @@ void stream_begin(struct stream *s, uint64_t now_us)
 	s->nxids = 0;
 }
 
+static void unsettled_clear(struct unsettled *u)
+{
+	ending_free(&u->ending);
+	snapshot_free(&u->snapshot);
+	free(u->fingerprint);
+	if (u->catalog != NULL)
+		catalog_unref(u->catalog);
+	*u = (struct unsettled){0};
+}
+
 void stream_close(struct stream *s)
 {
 	control_close(&s->control);
@@ -61,6 +71,9 @@ void stream_close(struct stream *s)
 	published_clear(&s->published);
 	snapshot_free(&s->seen);
 	snapshot_free(&s->first.snapshot);
+	unsettled_clear(&s->unsettled);
+	free(s->settled);
+	s->settled = NULL;
 }
 
 /* --- position --- */
@@ -234,6 +247,7 @@ static void see(struct stream *s, struct snapshot *snapshot)
 	forget_completed(s, snapshot);
 	snapshot_free(&s->seen);
 	s->seen = *snapshot;
+	*snapshot = (struct snapshot){0};
 }
 
 /* When the catalog is looked at next without a reason: for the poll, and until tables count. */
@@ -247,37 +261,6 @@ static void poll_later(struct stream *s, uint64_t now_us)
 	if (s->catalog_poll_us == 0 || s->ripe_us < s->catalog_poll_us)
 		s->poll_at_us = now_us + s->ripe_us;
 	s->ripe_us = s->ripe_us * 2 > STREAM_RIPE_MAX_US ? STREAM_RIPE_MAX_US : s->ripe_us * 2;
-}
-
-static int checked(struct stream *s, uint64_t now_us, struct err *err)
-{
-	struct snapshot snapshot;
-	const char *fingerprint;
-	bool ripe;
-
-	if (schema_state(s->control.result[0], &snapshot, &fingerprint, err) != 0)
-		return -1;
-	/* A quarter of one core at most, however much suspicious traffic there is. */
-	s->ask_at_us = now_us + 3 * (now_us - s->control.sent_us);
-	ripe = published_ripen(&s->published, &snapshot);
-	poll_later(s, now_us);
-	if (ripe || strcmp(fingerprint, catalog_fingerprint(s->catalog)) != 0) {
-		snapshot_free(&snapshot);
-		s->hold = s->want_load = true;
-		s->ask_at_us = now_us;
-		s->retry_us = STREAM_RETRY_MIN_US;
-		return 0;
-	}
-	see(s, &snapshot);
-	if (!s->hold || s->want_check)
-		return 0;
-	if (s->nxids == 0) {
-		release(s);
-	} else {
-		s->want_check = true;
-		ask_again(s, now_us);
-	}
-	return 0;
 }
 
 static void use_catalog(struct stream *s, struct catalog *catalog)
@@ -307,32 +290,149 @@ static struct catalog *build(struct stream *s, const struct snapshot *snapshot, 
 	return schema_build(parts, &s->published, err);
 }
 
+/* --- an answer about the catalog, and when it counts --- */
+
+/* The state in the answer is read; *known_r: its fingerprint is one that all backends have known since before the question. */
+static int take_state(struct stream *s, enum control_job job, bool *known_r, struct err *err)
+{
+	struct unsettled *u = &s->unsettled;
+	const char *fingerprint;
+
+	unsettled_clear(u);
+	if (schema_state(s->control.result[SCHEMA_STATE], &u->snapshot, &u->ending, &fingerprint, err) != 0)
+		return -1;
+	u->fingerprint = strdup(fingerprint);
+	if (u->fingerprint == NULL)
+		return err_set(err, "no memory for a fingerprint");
+	*known_r = s->settled != NULL && strcmp(s->settled, fingerprint) == 0;
+	u->job = job;
+	u->epoch = s->epoch;
+	u->retry_us = STREAM_ENDING_MIN_US;
+	return 0;
+}
+
+/* It goes on when all have ended. */
+static bool settles(struct stream *s, uint64_t now_us)
+{
+	struct unsettled *u = &s->unsettled;
+
+	if (u->ending.n > 0) {
+		u->ask_at_us = now_us + u->retry_us;
+		u->retry_us = u->retry_us * 2 > STREAM_ENDING_MAX_US ? STREAM_ENDING_MAX_US : u->retry_us * 2;
+		return false;
+	}
+	free(s->settled);
+	s->settled = u->fingerprint;
+	u->fingerprint = NULL;
+	s->epoch = u->epoch;
+	return true;
+}
+
+static void check_settled(struct stream *s, uint64_t now_us)
+{
+	struct unsettled *u = &s->unsettled;
+
+	if (u->changed) {
+		s->hold = s->want_load = true;
+		s->ask_at_us = now_us;
+		s->retry_us = STREAM_RETRY_MIN_US;
+		return;
+	}
+	see(s, &u->snapshot);
+	if (!s->hold || s->want_check)
+		return;
+	if (s->nxids == 0) {
+		release(s);
+	} else {
+		s->want_check = true;
+		ask_again(s, now_us);
+	}
+}
+
+static void load_settled(struct stream *s, uint64_t now_us)
+{
+	struct unsettled *u = &s->unsettled;
+
+	if (u->catalog == NULL) {
+		s->want_load = true;
+		s->ask_at_us = now_us;
+		return;
+	}
+	see(s, &u->snapshot);
+	use_catalog(s, u->catalog);
+	u->catalog = NULL;
+	poll_later(s, now_us);
+	if (!s->want_check)
+		release(s);
+}
+
+static void go_on(struct stream *s, uint64_t now_us)
+{
+	struct unsettled *u = &s->unsettled;
+
+	if (!settles(s, now_us))
+		return;
+	if (u->job == CONTROL_CHECK)
+		check_settled(s, now_us);
+	else
+		load_settled(s, now_us);
+	unsettled_clear(u);
+}
+
+static int ended(struct stream *s, uint64_t now_us, struct err *err)
+{
+	if (s->unsettled.job == CONTROL_IDLE)
+		return 0;
+	if (ending_read(s->control.result[0], &s->unsettled.ending, err) != 0)
+		return -1;
+	go_on(s, now_us);
+	return 0;
+}
+
+static int checked(struct stream *s, uint64_t now_us, struct err *err)
+{
+	struct unsettled *u = &s->unsettled;
+	bool known;
+
+	if (take_state(s, CONTROL_CHECK, &known, err) != 0)
+		return -1;
+	/* A quarter of one core at most, however much suspicious traffic there is. */
+	s->ask_at_us = now_us + 3 * (now_us - s->control.sent_us);
+	u->changed = published_ripen(&s->published, &u->snapshot) ||
+		     strcmp(u->fingerprint, catalog_fingerprint(s->catalog)) != 0;
+	poll_later(s, now_us);
+	s->hold |= u->changed;
+	if (u->ending.n > 0)
+		count(s->counters, catalog_unsettled);
+	go_on(s, now_us);
+	return 0;
+}
+
+/* What functions of PostgreSQL tell of the catalog (of publications, of bodies of functions) comes from what the backend knows. So while
+ * something ends, the answer may be used only if the state is the one that all have known since before the question. */
 static int loaded(struct stream *s, uint64_t now_us, struct err *err)
 {
-	struct snapshot snapshot;
-	const char *fingerprint;
-	struct catalog *catalog;
+	struct unsettled *u = &s->unsettled;
+	bool known;
 
-	if (schema_state(s->control.result[SCHEMA_STATE], &snapshot, &fingerprint, err) != 0)
+	if (take_state(s, CONTROL_LOAD, &known, err) != 0)
 		return -1;
 	count(s->counters, catalog_loads);
-	forget_completed(s, &snapshot);
+	forget_completed(s, &u->snapshot);
 	if (s->nxids > 0) {
-		snapshot_free(&snapshot);
+		unsettled_clear(u);
 		s->want_load = true;
 		ask_again(s, now_us);
 		return 0;
 	}
-	catalog = build(s, &snapshot, err);
-	if (catalog == NULL) {
-		snapshot_free(&snapshot);
-		return -1;
+	if (u->ending.n > 0)
+		count(s->counters, catalog_unsettled);
+	if (u->ending.n == 0 || known) {
+		u->catalog = build(s, &u->snapshot, err);
+		if (u->catalog == NULL)
+			return -1;
 	}
-	see(s, &snapshot);
-	use_catalog(s, catalog);
-	poll_later(s, now_us);
-	if (!s->want_check)
-		release(s);
+	go_on(s, now_us);
 	return 0;
 }
 
@@ -378,6 +478,7 @@ static int answered(struct stream *s, enum control_job job, uint64_t now_us, str
 	case CONTROL_PROBE: return probed(s, now_us, err);
 	case CONTROL_CHECK: return checked(s, now_us, err);
 	case CONTROL_LOAD: return loaded(s, now_us, err);
+	case CONTROL_ENDING: return ended(s, now_us, err);
 	case CONTROL_IDLE: break;
 	}
 	return 0;
@@ -422,15 +523,19 @@ static bool confirms(const struct stream *s)
 
 static enum control_job next_job(const struct stream *s, uint64_t now_us)
 {
-	if (s->want_load && now_us >= s->ask_at_us)
+	bool settled = s->unsettled.job == CONTROL_IDLE;
+
+	if (!settled && now_us >= s->unsettled.ask_at_us)
+		return CONTROL_ENDING;
+	if (settled && s->want_load && now_us >= s->ask_at_us)
 		return CONTROL_LOAD;
-	if (s->want_check && now_us >= s->ask_at_us && s->catalog != NULL)
+	if (settled && s->want_check && now_us >= s->ask_at_us && s->catalog != NULL)
 		return CONTROL_CHECK;
 	if (now_us >= nudge_at(s))
 		return CONTROL_NUDGE;
 	if (s->stage == STREAM_PROBING || (confirms(s) && now_us >= s->confirm_at_us))
 		return CONTROL_PROBE;
-	return poll_due(s, now_us) ? CONTROL_CHECK : CONTROL_IDLE;
+	return settled && poll_due(s, now_us) ? CONTROL_CHECK : CONTROL_IDLE;
 }
 
 static int ask(struct stream *s, uint64_t now_us, struct err *err)
@@ -449,7 +554,8 @@ static int ask(struct stream *s, uint64_t now_us, struct err *err)
 		s->nudge_us = now_us;
 		count(s->counters, nudges);
 		break;
-	case CONTROL_PROBE: break;
+	case CONTROL_PROBE:
+	case CONTROL_ENDING: break;
 	}
 	s->epoch = cache_epoch(s->cache);
 	return control_send(&s->control, job, now_us, err);
@@ -468,10 +574,14 @@ static struct timespec timeout(const struct stream *s, uint64_t now_us)
 	uint64_t until = s->feed.feedback_us + FEED_FEEDBACK_US;
 
 	if (s->control.job == CONTROL_IDLE) {
-		if (s->want_load || s->want_check)
+		bool settled = s->unsettled.job == CONTROL_IDLE;
+
+		if (!settled)
+			earlier(&until, s->unsettled.ask_at_us);
+		if (settled && (s->want_load || s->want_check))
 			earlier(&until, s->ask_at_us);
 		earlier(&until, nudge_at(s));
-		if (s->stage == STREAM_ON && polls(s))
+		if (settled && s->stage == STREAM_ON && polls(s))
 			earlier(&until, s->poll_at_us);
 		if (confirms(s))
 			earlier(&until, s->confirm_at_us);

@@ -3,7 +3,8 @@
  * Shape   stream_round() waits once in poll(2) and does what is due. Stages, in this order: the catalog is loaded; a flushing
  *         message and a probe behind it give the first snapshot; the position reaches that probe; the catalog is verified; on.
  *         HOLD: while it is not known whether a transaction has changed the catalog, nothing more is read from the stream and the
- *         position rests before that transaction; reads then go to PostgreSQL.
+ *         position rests before that transaction; reads then go to PostgreSQL. What was learned of the catalog counts when all that its
+ *         snapshot shows completed have told the other backends (ending.h): until then a fill might run by what was before.
  * Owner   origin; stream_close ends both connections.
  * Thread  the origin's; want_* flags: any.
  * Errors  -1 and the reason: start anew. */
@@ -21,6 +22,8 @@
 	1000000u		 /* the next one waits until the last has come through, at most so long */
 #define STREAM_RETRY_MIN_US 500u /* asking again whether received transactions are visible */
 #define STREAM_RETRY_MAX_US 50000u
+#define STREAM_ENDING_MIN_US 100u /* looking again whether a commit has ended */
+#define STREAM_ENDING_MAX_US 20000u
 #define STREAM_RIPE_MIN_US 5000u /* looking whether tables that were added to the publication count now */
 #define STREAM_RIPE_MAX_US 500000u
 #define STREAM_CONFIRM_MIN_US 1000u /* asking whether transactions of changed rows are visible */
@@ -36,6 +39,18 @@ enum stream_stage {
 	STREAM_REACHING,
 	STREAM_VERIFYING,
 	STREAM_ON,
+};
+
+/* An answer about the catalog that waits until all backends know what it shows. */
+struct unsettled {
+	enum control_job job; /* CONTROL_CHECK, CONTROL_LOAD; CONTROL_IDLE = none */
+	struct ending ending;
+	struct snapshot snapshot; /* owned */
+	char *fingerprint;	  /* owned */
+	struct catalog *catalog;  /* counted; of a load that may be used */
+	bool changed;		  /* a check: the catalog is out of date */
+	uint64_t epoch;		  /* the cache's, before the question was sent */
+	uint64_t ask_at_us, retry_us;
 };
 
 struct stream {
@@ -55,6 +70,9 @@ struct stream {
 	enum stream_stage stage;
 	_Atomic uint64_t pos;
 	struct probe first; /* insert normalised */
+
+	struct unsettled unsettled;
+	char *settled; /* owned: the newest fingerprint that all backends know */
 
 	bool refused; /* the last error: trying again soon will not help */
 	bool hold;

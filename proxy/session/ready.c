@@ -107,6 +107,7 @@ void ready_lent(struct session *s)
 
 	session_enter(s, SESSION_BUSY);
 	if (fresh_loan) {
+		s->block_epoch = s->served != NULL ? cache_epoch(s->served->cache) : 0;
 		image_link(s);
 		listen_link(s);
 	}

@@ -690,6 +690,13 @@ static bool same_server(struct session *s)
 	       strcmp(b->target->dbname, origin_settings(s->served->origin)->dbname) == 0;
 }
 
+/* A backend reads what it is told of the catalog when a transaction begins; later only by chance, so that what it does in one that began
+ * before DDL may be by rights and names of before. */
+static bool knows_catalog(const struct session *s)
+{
+	return s->txn != TXN_REAL || s->block_epoch == s->dep_epoch;
+}
+
 static void leave_flight(struct session *s)
 {
 	if (!s->fill.leading)
@@ -710,7 +717,7 @@ void fill_begin(struct session *s)
 	s->fill_wanted = false;
 	/* Register before the statement leaves. */
 	lease_take_rows(c, s->dep_epoch, d->keys, d->nkeys, d->nrules, s->dep_rels, s->ndep_rels, &d->lease);
-	same = (f->alone && d->shown == NULL) || same_server(s);
+	same = (f->alone && d->shown == NULL) || (same_server(s) && knows_catalog(s));
 	if (!same)
 		shown_free(&d->shown); /* its catalog may be another one */
 	if (!f->alone && (!same || (d->lease.full && !lease_needs_snapshot(&d->lease)))) {

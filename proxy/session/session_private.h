@@ -219,6 +219,7 @@ struct session {
 	bool dep_rels_cut; /* there are more */
 	struct deps *deps; /* owned; from a miss to the end of its fill */
 	uint64_t dep_epoch;
+	uint64_t block_epoch; /* the cache's, before its transaction began on the backend */
 	uint64_t
 		floor_us; /* clock_us() of the last answer that came from PostgreSQL: no hit may be older (bounded) */
 	bool fill_wanted;	   /* the statement in work is to be filled */
