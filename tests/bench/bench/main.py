@@ -76,10 +76,10 @@ def measure_memory(parties, options, scripts, results):
         for name in ("pass", "pgbouncer"):
             parties.drop(name)
         ours = probes.memory(parties.get("pass"), count, tls)
-        theirs = probes.memory(parties.get("pgbouncer"), count, tls)
+        theirs = None if parties.lacks("pgbouncer") else probes.memory(parties.get("pgbouncer"), count, tls)
         results.singles[key] = ours
         results.singles[f"{key}_bouncer"] = ours / theirs if theirs else None
-        print(f"  {count} idle clients{' with TLS' if tls else ''}: {ours:.2f} KiB each, PgBouncer {theirs:.2f} KiB")
+        print(f"  {count} idle clients{' with TLS' if tls else ''}: {ours:.2f} KiB each, PgBouncer {load.number(theirs, 2)}")
 
 
 def measure_allocations(parties, options, scripts, results):
@@ -141,16 +141,18 @@ def chosen(options):
 
 def arguments():
     parser = argparse.ArgumentParser(prog="tests/bench/run")
-    parser.add_argument("--quick", action="store_true", help="the main workloads, about 2 minutes")
-    parser.add_argument("--targets", action="store_true", help="what the table of targets needs, about 10 minutes")
+    parser.add_argument("--quick", action="store_true", help="the main workloads, about 5 minutes")
+    parser.add_argument("--targets", action="store_true", help="what the table of targets needs, about 12 minutes")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this workload; may be repeated")
     parser.add_argument("--without", action="append", metavar="PARTY", help="leave a party out, e.g. pgpool")
     parser.add_argument("--passes", type=int, help="pairs of each comparison")
     parser.add_argument("--seconds", type=float, help="length of one measurement")
+    parser.add_argument("--entries", type=int, help="answers in the large cache: 100,000, or 1,000,000 when everything is run")
     parser.add_argument("--json", metavar="FILE", help="write every measurement there")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     options = parser.parse_args()
     options.full = not (options.quick or options.targets or options.only)
+    options.entries = options.entries or (10 if options.full else 1) * workloads.ROWS
     for key, value in (QUICK if options.quick else TARGETS if options.targets else FULL).items():
         if getattr(options, key) is None:
             setattr(options, key, value)
@@ -170,7 +172,7 @@ def binary():
 def measure(works, singles, parties, options, results):
     parties.cluster.sql(workloads.SCHEMA.replace("VACUUM ANALYZE;\nCHECKPOINT;", ""), "bench")
     parties.cluster.sql("VACUUM ANALYZE", "bench")
-    scripts = workloads.write_scripts(pathlib.Path(parties.dir), parties.programs, 10 if options.full else 1)
+    scripts = workloads.write_scripts(pathlib.Path(parties.dir), parties.programs, options.entries)
     for i, work in enumerate(works):
         run_workload(work, parties, options, scripts, results)
         parties.keep(name for later in works[i + 1:] for name in later.parties)

@@ -181,8 +181,9 @@ def _write_list(path, pairs):
         file.writelines(VARIANT.replace(":aid", str(aid)).replace(":v", str(v)) for aid, v in pairs)
 
 
-def write_scripts(directory, programs, variants):
-    """The files that clients read. `variants`: how many answers of each row the large cache has."""
+def write_scripts(directory, programs, entries):
+    """The files that clients read. `entries`: answers that the large cache is to have, some of each row."""
+    variants = max(1, entries // ROWS)
     paths = {"flood": programs / "flood"}
     texts = {**SCRIPTS, "many": f"\\set aid random(1, {ROWS})\n\\set v random(0, {variants - 1})\n" + VARIANT,
              "copies_out": SCRIPTS["copy_out"] * COPIES_OUT}
