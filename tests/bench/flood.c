@@ -1,12 +1,16 @@
 /* A client that costs little: many simple queries in one send, and their answers thrown away unread. With it one core is enough
  * to keep more than one worker busy, and what a hit costs is not hidden behind two system calls.
  *   flood PORT REFERENCE_PORT CONNECTIONS BLOCK SECONDS FILE
- * FILE has one query a line; BLOCK of them are sent together. First each block is sent once and its answer read whole, the
- * first ones compared with what REFERENCE_PORT (0 = nobody) says, byte by byte. Prints "warm QUERIES SECONDS" and waits for a
- * line on stdin. Then blocks follow each other on each connection for SECONDS; an answer has to be as long as it was. Prints
- * "done QUERIES SECONDS CPU_SECONDS". At last a block of each connection is compared once more. Any difference: status 1. */
+ * FILE has one query a line; BLOCK of them are sent together. Each phase begins with a line on stdin:
+ * 1. Each block is sent once and its answer read whole; the first ones have to be what REFERENCE_PORT (0 = nobody) says, byte by
+ *    byte. Prints "warm QUERIES SECONDS", and until the next line comes a block is sent now and then.
+ * 2. Blocks follow each other on each connection for SECONDS; an answer has to be as long as it was. Prints
+ *    "done QUERIES SECONDS CPU_SECONDS".
+ * 3. The first blocks are read whole and compared once more.
+ * Status 1 when anything differs. The end of stdin ends it before the next phase. */
 #include "tests/bench/loopback.h"
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +19,7 @@
 #include <time.h>
 
 #define CONNECTIONS_MAX 512u
+#define WARM_MS 5
 #define CHECKED 64u /* blocks that are compared */
 #define ANSWER_MAX (1u << 20)
 
@@ -280,11 +285,24 @@ static void run(struct flood *f, int queue, double seconds)
 	}
 }
 
+/* A proof that nobody renews gets old meanwhile, and the rest of a block goes to PostgreSQL with its first read. */
+static void stay_warm(struct flood *f)
+{
+	struct pollfd word = {.fd = STDIN_FILENO, .events = POLLIN};
+
+	for (size_t i = 0; poll(&word, 1, WARM_MS) == 0; i++) {
+		struct block *b = &f->block[i % f->nblocks];
+		int fd = f->line[i % f->nlines].fd;
+
+		send_all(fd, b->bytes, b->n);
+		take(b, fd);
+	}
+}
+
 static void wait_for_word(void)
 {
 	char word[8];
 
-	fflush(stdout);
 	if (fgets(word, sizeof word, stdin) == NULL)
 		exit(0);
 }
@@ -315,12 +333,15 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < f.nblocks; i++)
 		f.nqueries += f.block[i].nqueries;
 	printf("warm %lu %.6f\n", (unsigned long)f.nqueries, now() - began);
+	fflush(stdout);
+	stay_warm(&f);
 	wait_for_word();
 	began = now();
 	used = cpu();
 	f.nqueries = 0;
 	run(&f, queue, atof(argv[5]));
 	printf("done %lu %.6f %.6f\n", (unsigned long)f.nqueries, now() - began, cpu() - used);
+	fflush(stdout);
 	wait_for_word();
 	for (unsigned i = 0; i < f.nlines; i++)
 		wake_at(&f.line[i], 1);
