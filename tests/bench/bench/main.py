@@ -193,15 +193,16 @@ def main():
         print("\n".join(SINGLES))
         return
     works, singles = chosen(options)
-    warning = binary()
+    warning, status = binary(), 0
     began, results, parties = time.monotonic(), Results(), None
     try:
         print(f"{platform.machine()}, {platform.release()}, {results.cores} cores, load {os.getloadavg()[0]:.1f}; {options.passes} pairs of "
               f"{options.seconds:g} s; CPU in us for one transaction{warning}", flush=True)
         parties = Parties()
         measure(works, singles, parties, options, results)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # a SIGTERM is the latter
         print("\ninterrupted; this is what there is")
+        status = 130
     finally:
         if parties is not None:
             parties.stop()
@@ -209,6 +210,7 @@ def main():
     print(f"{time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f}{warning}")
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps({"runs": results.runs, "singles": results.singles}, indent=1))
+    sys.exit(status)
 
 
 if __name__ == "__main__":
