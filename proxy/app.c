@@ -2,12 +2,11 @@
 
 #include "proxy/admin/console.h"
 #include "proxy/admin/http.h"
-#include "proxy/backend/target.h"
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
+#include "proxy/entrance.h"
 #include "proxy/kin.h"
 #include "proxy/manager.h"
-#include "proxy/net/listener.h"
 #include "proxy/origins.h"
 #include "proxy/reporting.h"
 #include "proxy/net/resolve.h"
@@ -17,7 +16,6 @@
 #include "proxy/worker.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +25,8 @@
 #define OFFLOAD_THREADS 2
 #define OFFLOAD_QUEUE 4096
 #define WATCH_DRAIN_US 50000u
-#define LISTENERS_MAX 16
-#define LEAVE_US 200000u /* for handshakes under way when we stop to listen */
+#define WATCH_CLOSE_US 1000u /* a round of the workers */
+#define LEAVE_US 200000u     /* for handshakes under way when we stop to listen */
 #define UPKEEP_US 500000u
 
 _Static_assert((int)SSLMODE_VERIFY_FULL == (int)TLS_VERIFY_FULL, "sslmode and tls_mode have one order");
@@ -36,7 +34,7 @@ _Static_assert((int)CONFIG_LOG_DEBUG == (int)LOG_LEVEL_DEBUG, "log levels have o
 
 struct app {
 	struct config *cfg; /* counted */
-	struct loop *loop;  /* of the main thread: accepts, signals, stats */
+	struct loop *loop;  /* of the main thread: signals, stats, the console */
 	struct offload *offload;
 	struct secrets *secrets;
 	struct pools *pools;
@@ -51,11 +49,10 @@ struct app {
 	struct host *hosts[HOSTS_MAX];
 	unsigned nworkers;
 	atomic_uint nclients;
-	struct listener *listeners[LISTENERS_MAX];
-	unsigned nlisteners;
-	struct listener *kin; /* stays while we drain */
+	struct entrance *entrance; /* NULL = nobody comes in any more */
+	struct listener *kin;	   /* stays while we drain */
+	struct acceptor *kin_door;
 	struct kin kin_at;
-	unsigned next_worker;
 	struct http *http;
 	struct console *console;
 	struct house *houses[HOSTS_MAX];
@@ -146,109 +143,23 @@ static int reload_server_tls(const struct app *app, const struct config *c, stru
 	return make_server_tls(c, tls_r, err);
 }
 
-/* --- listening --- */
+/* --- cancel requests of other processes --- */
 
-static void take_client(struct app *app, int fd, enum session_door door)
+static void accepted_kin(void *arg, int fd, bool is_unix)
 {
-	struct worker *best = app->workers[app->next_worker++ % app->nworkers];
+	struct app *app = arg;
 
-	/* In turn, but never to one that is clearly fuller than another. */
-	for (unsigned i = 0; i < app->nworkers; i++)
-		if (worker_sessions(app->workers[i]) + 8 < worker_sessions(best))
-			best = app->workers[i];
-	worker_client(best, fd, door);
-}
-
-static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t npeer, int is_unix)
-{
-	(void)peer;
-	(void)npeer;
-	take_client(arg, fd, is_unix != 0 ? DOOR_UNIX : DOOR_TCP);
-}
-
-static void accepted_kin(void *arg, int fd, const struct sockaddr *peer, socklen_t npeer, int is_unix)
-{
-	(void)peer;
-	(void)npeer;
 	(void)is_unix;
-	take_client(arg, fd, DOOR_KIN);
+	worker_client(worker_emptiest(app->workers, app->nworkers), fd, DOOR_KIN);
 }
 
-static int add_listener(struct app *app, struct listener *li)
+static int hear_kin(struct app *app, struct err *err)
 {
-	if (li == NULL)
-		return -1;
-	check(app->nlisteners < LISTENERS_MAX);
-	app->listeners[app->nlisteners++] = li;
-	return 0;
-}
-
-/* unix_socket_group owns the socket. */
-static int give_socket(const struct config *c, struct err *err)
-{
-	const struct group *group;
-	char path[512];
-
-	if (c->unix_socket_group[0] == '\0' || c->unix_socket_dir[0] == '@')
+	app->kin = kin_listen(app->cfg, &app->kin_at);
+	if (app->kin == NULL)
 		return 0;
-	group = getgrnam(c->unix_socket_group);
-	snprintf(path, sizeof path, "%s/.s.PGSQL.%d", c->unix_socket_dir, c->listen_port);
-	if (group == NULL || chown(path, (uid_t)-1, group->gr_gid) != 0)
-		return err_set(err, "cannot give %s to unix_socket_group %s", path, c->unix_socket_group);
-	return 0;
-}
-
-/* The service manager's sockets take the place of our own. */
-static int adopt_all(struct app *app, const struct listener_settings *set, int n, struct err *err)
-{
-	if (n > LISTENERS_MAX)
-		return err_set(err, "too many sockets were passed: %d", n);
-	for (int i = 0; i < n; i++)
-		if (add_listener(app, listener_adopt(app->loop, MANAGER_FIRST_FD + i, set, accepted, app,
-						     err)) != 0)
-			return -1;
-	return 0;
-}
-
-static int listen_all(struct app *app, struct err *err)
-{
-	const struct config *c = app->cfg;
-	int passed = manager_sockets();
-	struct listener_settings set = {.backlog = c->listen_backlog,
-					.reuseport = c->so_reuseport,
-					.tcp = target_tcp(c),
-					.unix_mode = c->unix_socket_mode};
-	char *list, *save = NULL;
-
-	if (passed > 0)
-		return adopt_all(app, &set, passed, err);
-	list = strdup(c->listen_addr);
-	check(list != NULL);
-	for (char *a = strtok_r(list, ", ", &save); a != NULL; a = strtok_r(NULL, ", ", &save)) {
-		if (app->nlisteners + 1 >= LISTENERS_MAX) {
-			free(list);
-			return err_set(err, "too many addresses in listen_addr");
-		}
-		if (add_listener(app, listener_tcp(app->loop, a, c->listen_port, &set, accepted, app, err)) !=
-		    0) {
-			free(list);
-			return -1;
-		}
-	}
-	free(list);
-	if (c->unix_socket_dir[0] != '\0' &&
-	    add_listener(app, listener_unix(app->loop, c->unix_socket_dir, c->listen_port, &set, accepted,
-					    app, err)) != 0)
-		return -1;
-	if (c->unix_socket_dir[0] != '\0' && give_socket(c, err) != 0)
-		return -1;
-	return app->nlisteners > 0 ? 0 : err_set(err, "neither listen_addr nor unix_socket_dir is set");
-}
-
-static void stop_listening(struct app *app)
-{
-	while (app->nlisteners > 0)
-		listener_free(&app->listeners[--app->nlisteners]);
+	app->kin_door = acceptor_new(app->loop, app->kin, accepted_kin, app, err);
+	return app->kin_door != NULL ? 0 : -1;
 }
 
 /* --- signals --- */
@@ -263,7 +174,6 @@ static void log_notices(const struct config *cfg)
 static int use_config(struct app *app, struct config *cfg, struct err *err_r)
 {
 	struct tls *client_tls = NULL, *server_tls = NULL;
-	struct tcp_settings tcp = target_tcp(cfg);
 	struct err err;
 
 	if (make_client_tls(cfg, &client_tls, err_r) != 0 ||
@@ -285,8 +195,8 @@ static int use_config(struct app *app, struct config *cfg, struct err *err_r)
 	tls_unref(app->client_tls);
 	tls_unref(app->server_tls);
 	app->cfg = cfg;
-	for (unsigned i = 0; i < app->nlisteners; i++)
-		listener_tune(app->listeners[i], &tcp);
+	if (app->entrance != NULL)
+		entrance_tune(app->entrance, cfg);
 	app->client_tls = client_tls;
 	app->server_tls = server_tls;
 	return 0;
@@ -321,11 +231,13 @@ static void watch_drain(void *arg)
 	struct app *app = arg;
 	unsigned left = 0;
 
-	if (loop_now_us(app->loop) >= app->leave_until_us)
-		stop_listening(app);
+	if (loop_now_us(app->loop) >= app->leave_until_us && !entrance_close(&app->entrance)) {
+		timer_set(app->loop, &app->drain, WATCH_CLOSE_US);
+		return;
+	}
 	for (unsigned i = 0; i < app->nworkers; i++)
 		left += worker_sessions(app->workers[i]);
-	if ((left == 0 && app->nlisteners == 0) || loop_now_us(app->loop) >= app->drain_until_us) {
+	if ((left == 0 && app->entrance == NULL) || loop_now_us(app->loop) >= app->drain_until_us) {
 		if (left > 0)
 			log_warn(NULL, "closing clients that did not finish", F_INT("clients", left));
 		loop_stop(app->loop);
@@ -334,11 +246,10 @@ static void watch_drain(void *arg)
 	timer_set(app->loop, &app->drain, WATCH_DRAIN_US);
 }
 
-/* Nobody new gets in line; who is in line is still let in. With a shared port, the next process has the stats port, too. */
+/* With a shared port, the next process has the stats port, too. */
 static void leave(struct app *app)
 {
-	for (unsigned i = 0; i < app->nlisteners; i++)
-		listener_leave(app->listeners[i]);
+	entrance_leave(app->entrance);
 	app->leave_until_us = loop_now_us(app->loop) + (app->cfg->so_reuseport ? LEAVE_US : LEAVE_US / 4);
 	if (app->cfg->so_reuseport)
 		http_free(&app->http);
@@ -599,10 +510,12 @@ struct app *app_new(struct config *cfg, struct err *err)
 	app->pools = pools_new(app->hosts, app->nworkers);
 	timer_init(&app->drain, watch_drain, app);
 	timer_init(&app->watchdog, watchdog, app);
-	if (cfg->so_reuseport || manager_sockets() > 0)
-		app->kin = kin_listen(app->loop, cfg, accepted_kin, app, &app->kin_at);
-	if (make_workers(app, err) != 0 || listen_all(app, err) != 0 || start_stats(app, err) != 0 ||
-	    catch_signals(app, err) != 0)
+	if ((cfg->so_reuseport || manager_sockets() > 0) && hear_kin(app, err) != 0)
+		goto fail;
+	if (make_workers(app, err) != 0)
+		goto fail;
+	app->entrance = entrance_new(cfg, app->workers, app->nworkers, err);
+	if (app->entrance == NULL || start_stats(app, err) != 0 || catch_signals(app, err) != 0)
 		goto fail;
 	start_console(app);
 	return app;
@@ -641,7 +554,7 @@ void app_free(struct app **app_p)
 
 	if (app == NULL)
 		return;
-	stop_listening(app);
+	acceptor_free(&app->kin_door);
 	listener_free(&app->kin);
 	if (app->pools != NULL)
 		pools_close(app->pools);
@@ -651,6 +564,7 @@ void app_free(struct app **app_p)
 	for (unsigned i = 0; i < app->nworkers; i++)
 		if (app->workers[i] != NULL)
 			worker_stop(app->workers[i]);
+	entrance_free(&app->entrance);
 	/* Lookups and PBKDF2 that are under way post to the workers' loops. */
 	offload_free(&app->offload);
 	for (unsigned i = 0; i < app->nworkers; i++)

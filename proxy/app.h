@@ -1,4 +1,4 @@
-/* app.h - the process: configuration, workers, listeners, caches, signals, stats.
+/* app.h - the process: configuration, workers, entrance, caches, signals, stats.
  * Source  none.
  * Shape   one object, made by main, run until a signal ends it.
  * Owner   main.

@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-struct listener *kin_listen(struct loop *l, const struct config *cfg, listener_fn fn, void *arg,
-			    struct kin *kin_r)
+struct listener *kin_listen(const struct config *cfg, struct kin *kin_r)
 {
 	struct listener_settings set = {.backlog = cfg->listen_backlog};
 	struct listener *li = NULL;
@@ -13,7 +12,7 @@ struct listener *kin_listen(struct loop *l, const struct config *cfg, listener_f
 
 	snprintf(kin.dir, sizeof kin.dir, "@pgweir-%u-%d", (unsigned)geteuid(), cfg->listen_port);
 	for (kin.place = 0; kin.place < KIN_PLACES && li == NULL; kin.place++)
-		li = listener_unix(l, kin.dir, kin.place, &set, fn, arg, &err);
+		li = listener_unix(kin.dir, kin.place, &set, &err);
 	kin.place--;
 	if (li != NULL)
 		*kin_r = kin;

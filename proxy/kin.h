@@ -4,7 +4,7 @@
  * Shape   each takes the first free one of KIN_PLACES addresses, which are the same for one user, network namespace and listen_port;
  *         what comes in there is nothing but cancel requests. session/peer_cancel.h sends to the other places.
  * Owner   the listener is the caller's.
- * Thread  the loop's.
+ * Thread  any.
  * Errors  no free place: NULL; requests for others then end as those that fit nothing. */
 #ifndef PROXY_KIN_H
 #define PROXY_KIN_H
@@ -13,7 +13,6 @@
 #include "proxy/net/listener.h"
 #include "proxy/session/peer_cancel.h"
 
-struct listener *kin_listen(struct loop *l, const struct config *cfg, listener_fn fn, void *arg,
-			    struct kin *kin_r);
+struct listener *kin_listen(const struct config *cfg, struct kin *kin_r);
 
 #endif

@@ -10,9 +10,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SWEEP_US 100000u
-#define TICKS_OF_SWEEPS 10		 /* upkeep of the pools once a second */
+#define TICKS_OF_SWEEPS 10 /* upkeep of the pools once a second */
+/* A client stays with the worker that took it unless another one has more than so many fewer: crossing threads costs a wake-up. */
+#define CREW_SLACK 2
 #define MEMO_BYTES (32u * 1024u * 1024u) /* analysed statements of one worker */
 
 struct worker {
@@ -24,6 +27,12 @@ struct worker {
 	atomic_bool beat; /* a sweep was made since worker_alive */
 	pthread_mutex_t counts_lock;
 	struct session_counts counts;
+	struct acceptor *acceptors[WORKER_LISTENERS]; /* owned */
+	atomic_uint nacceptors;			      /* written by who runs the loop */
+	struct worker *const *crew;		      /* borrowed: all workers */
+	unsigned ncrew;
+	atomic_uint ncoming; /* clients in the mail */
+	bool stopped;	     /* what still comes finds nobody at home */
 };
 
 struct client_mail {
@@ -116,12 +125,22 @@ int worker_start(struct worker *w, struct err *err)
 	return 0;
 }
 
+static void close_doors(struct worker *w)
+{
+	for (unsigned i = atomic_load(&w->nacceptors); i > 0; i--)
+		acceptor_free(&w->acceptors[i - 1]);
+	/* Last: the listeners may be freed from then on. */
+	atomic_store(&w->nacceptors, 0);
+}
+
 static void last_round(struct mail *mail, void *ctx)
 {
 	struct order_mail *m = (struct order_mail *)(void *)mail;
 	struct house *h = &m->worker->house;
 
 	(void)ctx;
+	close_doors(m->worker);
+	m->worker->stopped = true;
 	session_close_all(h, m->why);
 	listen_close_house(h);
 	pools_close_idle(h->pools, &h->host);
@@ -162,6 +181,7 @@ void worker_free(struct worker **wp)
 
 	if (w == NULL)
 		return;
+	close_doors(w);
 	timer_free(&w->sweep);
 	loop_free(&w->house.host.loop);
 	memo_free(&w->house.memo);
@@ -181,7 +201,12 @@ static void run_client(struct mail *mail, void *ctx)
 	struct client_mail *m = (struct client_mail *)(void *)mail;
 
 	(void)ctx;
-	session_new(&m->worker->house, m->fd, m->door);
+	/* Another worker may have sent it while this one was stopped. */
+	if (m->worker->stopped)
+		close(m->fd);
+	else
+		session_new(&m->worker->house, m->fd, m->door);
+	atomic_fetch_sub(&m->worker->ncoming, 1);
 	free(m);
 }
 
@@ -190,7 +215,53 @@ void worker_client(struct worker *w, int fd, enum session_door door)
 	struct client_mail *m = check_alloc(sizeof *m);
 
 	*m = (struct client_mail){.mail.run = run_client, .worker = w, .fd = fd, .door = door};
+	atomic_fetch_add(&w->ncoming, 1);
 	loop_post(w->house.host.loop, &m->mail);
+}
+
+static void take_client(void *arg, int fd, bool is_unix)
+{
+	struct worker *w = arg, *best = worker_emptiest(w->crew, w->ncrew);
+	enum session_door door = is_unix ? DOOR_UNIX : DOOR_TCP;
+
+	if (worker_sessions(w) > worker_sessions(best) + CREW_SLACK)
+		worker_client(best, fd, door);
+	else
+		session_new(&w->house, fd, door);
+}
+
+int worker_open(struct worker *w, struct listener *li, struct worker *const *crew, unsigned ncrew,
+		struct err *err)
+{
+	unsigned n = atomic_load(&w->nacceptors);
+
+	check(!w->started && n < WORKER_LISTENERS);
+	w->crew = crew;
+	w->ncrew = ncrew;
+	w->acceptors[n] = acceptor_new(w->house.host.loop, li, take_client, w, err);
+	if (w->acceptors[n] == NULL)
+		return -1;
+	atomic_store(&w->nacceptors, n + 1);
+	return 0;
+}
+
+static void run_shut(struct mail *mail, void *ctx)
+{
+	struct order_mail *m = (struct order_mail *)(void *)mail;
+
+	(void)ctx;
+	close_doors(m->worker);
+	free(m);
+}
+
+void worker_shut(struct worker *w)
+{
+	loop_post(w->house.host.loop, &order(w, run_shut)->mail);
+}
+
+bool worker_is_shut(const struct worker *w)
+{
+	return atomic_load(&w->nacceptors) == 0;
 }
 
 static void run_reload(struct mail *mail, void *ctx)
@@ -267,7 +338,17 @@ bool worker_alive(struct worker *w)
 
 unsigned worker_sessions(const struct worker *w)
 {
-	return atomic_load(&w->house.nsessions);
+	return atomic_load(&w->house.nsessions) + atomic_load(&w->ncoming);
+}
+
+struct worker *worker_emptiest(struct worker *const *crew, unsigned n)
+{
+	struct worker *best = crew[0];
+
+	for (unsigned i = 1; i < n; i++)
+		if (worker_sessions(crew[i]) < worker_sessions(best))
+			best = crew[i];
+	return best;
 }
 
 struct session_counts worker_counts(struct worker *w)

@@ -317,11 +317,9 @@ static void conn_join(struct conn *c, struct loop *l)
 		conn_assign_write(c);
 }
 
-struct conn *conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *owner)
+static struct conn *conn_make(struct loop *l, int fd, const struct conn_ops *ops, void *owner)
 {
 	struct conn *c = check_alloc(sizeof *c);
-	struct sockaddr_storage peer;
-	socklen_t n = sizeof peer;
 
 	c->fd = fd;
 	c->ops = ops;
@@ -332,14 +330,36 @@ struct conn *conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *
 	later_init(&c->at_free, conn_loop_ends);
 	timer_init(&c->linger, conn_linger_over, c);
 	conn_join(c, l);
+	return c;
+}
+
+static void conn_open(struct conn *c, unsigned todo)
+{
+	c->state = CONN_OPEN;
+	conn_want_read(c);
+	conn_todo(c, CONN_TODO_CONNECTED | todo);
+}
+
+struct conn *conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *owner)
+{
+	struct conn *c = conn_make(l, fd, ops, owner);
+	struct sockaddr_storage peer;
+	socklen_t n = sizeof peer;
+
 	if (getpeername(fd, (struct sockaddr *)&peer, &n) != 0 && errno == ENOTCONN) {
 		c->state = CONN_CONNECTING;
 		conn_want_write(c, true);
 	} else {
-		c->state = CONN_OPEN;
-		conn_want_read(c);
-		conn_todo(c, CONN_TODO_CONNECTED);
+		conn_open(c, 0);
 	}
+	return c;
+}
+
+struct conn *conn_accepted(struct loop *l, int fd, const struct conn_ops *ops, void *owner)
+{
+	struct conn *c = conn_make(l, fd, ops, owner);
+
+	conn_open(c, CONN_TODO_READ);
 	return c;
 }
 

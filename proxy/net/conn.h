@@ -35,6 +35,8 @@ struct conn_ops {
 
 /* Takes the fd (non-blocking, connected or connecting). */
 struct conn *conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *owner);
+/* One that was accepted: it is connected, and is read from in the first round, as the client has probably spoken. */
+struct conn *conn_accepted(struct loop *l, int fd, const struct conn_ops *ops, void *owner);
 void conn_free(struct conn **c); /* closes at once; pending output is lost */
 
 /* Sends what is pending, then closes (with TLS close_notify), for at most `linger_us`. The owner is forgotten. */

@@ -3,37 +3,29 @@
 #include "proxy/base/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
-#include <event2/listener.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LISTENER_SOCKETS 8
-/* Out of descriptors: a pause, so that the waiting connection does not wake us at once and for ever. */
-#define LISTENER_REST_US (100u * 1000)
-
 struct listener {
-	struct loop *loop;
 	struct listener_settings set;
-	listener_fn fn;
-	void *arg;
-	struct evconnlistener *sockets[LISTENER_SOCKETS]; /* owned */
+	int fds[LISTENER_SOCKETS]; /* owned */
 	unsigned n;
 	int port;
 	bool is_unix;
-	bool paused;
-	bool shared; /* the sockets are a service manager's, too */
-	dev_t dev;   /* of `path` as we made it: another process may have taken the name over */
+	bool shared;		    /* the sockets are a service manager's, too */
+	struct tcp_settings system; /* what the sockets had before */
+	dev_t dev; /* of `path` as we made it: another process may have taken the name over */
 	ino_t ino;
-	struct timer rest;
 	char path[sizeof((struct sockaddr_un *)NULL)->sun_path]; /* "" = nothing to unlink */
 };
 
@@ -42,59 +34,11 @@ static void set_option(int fd, int level, int name, int value)
 	(void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-static void listener_on_accept(struct evconnlistener *ev, evutil_socket_t fd, struct sockaddr *peer, int n,
-			       void *arg)
-{
-	struct listener *li = arg;
-
-	(void)ev;
-	if (!li->is_unix)
-		tcp_tune(fd, &li->set.tcp);
-	li->fn(li->arg, fd, peer, (socklen_t)n, li->is_unix);
-}
-
 void listener_tune(struct listener *li, const struct tcp_settings *tcp)
 {
 	li->set.tcp = *tcp;
-}
-
-static void listener_enable(struct listener *li, bool on)
-{
-	for (unsigned i = 0; i < li->n; i++) {
-		if (on)
-			evconnlistener_enable(li->sockets[i]);
-		else
-			evconnlistener_disable(li->sockets[i]);
-	}
-}
-
-static void listener_on_error(struct evconnlistener *ev, void *arg)
-{
-	struct listener *li = arg;
-
-	(void)ev;
-	listener_enable(li, false);
-	timer_set(li->loop, &li->rest, LISTENER_REST_US);
-}
-
-static void listener_rested(void *arg)
-{
-	struct listener *li = arg;
-
-	if (!li->paused)
-		listener_enable(li, true);
-}
-
-void listener_pause(struct listener *li)
-{
-	li->paused = true;
-	listener_enable(li, false);
-}
-
-void listener_resume(struct listener *li)
-{
-	li->paused = false;
-	listener_enable(li, true);
+	for (unsigned i = 0; i < li->n && !li->is_unix; i++)
+		tcp_tune_again(li->fds[i], tcp, &li->system);
 }
 
 int listener_port(const struct listener *li)
@@ -102,16 +46,32 @@ int listener_port(const struct listener *li)
 	return li->port;
 }
 
-static struct listener *listener_new(struct loop *l, const struct listener_settings *set, listener_fn fn,
-				     void *arg)
+bool listener_is_unix(const struct listener *li)
+{
+	return li->is_unix;
+}
+
+bool listener_is_shared(const struct listener *li)
+{
+	return li->shared;
+}
+
+unsigned listener_count(const struct listener *li)
+{
+	return li->n;
+}
+
+int listener_fd(const struct listener *li, unsigned i)
+{
+	check(i < li->n);
+	return li->fds[i];
+}
+
+static struct listener *listener_new(const struct listener_settings *set)
 {
 	struct listener *li = check_alloc(sizeof *li);
 
-	li->loop = l;
 	li->set = *set;
-	li->fn = fn;
-	li->arg = arg;
-	timer_init(&li->rest, listener_rested, li);
 	return li;
 }
 
@@ -133,8 +93,7 @@ void listener_free(struct listener **lp)
 	if (li == NULL)
 		return;
 	for (unsigned i = 0; i < li->n; i++)
-		evconnlistener_free(li->sockets[i]);
-	timer_free(&li->rest);
+		close(li->fds[i]);
 	unlink_path(li);
 	free(li);
 }
@@ -142,19 +101,19 @@ void listener_free(struct listener **lp)
 /* Takes the bound fd, also when it fails. */
 static int listener_add(struct listener *li, int fd, struct err *err)
 {
-	const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC;
-	struct evconnlistener *ev = NULL;
 	int backlog = li->set.backlog > 0 ? li->set.backlog : SOMAXCONN;
 
-	if (listen(fd, backlog) == 0)
-		ev = evconnlistener_new(loop_base(li->loop), listener_on_accept, li, flags, 0, fd);
-	if (ev == NULL) {
+	/* Before listen(): who connects at once has them, too. */
+	if (!li->is_unix) {
+		tcp_read(fd, &li->system);
+		tcp_tune_again(fd, &li->set.tcp, &li->system);
+	}
+	if (listen(fd, backlog) != 0) {
 		err_set(err, "listen: %s", strerror(errno));
 		close(fd);
 		return -1;
 	}
-	evconnlistener_set_error_cb(ev, listener_on_error);
-	li->sockets[li->n++] = ev;
+	li->fds[li->n++] = fd;
 	return 0;
 }
 
@@ -218,8 +177,8 @@ static int tcp_add_all(struct listener *li, struct addrinfo *list, bool any, str
 	return li->n > 0 ? 0 : err_set(err, "no usable address");
 }
 
-struct listener *listener_tcp(struct loop *l, const char *host, int port, const struct listener_settings *set,
-			      listener_fn fn, void *arg, struct err *err)
+struct listener *listener_tcp(const char *host, int port, const struct listener_settings *set,
+			      struct err *err)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
 	bool any = strcmp(host, "*") == 0;
@@ -232,7 +191,7 @@ struct listener *listener_tcp(struct loop *l, const char *host, int port, const 
 		err_set(err, "cannot listen on %s:%d: %s", host, port, gai_strerror(rc));
 		return NULL;
 	}
-	li = listener_new(l, set, fn, arg);
+	li = listener_new(set);
 	li->port = port;
 	if (tcp_add_all(li, list, any, &why) != 0) {
 		err_set(err, "cannot listen on %s:%d: %s", host, port, why.text);
@@ -272,13 +231,11 @@ static void drop_syns(int fd)
 
 void listener_leave(struct listener *li)
 {
-	if (li->shared) {
-		listener_pause(li); /* whoever comes next takes them from the line */
+	if (li->shared)
 		return;
-	}
 	unlink_path(li);
 	for (unsigned i = 0; i < li->n && !li->is_unix; i++)
-		drop_syns(evconnlistener_get_fd(li->sockets[i]));
+		drop_syns(li->fds[i]);
 }
 
 /* Makes the socket under another name and renames it: there is a listener at any moment. */
@@ -338,8 +295,8 @@ static int unix_bind(struct listener *li, struct sockaddr_un *addr, socklen_t n,
 	return listener_add(li, fd, err);
 }
 
-struct listener *listener_unix(struct loop *l, const char *dir, int port, const struct listener_settings *set,
-			       listener_fn fn, void *arg, struct err *err)
+struct listener *listener_unix(const char *dir, int port, const struct listener_settings *set,
+			       struct err *err)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int n = snprintf(addr.sun_path, sizeof addr.sun_path, "%s/.s.PGSQL.%d", dir, port);
@@ -352,7 +309,7 @@ struct listener *listener_unix(struct loop *l, const char *dir, int port, const 
 	}
 	if (dir[0] == '@')
 		addr.sun_path[0] = '\0';
-	li = listener_new(l, set, fn, arg);
+	li = listener_new(set);
 	li->is_unix = true;
 	li->port = port;
 	if (unix_bind(li, &addr, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n), &why) !=
@@ -363,8 +320,7 @@ struct listener *listener_unix(struct loop *l, const char *dir, int port, const 
 	return li;
 }
 
-struct listener *listener_adopt(struct loop *l, int fd, const struct listener_settings *set, listener_fn fn,
-				void *arg, struct err *err)
+struct listener *listener_adopt(int fd, const struct listener_settings *set, struct err *err)
 {
 	struct sockaddr_storage own = {0};
 	socklen_t n = sizeof own, nyes = sizeof(int);
@@ -372,13 +328,13 @@ struct listener *listener_adopt(struct loop *l, int fd, const struct listener_se
 	struct listener *li;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &nyes) != 0 || yes == 0 ||
-	    getsockname(fd, (struct sockaddr *)&own, &n) != 0 || evutil_make_socket_nonblocking(fd) != 0 ||
-	    evutil_make_socket_closeonexec(fd) != 0) {
+	    getsockname(fd, (struct sockaddr *)&own, &n) != 0 ||
+	    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
 		err_set(err, "descriptor %d is not a listening socket", fd);
 		close(fd);
 		return NULL;
 	}
-	li = listener_new(l, set, fn, arg);
+	li = listener_new(set);
 	li->shared = true;
 	li->is_unix = own.ss_family == AF_UNIX;
 	li->port = li->is_unix ? 0 : socket_port(fd);

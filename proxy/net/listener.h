@@ -1,18 +1,20 @@
 /* listener.h - listening sockets, TCP and unix.
- * Source  libevent's evconnlistener.
- * Shape   one object per address; accepted fds are non-blocking, close-on-exec, keepalive and nodelay set. Leaving is done in two
- *         steps, so that no client that was on its way is reset: listener_leave, a moment later listener_free.
+ * Source  socket(7), tcp(7), unix(7).
+ * Shape   one object per address; acceptor.h takes the connections. The TCP settings are those of the listening sockets: the kernel
+ *         hands them down to what is accepted. Leaving is done in two steps, so that no client that was on its way is reset:
+ *         listener_leave, a moment later listener_free.
  * Owner   the caller.
- * Thread  the loop's.
- * Errors  NULL with address and errno text. fd exhaustion pauses accepting for 100 ms, no spin. */
+ * Thread  one at a time; the getters any.
+ * Errors  NULL with address and errno text. */
 #ifndef PROXY_NET_LISTENER_H
 #define PROXY_NET_LISTENER_H
 
 #include "proxy/base/err.h"
-#include "proxy/net/loop.h"
 #include "proxy/net/tcp.h"
 
-#include <sys/socket.h>
+#include <stdbool.h>
+
+#define LISTENER_SOCKETS 8
 
 struct listener;
 
@@ -23,27 +25,27 @@ struct listener_settings {
 	int unix_mode;		 /* e.g. 0777 */
 };
 
-typedef void (*listener_fn)(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_n, int is_unix);
-
 /* host "*" = all addresses (v4 and v6), or an address or name; port 0 = any free one. Returns one listener that may hold
  * several sockets. */
-struct listener *listener_tcp(struct loop *l, const char *host, int port, const struct listener_settings *set,
-			      listener_fn fn, void *arg, struct err *err);
+struct listener *listener_tcp(const char *host, int port, const struct listener_settings *set,
+			      struct err *err);
 /* dir/.s.PGSQL.port; a stale socket file is replaced, with reuseport also one that another process listens on; dir starting with
  * '@' = abstract. */
-struct listener *listener_unix(struct loop *l, const char *dir, int port, const struct listener_settings *set,
-			       listener_fn fn, void *arg, struct err *err);
+struct listener *listener_unix(const char *dir, int port, const struct listener_settings *set,
+			       struct err *err);
 /* Takes a listening socket that a service manager holds, too. Takes the fd, also when it fails. */
-struct listener *listener_adopt(struct loop *l, int fd, const struct listener_settings *set, listener_fn fn,
-				void *arg, struct err *err);
-/* No client gets in line any more; those in line, and with TCP those whose handshake is under way, are still accepted.
- * A client that begins to connect now tries again by itself after a second, when another process may have the port. */
+struct listener *listener_adopt(int fd, const struct listener_settings *set, struct err *err);
+/* No client gets in line any more; those in line, and with TCP those whose handshake is under way, can still be accepted.
+ * A client that begins to connect now tries again by itself after a second, when another process may have the port.
+ * Does nothing to sockets of a service manager: whoever comes next takes the clients from the line. */
 void listener_leave(struct listener *li);
-/* What is accepted from now on. */
+/* Of clients who connect from now on. */
 void listener_tune(struct listener *li, const struct tcp_settings *tcp);
-void listener_pause(struct listener *li);
-void listener_resume(struct listener *li);
 int listener_port(const struct listener *li);
+bool listener_is_unix(const struct listener *li);
+bool listener_is_shared(const struct listener *li);	/* with a service manager */
+unsigned listener_count(const struct listener *li);	/* sockets, at most LISTENER_SOCKETS */
+int listener_fd(const struct listener *li, unsigned i); /* borrowed */
 void listener_free(struct listener **li);
 
 #endif

@@ -16,4 +16,9 @@ struct tcp_settings {
 /* Sets these and TCP_NODELAY on a TCP socket. */
 void tcp_tune(int fd, const struct tcp_settings *set);
 
+/* For a listening socket, whose settings what it accepts inherits. */
+void tcp_read(int fd, struct tcp_settings *set_r);
+/* The same as tcp_tune for a socket that was tuned before: what is off or 0 now becomes so again. `system` = as it was at first. */
+void tcp_tune_again(int fd, const struct tcp_settings *set, const struct tcp_settings *system);
+
 #endif

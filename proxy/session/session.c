@@ -128,7 +128,7 @@ void session_new(struct house *h, int fd, enum session_door door)
 	count(&h->host.counters, clients_accepted);
 	later_init(&s->handing, console_handing);
 	session_enter(s, SESSION_HELLO);
-	s->client = conn_new(h->host.loop, fd, &client_ops, s);
+	s->client = conn_accepted(h->host.loop, fd, &client_ops, s);
 	conn_input_max(s->client, INPUT_MAX);
 	conn_peer(s->client, s->peer, sizeof s->peer);
 }

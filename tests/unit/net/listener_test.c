@@ -2,7 +2,7 @@
 #include "tests/unit/net/help.h"
 
 #include "proxy/base/ring.h"
-#include "proxy/net/listener.h"
+#include "proxy/net/acceptor.h"
 #include "proxy/net/resolve.h"
 
 #include <fcntl.h>
@@ -19,16 +19,34 @@ struct porch {
 	int fds[64];
 	int n, want, unix_n;
 	int family;
+	struct acceptor *acceptor;
 };
 
-static void porch_take(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_n, int is_unix)
+static void porch_take(void *arg, int fd, bool is_unix)
 {
 	struct porch *porch = arg;
+	struct sockaddr_storage own = {0};
+	socklen_t n = sizeof own;
 
-	EXPECT(is_unix || peer_n >= sizeof(struct sockaddr_in));
+	EXPECT_EQ(getsockname(fd, (struct sockaddr *)&own, &n), 0);
+	EXPECT_EQ(own.ss_family == AF_UNIX, is_unix);
 	porch->unix_n += is_unix;
-	porch->family = is_unix ? AF_UNIX : peer->sa_family;
+	porch->family = own.ss_family;
 	porch->fds[porch->n++] = fd;
+}
+
+/* A listener (or NULL) whose clients come to the porch. */
+static struct listener *opened(struct loop *l, struct porch *porch, struct listener *li)
+{
+	if (li != NULL)
+		REQUIRE((porch->acceptor = acceptor_new(l, li, porch_take, porch, NULL)) != NULL);
+	return li;
+}
+
+static void closed(struct listener **li, struct porch *porch)
+{
+	acceptor_free(&porch->acceptor);
+	listener_free(li);
 }
 
 static bool porch_full(void *arg)
@@ -78,7 +96,7 @@ TEST(listener, accepts_tcp_with_the_options_asked_for)
 					.tcp = {.keepalive = 1, .keepidle_s = 77, .user_timeout_ms = 5000}};
 	struct porch porch = {.want = 3};
 	struct loop *l = loop_new(NULL, NULL);
-	struct listener *li = listener_tcp(l, "127.0.0.1", 0, &set, porch_take, &porch, NULL);
+	struct listener *li = opened(l, &porch, listener_tcp("127.0.0.1", 0, &set, NULL));
 	int fds[3];
 
 	REQUIRE(li != NULL);
@@ -105,9 +123,82 @@ TEST(listener, accepts_tcp_with_the_options_asked_for)
 	EXPECT_EQ(option_of(porch.fds[0], SOL_SOCKET, SO_KEEPALIVE), 0);
 	porch_clear(&porch);
 	close(fds[0]);
-	listener_free(&li);
+	closed(&li, &porch);
 	EXPECT(li == NULL);
 	loop_free(&l);
+}
+
+TEST(listener, gives_back_to_the_system_what_is_not_set_any_more)
+{
+	struct listener_settings set = {.tcp = {.keepalive = 1, .keepidle_s = 77, .keepcnt = 5}};
+	struct porch porch = {.want = 1};
+	struct loop *l = loop_new(NULL, NULL);
+	struct listener *li = opened(l, &porch, listener_tcp("127.0.0.1", 0, &set, NULL));
+	int fresh = socket(AF_INET, SOCK_STREAM, 0), fd;
+
+	REQUIRE(li != NULL);
+	listener_tune(li, &(struct tcp_settings){.keepalive = 1});
+	REQUIRE((fd = knock_tcp(AF_INET, listener_port(li))) >= 0);
+	REQUIRE(run_until(l, porch_full, &porch));
+	EXPECT(option_of(porch.fds[0], SOL_SOCKET, SO_KEEPALIVE) != 0);
+	EXPECT_EQ(option_of(porch.fds[0], IPPROTO_TCP, TCP_KEEPIDLE),
+		  option_of(fresh, IPPROTO_TCP, TCP_KEEPIDLE));
+	EXPECT_EQ(option_of(porch.fds[0], IPPROTO_TCP, TCP_KEEPCNT),
+		  option_of(fresh, IPPROTO_TCP, TCP_KEEPCNT));
+	close(fd);
+	close(fresh);
+	porch_clear(&porch);
+	closed(&li, &porch);
+	loop_free(&l);
+}
+
+/* More than one of them takes in a round: the other loop gets some, and nobody is lost between the two. */
+TEST(acceptor, shares_a_line_with_one_of_another_loop)
+{
+	struct listener_settings set = {.backlog = 64};
+	struct porch one = {.want = 1}, two = {.want = 1};
+	struct loop *l = loop_new(NULL, NULL), *other = loop_new(NULL, NULL);
+	struct listener *li = opened(l, &one, listener_tcp("127.0.0.1", 0, &set, NULL));
+	int fds[40];
+
+	REQUIRE(li != NULL && opened(other, &two, li) != NULL);
+	for (int i = 0; i < 40; i++)
+		REQUIRE((fds[i] = knock_tcp(AF_INET, listener_port(li))) >= 0);
+	REQUIRE(run_until(l, porch_full, &one) && one.n < 40);
+	REQUIRE(run_until(other, porch_full, &two));
+	one.want = 40 - two.n;
+	REQUIRE(run_until(l, porch_full, &one));
+	EXPECT_EQ(one.n + two.n, 40);
+	run_for(other, 10);
+	EXPECT_EQ(one.n + two.n, 40);
+	for (int i = 0; i < 40; i++)
+		close(fds[i]);
+	acceptor_free(&two.acceptor);
+	porch_clear(&one);
+	porch_clear(&two);
+	closed(&li, &one);
+	loop_free(&l);
+	loop_free(&other);
+}
+
+TEST(acceptor, takes_the_rest_of_the_line_before_the_end)
+{
+	struct listener_settings set = {.backlog = 64};
+	struct porch porch = {0};
+	struct listener *li = listener_tcp("127.0.0.1", 0, &set, NULL);
+	int fds[20];
+
+	REQUIRE(li != NULL);
+	for (int i = 0; i < 20; i++)
+		REQUIRE((fds[i] = knock_tcp(AF_INET, listener_port(li))) >= 0);
+	acceptor_rest(li, porch_take, &porch);
+	EXPECT_EQ(porch.n, 20);
+	listener_free(&li);
+	for (int i = 0; i < 20; i++) {
+		EXPECT_EQ(option_of(fds[i], SOL_SOCKET, SO_ERROR), 0);
+		close(fds[i]);
+	}
+	porch_clear(&porch);
 }
 
 TEST(listener, listens_on_all_addresses_under_one_port)
@@ -115,7 +206,7 @@ TEST(listener, listens_on_all_addresses_under_one_port)
 	struct listener_settings set = {0};
 	struct porch porch = {.want = 1};
 	struct loop *l = loop_new(NULL, NULL);
-	struct listener *li = listener_tcp(l, "*", 0, &set, porch_take, &porch, NULL);
+	struct listener *li = opened(l, &porch, listener_tcp("*", 0, &set, NULL));
 	int fd;
 
 	REQUIRE(li != NULL);
@@ -131,7 +222,7 @@ TEST(listener, listens_on_all_addresses_under_one_port)
 		close(fd);
 	}
 	porch_clear(&porch);
-	listener_free(&li);
+	closed(&li, &porch);
 	loop_free(&l);
 }
 
@@ -140,33 +231,30 @@ TEST(listener, says_which_address_it_cannot_have)
 	struct listener_settings set = {0};
 	struct porch porch = {0};
 	struct loop *l = loop_new(NULL, NULL);
-	struct listener *li = listener_tcp(l, "127.0.0.1", 0, &set, porch_take, &porch, NULL), *other;
+	struct listener *li = opened(l, &porch, listener_tcp("127.0.0.1", 0, &set, NULL)), *other;
 	struct err err;
 	char want[128];
 
 	REQUIRE(li != NULL);
-	other = listener_tcp(l, "127.0.0.1", listener_port(li), &set, porch_take, &porch, &err);
+	other = opened(l, &porch, listener_tcp("127.0.0.1", listener_port(li), &set, &err));
 	EXPECT(other == NULL);
 	snprintf(want, sizeof(want), "cannot listen on 127.0.0.1:%d: Address already in use",
 		 listener_port(li));
 	EXPECT_STR(err.text, want);
-	listener_free(&li);
+	closed(&li, &porch);
 	loop_free(&l);
 }
 
 TEST(listener, shares_a_port_when_told_to)
 {
 	struct listener_settings set = {.reuseport = 1};
-	struct porch porch = {0};
-	struct loop *l = loop_new(NULL, NULL);
-	struct listener *a = listener_tcp(l, "127.0.0.1", 0, &set, porch_take, &porch, NULL), *b;
+	struct listener *a = listener_tcp("127.0.0.1", 0, &set, NULL), *b;
 
 	REQUIRE(a != NULL);
-	b = listener_tcp(l, "127.0.0.1", listener_port(a), &set, porch_take, &porch, NULL);
+	b = listener_tcp("127.0.0.1", listener_port(a), &set, NULL);
 	EXPECT(b != NULL);
 	listener_free(&a);
 	listener_free(&b);
-	loop_free(&l);
 }
 
 static int knock_unix(const char *dir, int port)
@@ -200,19 +288,19 @@ TEST(listener, accepts_on_a_unix_socket_and_replaces_only_a_stale_one)
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/.s.PGSQL.6432", dir);
 	REQUIRE(bind(dead, (struct sockaddr *)&addr, sizeof(addr)) == 0);
 	close(dead); /* leaves the file */
-	li = listener_unix(l, dir, 6432, &set, porch_take, &porch, &err);
+	li = opened(l, &porch, listener_unix(dir, 6432, &set, &err));
 	REQUIRE(li != NULL);
 	REQUIRE(stat(addr.sun_path, &st) == 0);
 	EXPECT_EQ(st.st_mode & 0777, 0750);
 	REQUIRE((fd = knock_unix(dir, 6432)) >= 0);
 	REQUIRE(run_until(l, porch_full, &porch));
 	EXPECT_EQ(porch.unix_n, 1);
-	other = listener_unix(l, dir, 6432, &set, porch_take, &porch, &err);
+	other = opened(l, &porch, listener_unix(dir, 6432, &set, &err));
 	EXPECT(other == NULL); /* somebody lives there */
 	EXPECT(strstr(err.text, "Address already in use") != NULL);
 	close(fd);
 	porch_clear(&porch);
-	listener_free(&li);
+	closed(&li, &porch);
 	EXPECT(stat(addr.sun_path, &st) != 0);
 	rmdir(dir);
 	loop_free(&l);
@@ -228,43 +316,43 @@ TEST(listener, accepts_on_an_abstract_socket)
 	int fd;
 
 	snprintf(dir, sizeof(dir), "@pgweir-test-%d", getpid());
-	li = listener_unix(l, dir, 6432, &set, porch_take, &porch, NULL);
+	li = opened(l, &porch, listener_unix(dir, 6432, &set, NULL));
 	REQUIRE(li != NULL);
 	REQUIRE((fd = knock_unix(dir, 6432)) >= 0);
 	REQUIRE(run_until(l, porch_full, &porch));
 	close(fd);
 	porch_clear(&porch);
-	listener_free(&li);
+	closed(&li, &porch);
 	loop_free(&l);
 }
 
-TEST(listener, accepts_nobody_while_paused)
+TEST(acceptor, finds_who_came_before_it_in_line)
 {
 	struct listener_settings set = {0};
 	struct porch porch = {.want = 1};
 	struct loop *l = loop_new(NULL, NULL);
-	struct listener *li = listener_tcp(l, "127.0.0.1", 0, &set, porch_take, &porch, NULL);
+	struct listener *li = opened(l, &porch, listener_tcp("127.0.0.1", 0, &set, NULL));
 	int fd;
 
 	REQUIRE(li != NULL);
-	listener_pause(li);
+	acceptor_free(&porch.acceptor);
 	REQUIRE((fd = knock_tcp(AF_INET, listener_port(li))) >= 0); /* the kernel's queue takes it */
 	run_for(l, 20);
 	EXPECT_EQ(porch.n, 0);
-	listener_resume(li);
+	opened(l, &porch, li);
 	REQUIRE(run_until(l, porch_full, &porch));
 	close(fd);
 	porch_clear(&porch);
-	listener_free(&li);
+	closed(&li, &porch);
 	loop_free(&l);
 }
 
-TEST(listener, rests_when_descriptors_run_out_and_goes_on_when_there_are_some)
+TEST(acceptor, rests_when_descriptors_run_out_and_goes_on_when_there_are_some)
 {
 	struct listener_settings set = {0};
 	struct porch porch = {.want = 1};
 	struct loop *l = loop_new(NULL, NULL);
-	struct listener *li = listener_tcp(l, "127.0.0.1", 0, &set, porch_take, &porch, NULL);
+	struct listener *li = opened(l, &porch, listener_tcp("127.0.0.1", 0, &set, NULL));
 	struct rlimit before, few;
 	int fd;
 
@@ -279,7 +367,7 @@ TEST(listener, rests_when_descriptors_run_out_and_goes_on_when_there_are_some)
 	EXPECT(run_until(l, porch_full, &porch));
 	close(fd);
 	porch_clear(&porch);
-	listener_free(&li);
+	closed(&li, &porch);
 	loop_free(&l);
 }
 
@@ -306,13 +394,13 @@ TEST(listener, leaves_a_shared_port_without_losing_a_client)
 	struct listener_settings set = {.reuseport = 1};
 	struct porch old = {0}, new = {0};
 	struct loop *l = loop_new(NULL, NULL);
-	struct listener *a = listener_tcp(l, "127.0.0.1", 0, &set, porch_take, &old, NULL), *b;
+	struct listener *a = opened(l, &old, listener_tcp("127.0.0.1", 0, &set, NULL)), *b;
 	int fds[32], port = listener_port(a), n = 0;
 
 	while (n < 8)
 		fds[n++] = knock_tcp(AF_INET, port); /* in line when it leaves */
 	listener_leave(a);
-	b = listener_tcp(l, "127.0.0.1", port, &set, porch_take, &new, NULL);
+	b = opened(l, &new, listener_tcp("127.0.0.1", port, &set, NULL));
 	REQUIRE(b != NULL);
 	while (n < 32)
 		fds[n++] = knock_later(port);
@@ -320,7 +408,7 @@ TEST(listener, leaves_a_shared_port_without_losing_a_client)
 	REQUIRE(run_until(l, porch_full, &old));
 	run_for(l, 50);
 	EXPECT_EQ(old.n, 8);
-	listener_free(&a);
+	closed(&a, &old);
 	new.want = 24;
 	REQUIRE(run_until(l, porch_full, &new)); /* some of them knock again after a second */
 	for (int i = 0; i < n; i++) {
@@ -329,7 +417,7 @@ TEST(listener, leaves_a_shared_port_without_losing_a_client)
 	}
 	porch_clear(&old);
 	porch_clear(&new);
-	listener_free(&b);
+	closed(&b, &new);
 	loop_free(&l);
 }
 
@@ -345,17 +433,17 @@ TEST(listener, takes_a_unix_socket_over_when_the_port_is_shared)
 
 	REQUIRE(mkdtemp(dir) != NULL);
 	snprintf(path, sizeof(path), "%s/.s.PGSQL.6432", dir);
-	a = listener_unix(l, dir, 6432, &set, porch_take, &old, NULL);
+	a = opened(l, &old, listener_unix(dir, 6432, &set, NULL));
 	REQUIRE(a != NULL && (before = knock_unix(dir, 6432)) >= 0);
-	b = listener_unix(l, dir, 6432, &set, porch_take, &new, NULL);
+	b = opened(l, &new, listener_unix(dir, 6432, &set, NULL));
 	REQUIRE(b != NULL && (after = knock_unix(dir, 6432)) >= 0);
 	listener_leave(a);
 	EXPECT(stat(path, &st) == 0); /* the name is the other one's */
 	REQUIRE(run_until(l, porch_full, &old) && run_until(l, porch_full, &new));
 	EXPECT(old.n == 1 && new.n == 1);
-	listener_free(&a);
+	closed(&a, &old);
 	EXPECT(stat(path, &st) == 0);
-	listener_free(&b);
+	closed(&b, &new);
 	EXPECT(stat(path, &st) != 0);
 	close(before);
 	close(after);
@@ -375,25 +463,26 @@ TEST(listener, adopts_a_socket_that_somebody_else_holds_too)
 	struct err err;
 	int held = socket(AF_INET, SOCK_STREAM, 0), fd;
 
-	EXPECT(listener_adopt(l, dup(held), &set, porch_take, &old, &err) == NULL);
+	EXPECT(opened(l, &old, listener_adopt(dup(held), &set, &err)) == NULL);
 	EXPECT(strstr(err.text, "is not a listening socket") != NULL);
 	REQUIRE(bind(held, (struct sockaddr *)&any, sizeof(any)) == 0 && listen(held, 8) == 0);
-	a = listener_adopt(l, dup(held), &set, porch_take, &old, &err);
+	a = opened(l, &old, listener_adopt(dup(held), &set, &err));
 	REQUIRE(a != NULL);
 	REQUIRE((fd = knock_tcp(AF_INET, listener_port(a))) >= 0);
 	REQUIRE(run_until(l, porch_full, &old));
 	close(fd);
 	listener_leave(a);
+	acceptor_free(&old.acceptor);
 	REQUIRE((fd = knock_tcp(AF_INET, listener_port(a))) >= 0);
 	run_for(l, 20);
-	listener_free(&a);
-	b = listener_adopt(l, dup(held), &set, porch_take, &new, &err);
+	closed(&a, &old);
+	b = opened(l, &new, listener_adopt(dup(held), &set, &err));
 	REQUIRE(b != NULL && run_until(l, porch_full, &new));
 	EXPECT(old.n == 1 && new.n == 1);
 	close(fd);
 	close(held);
 	porch_clear(&old);
 	porch_clear(&new);
-	listener_free(&b);
+	closed(&b, &new);
 	loop_free(&l);
 }

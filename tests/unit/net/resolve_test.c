@@ -2,7 +2,7 @@
 #include "tests/unit/net/help.h"
 
 #include "proxy/base/offload.h"
-#include "proxy/net/listener.h"
+#include "proxy/net/acceptor.h"
 #include "proxy/net/resolve.h"
 
 #include <arpa/inet.h>
@@ -181,10 +181,8 @@ TEST(resolve, calls_nobody_who_cancelled)
 	desk_stop(&d);
 }
 
-static void take_and_close(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_n, int is_unix)
+static void take_and_close(void *arg, int fd, bool is_unix)
 {
-	(void)peer;
-	(void)peer_n;
 	(void)is_unix;
 	*(bool *)arg = true;
 	close(fd);
@@ -196,6 +194,7 @@ TEST(resolve, connects_to_a_unix_directory_and_to_tcp)
 	struct desk d;
 	struct question q;
 	struct listener *tcp, *sock;
+	struct acceptor *doors[2];
 	bool got_tcp = false, got_unix = false;
 	char dir[64];
 	int fd, timeout_ms;
@@ -203,9 +202,12 @@ TEST(resolve, connects_to_a_unix_directory_and_to_tcp)
 
 	desk_start(&d);
 	snprintf(dir, sizeof(dir), "@pgweir-resolve-%d", getpid());
-	sock = listener_unix(d.l, dir, 5432, &set, take_and_close, &got_unix, NULL);
-	tcp = listener_tcp(d.l, "127.0.0.1", 0, &set, take_and_close, &got_tcp, NULL);
+	sock = listener_unix(dir, 5432, &set, NULL);
+	tcp = listener_tcp("127.0.0.1", 0, &set, NULL);
 	REQUIRE(sock != NULL && tcp != NULL);
+	doors[0] = acceptor_new(d.l, sock, take_and_close, &got_unix, NULL);
+	doors[1] = acceptor_new(d.l, tcp, take_and_close, &got_tcp, NULL);
+	REQUIRE(doors[0] != NULL && doors[1] != NULL);
 	ask(&d, &q, dir, 5432);
 	REQUIRE(run_until_set(d.l, &q.answered) && q.ok);
 	fd = resolve_connect(&q.answer.addr[0], &tuned, NULL);
@@ -220,6 +222,8 @@ TEST(resolve, connects_to_a_unix_directory_and_to_tcp)
 	REQUIRE(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, &n) == 0);
 	EXPECT_EQ(timeout_ms, 4000);
 	close(fd);
+	acceptor_free(&doors[0]);
+	acceptor_free(&doors[1]);
 	listener_free(&sock);
 	listener_free(&tcp);
 	desk_stop(&d);
