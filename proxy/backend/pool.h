@@ -44,14 +44,14 @@ struct lend {
 	void (*fn)(struct lend *lend, struct backend *backend, const struct err *err);
 	uint64_t since_us;
 	enum { LEND_NONE, LEND_QUEUED, LEND_ASSIGNED } state;
+	bool strict;		 /* of `fits` */
+	bool reserve;		 /* has waited long enough for the reserve pool */
 	struct backend *backend; /* while assigned */
 	struct err *err;	 /* owned, while refused */
 	struct mail mail;
 	/* NULL = any does. Those that fit come first; `strict`: the others only if there is no room for a new one. */
 	bool (*fits)(const struct lend *lend, const struct backend *b);
-	bool strict;
 	uint64_t prefer; /* id of the backend that it would like best, 0 = any; kept by the caller */
-	bool reserve;	 /* has waited long enough for the reserve pool */
 };
 
 struct pools; /* all pools of the process */
@@ -91,7 +91,7 @@ struct pool_defaults *pool_defaults(struct pool *p);
 struct pool_defaults *pool_defaults_new(const struct backend *b);
 void pool_defaults_unref(struct pool_defaults *d);
 struct policy pool_policy(struct pool *p);
-char *pool_server_user(struct pool *p); /* owned by the caller */
+struct pool_target *pool_target(struct pool *p); /* counted */
 
 /* A backend of the caller's worker at once, or NULL: then `lend` is queued and its fn will run. */
 struct backend *pool_lend(struct pool *p, struct host *host, struct lend *lend);

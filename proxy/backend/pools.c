@@ -153,15 +153,14 @@ struct policy pool_policy(struct pool *p)
 	return policy;
 }
 
-char *pool_server_user(struct pool *p)
+struct pool_target *pool_target(struct pool *p)
 {
-	char *user;
+	struct pool_target *target;
 
 	pthread_mutex_lock(&p->lock);
-	user = strdup(p->target->user);
+	target = target_ref(p->target);
 	pthread_mutex_unlock(&p->lock);
-	check(user != NULL);
-	return user;
+	return target;
 }
 
 struct pool_defaults *pool_defaults(struct pool *p)

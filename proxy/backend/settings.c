@@ -1,15 +1,8 @@
 #include "proxy/backend/settings.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <xxhash.h>
-
-struct settings_set {
-	atomic_uint refs;
-	unsigned n, cap;
-	struct setting at[];
-};
 
 void settings_init(struct settings *s)
 {
@@ -123,6 +116,7 @@ static struct settings_set *own(struct settings *s, unsigned n, struct settings_
 	atomic_init(&set->refs, 1);
 	set->n = 0;
 	set->cap = cap;
+	set->hash = old == NULL ? 0 : old->hash;
 	if (old != NULL && !set_copy(old, set)) {
 		set_unref(set);
 		return NULL;
@@ -141,8 +135,8 @@ static int remove_at(struct settings *s, unsigned i)
 	if (set == NULL)
 		return -1;
 	e = &set->at[i];
-	s->hash -= one_hash(e->name, e->value);
-	s->bytes -= strlen(e->name) + strlen(e->value);
+	set->hash -= one_hash(e->name, e->value);
+	s->bytes -= (uint32_t)(strlen(e->name) + strlen(e->value));
 	free(e->name);
 	free(e->value);
 	memmove(e, e + 1, (s->n - i - 1) * sizeof *e);
@@ -167,11 +161,11 @@ static int replace_value(struct settings *s, unsigned i, struct span value)
 		return -1;
 	}
 	e = &set->at[i];
-	s->hash -= one_hash(e->name, e->value);
-	s->bytes += value.n - strlen(e->value);
+	set->hash -= one_hash(e->name, e->value);
+	s->bytes = (uint32_t)(s->bytes + value.n - strlen(e->value));
 	free(e->value);
 	e->value = v;
-	s->hash += one_hash(e->name, e->value);
+	set->hash += one_hash(e->name, e->value);
 	set_unref(old);
 	return 1;
 }
@@ -189,8 +183,8 @@ static int insert_at(struct settings *s, unsigned i, struct span name, struct sp
 	memmove(&set->at[i + 1], &set->at[i], (s->n - i) * sizeof *set->at);
 	set->at[i] = (struct setting){.name = n, .value = v};
 	s->n = ++set->n;
-	s->bytes += name.n + value.n;
-	s->hash += one_hash(n, v);
+	s->bytes += (uint32_t)(name.n + value.n);
+	set->hash += one_hash(n, v);
 	set_unref(old);
 	return 1;
 }
@@ -246,8 +240,10 @@ bool settings_equal(const struct settings *a, const struct settings *b)
 {
 	if (a->set == b->set)
 		return true;
+	if (a->n != b->n)
+		return false;
 	/* The hash speaks first; the full comparison makes a collision harmless. */
-	if (a->hash != b->hash || a->n != b->n)
+	if (a->n > 0 && a->set->hash != b->set->hash)
 		return false;
 	for (unsigned i = 0; i < a->n; i++)
 		if (strcasecmp(a->at[i].name, b->at[i].name) != 0 ||

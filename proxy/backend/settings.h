@@ -10,6 +10,8 @@
 
 #include "protocol/span.h"
 
+#include <stdatomic.h>
+
 #define SETTINGS_MAX 512
 #define SETTINGS_BYTES (1024u * 1024u)
 
@@ -18,14 +20,18 @@ struct setting {
 	char *value; /* owned */
 };
 
-struct settings_set;
+struct settings_set {
+	atomic_uint refs;
+	unsigned n, cap;
+	uint64_t hash; /* of all names and values; equal sets have equal hashes */
+	struct setting at[];
+};
 
 struct settings {
 	const struct setting *at; /* in `set` */
-	unsigned n;
-	size_t bytes;
-	uint64_t hash;		  /* of all names and values; equal sets have equal hashes */
 	struct settings_set *set; /* counted; NULL = empty */
+	uint32_t n;
+	uint32_t bytes; /* of all names and values */
 };
 
 void settings_init(struct settings *s);

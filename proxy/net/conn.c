@@ -185,6 +185,18 @@ static void conn_bury(void *arg)
 	free(c);
 }
 
+static void conn_parting_free(struct conn *c)
+{
+	struct conn_parting *p = c->parting;
+
+	c->parting = NULL;
+	if (p == NULL)
+		return;
+	later_cancel(&p->at_free);
+	timer_free(&p->linger);
+	free(p);
+}
+
 /* The struct and the input stay until the round ends: a caller up the stack may still look at a span. */
 static void conn_release(struct conn *c)
 {
@@ -194,8 +206,7 @@ static void conn_release(struct conn *c)
 		conn_forget_call(c);
 		conn_events_off(c);
 		later_cancel(&c->round);
-		later_cancel(&c->at_free);
-		timer_free(&c->linger);
+		conn_parting_free(c);
 	}
 	if (c->ssl != NULL)
 		conn_tls_goodbye(c);
@@ -306,7 +317,19 @@ static void conn_linger_over(void *arg)
 
 static void conn_loop_ends(struct later *later)
 {
-	conn_release(ring_item(later, struct conn, at_free));
+	conn_release(ring_item(later, struct conn_parting, at_free)->conn);
+}
+
+static void conn_part(struct conn *c, uint64_t linger_us)
+{
+	struct conn_parting *p = check_alloc(sizeof *p);
+
+	p->conn = c;
+	later_init(&p->at_free, conn_loop_ends);
+	timer_init(&p->linger, conn_linger_over, c);
+	timer_set(c->loop, &p->linger, linger_us);
+	loop_at_free(c->loop, &p->at_free);
+	c->parting = p;
 }
 
 static void conn_join(struct conn *c, struct loop *l)
@@ -327,8 +350,6 @@ static struct conn *conn_make(struct loop *l, int fd, const struct conn_ops *ops
 	c->in_max = CONN_INPUT_MAX;
 	conn_out_init(c);
 	later_init(&c->round, conn_round);
-	later_init(&c->at_free, conn_loop_ends);
-	timer_init(&c->linger, conn_linger_over, c);
 	conn_join(c, l);
 	return c;
 }
@@ -397,8 +418,7 @@ void conn_finish(struct conn **cp, uint64_t linger_us)
 	c->todo = 0;
 	c->state = CONN_FINISHING;
 	conn_want_read(c);
-	timer_set(c->loop, &c->linger, linger_us);
-	loop_at_free(c->loop, &c->at_free);
+	conn_part(c, linger_us);
 	conn_todo(c, 0);
 }
 
@@ -450,7 +470,6 @@ void conn_detach(struct conn *c)
 	conn_forget_call(c);
 	conn_events_off(c);
 	later_cancel(&c->round);
-	timer_free(&c->linger);
 	conn_drop_output(c); /* there is none; its buffer stays with the loop */
 	c->loop = NULL;
 	c->ops = NULL;

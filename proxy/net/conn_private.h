@@ -42,20 +42,28 @@ struct conn_seg {
 	struct blob *blob; /* counted */
 };
 
+/* Of one that has been finished: how long it may still take. */
+struct conn_parting {
+	struct conn *conn;
+	struct later at_free;
+	struct timer linger;
+};
+
 struct conn {
 	struct loop *loop; /* NULL = detached */
 	int fd;		   /* owned */
 	enum conn_state state;
 	unsigned todo;
+	bool read_on, write_on; /* the events are with the loop */
+	bool paused;
+	bool stalled; /* reading stopped for a pause or for in_max */
 	const struct conn_ops *ops;
 	void *owner;
 	struct event ev_read;
-	struct event *ev_write; /* owned; made when the socket is full for the first time */
-	bool read_on, write_on; /* the events are with the loop */
-	struct later round;	/* in the loop's flushes */
-	struct later at_free;
-	struct timer linger;
-	struct err *why; /* owned; NULL = the peer closed */
+	struct event *ev_write;	      /* owned; made when the socket is full for the first time */
+	struct later round;	      /* in the loop's flushes */
+	struct conn_parting *parting; /* owned; NULL while it has an owner */
+	struct err *why;	      /* owned; NULL = the peer closed */
 
 	/* Unread bytes: in `hold`, or while on_input runs perhaps in the loop's scratch. */
 	const uint8_t *in;
@@ -63,8 +71,6 @@ struct conn {
 	uint8_t *hold; /* owned */
 	size_t hold_cap;
 	size_t in_max;
-	bool paused;
-	bool stalled; /* reading stopped for a pause or for in_max */
 
 	uint64_t received, sent; /* bytes so far, without TLS's own */
 
@@ -72,9 +78,9 @@ struct conn {
 	size_t out_done;
 	struct conn_seg *segs; /* owned; [seg_first, seg_n) are unsent */
 	unsigned seg_first, seg_n, seg_cap;
+	bool was_full;	   /* the owner saw conn_full */
 	size_t blob_done;  /* bytes of the first blob that are sent */
 	size_t blob_bytes; /* unsent bytes of all blobs */
-	bool was_full;	   /* the owner saw conn_full */
 
 	struct tls *tls; /* counted */
 	SSL *ssl;	 /* owned */

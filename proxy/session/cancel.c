@@ -12,9 +12,8 @@ struct cancel_key {
 	unsigned nsecret;
 	uint8_t secret[CANCEL_SECRET_LONG];
 	struct loop *loop;
-	struct session *session; /* or NULL: then */
+	void (*deliver)(void *owner); /* NULL = the owner is a session */
 	void *owner;
-	void (*deliver)(void *owner);
 	UT_hash_handle hh;
 };
 
@@ -125,7 +124,7 @@ static uint32_t add(struct cancels *c, const struct cancel_key *model, uint8_t *
 uint32_t cancels_add(struct cancels *c, struct house *h, struct session *s, uint8_t *secret_r,
 		     unsigned nsecret)
 {
-	return add(c, &(struct cancel_key){.loop = h->host.loop, .session = s}, secret_r, nsecret);
+	return add(c, &(struct cancel_key){.loop = h->host.loop, .owner = s}, secret_r, nsecret);
 }
 
 uint32_t cancels_add_other(struct cancels *c, struct loop *loop, void *owner, void (*deliver)(void *owner),
@@ -162,10 +161,10 @@ static void run(struct mail *mail, void *ctx)
 	if (k != NULL)
 		found = *k;
 	pthread_mutex_unlock(&m->cancels->lock);
-	if (found.session != NULL)
-		m->deliver(found.session);
-	else if (found.deliver != NULL)
+	if (found.deliver != NULL)
 		found.deliver(found.owner);
+	else if (found.owner != NULL)
+		m->deliver(found.owner);
 	free(m);
 }
 

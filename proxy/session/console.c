@@ -50,15 +50,16 @@ void console_begin(struct session *s)
 /* At the end of a round: what the login has to say goes out first. */
 void console_handing(struct later *later)
 {
-	struct session *s = ring_item(later, struct session, handing);
+	struct arrival *a = ring_item(later, struct arrival, handing);
+	struct session *s = a->session;
 	struct console_guest *guest;
 
-	if (conn_pending(s->client) > 0 && s->handing_rounds++ >= HANDING_ROUNDS) {
+	if (conn_pending(s->client) > 0 && a->handing_rounds++ >= HANDING_ROUNDS) {
 		session_close(s, "the end of its login could not be sent");
 		return;
 	}
 	if (conn_pending(s->client) > 0) {
-		loop_later(s->house->host.loop, &s->handing);
+		loop_later(s->house->host.loop, &a->handing);
 		return;
 	}
 	account_traffic(s);
@@ -80,5 +81,5 @@ void console_handing(struct later *later)
 void console_hand_over(struct session *s)
 {
 	session_enter(s, SESSION_HANDING);
-	loop_later(s->house->host.loop, &s->handing);
+	loop_later(s->house->host.loop, &s->arrival->handing);
 }

@@ -113,7 +113,7 @@ static struct entry *make(struct making *m)
 	buf_free(&key);
 	if (note == NULL)
 		return NULL;
-	buf_init(&m->out, m->s->policy.cache_max_result);
+	buf_init(&m->out, m->s->policy->cache_max_result);
 	if (find_rows(m) && write_answer(m, bytes_of(note)))
 		blob = blob_new(buf_span(&m->out));
 	if (blob != NULL && cache_put_made(c, key_span(m->s), blob, m->rows, m->nrows) == 1)
@@ -134,7 +134,7 @@ struct entry *entity_answer(struct session *s, const struct wanted *w, const str
 	struct entity_points points;
 	struct entry *made = NULL;
 
-	if (!s->policy.entity_rows || found == NULL || !found->point)
+	if (!s->policy->entity_rows || found == NULL || !found->point)
 		return NULL;
 	m.entity = &found->list[0];
 	cache_rows_ask(s->served->cache, m.entity->relid, shape_of(w->stmt));
@@ -174,11 +174,11 @@ void entity_note(struct session *s, const struct wanted *w, const struct reads_p
 	bool any;
 
 	/* A note is of use to a transaction's own context too (repeat_rows.c). */
-	if (found == NULL || (!s->policy.entity_rows && !(found->point && s->wishes.now.repeatable_context)))
+	if (found == NULL || (!s->policy->entity_rows && !(found->point && s->wishes.now.repeatable_context)))
 		return;
 	any = found->point;
 	/* A row that is to go on by itself is of use to the statement that has brought it. */
-	shape = found->point && !s->policy.refresh_in_place ? shape_of(w->stmt) : 0;
+	shape = found->point && !s->policy->refresh_in_place ? shape_of(w->stmt) : 0;
 	for (unsigned i = 0; i < found->n && !any; i++)
 		any = cache_rows_wanted(s->served->cache, found->list[i].relid, shape);
 	if (!any)
@@ -190,7 +190,7 @@ void entity_note(struct session *s, const struct wanted *w, const struct reads_p
 	if (found->point)
 		points_note_key(s, w, &d->note_key);
 	for (unsigned i = 0; i < found->n; i++)
-		d->wanted[i] = s->policy.entity_rows &&
+		d->wanted[i] = s->policy->entity_rows &&
 			       cache_rows_wanted(s->served->cache, found->list[i].relid, shape) &&
 			       lease_whole(s->deps, found->list[i].relid, &d->whole[i]);
 	s->deps->entity = d;
@@ -275,7 +275,7 @@ static void keep_entity(struct session *s, unsigned i, struct span rows, const s
 	if (shown_cut(shown, i, rows, add, &k))
 		flush(&k);
 	count_add(&s->house->host.counters, COUNTER_cache_rows, k.kept);
-	if (s->policy.refresh_in_place && k.kept > 0)
+	if (s->policy->refresh_in_place && k.kept > 0)
 		keep_hot(s, k.entity->relid);
 	buf_free(&k.keys);
 	free(k.values);

@@ -58,7 +58,7 @@ static void keep(struct session *s, struct notify_event *e, uint32_t pid)
 	struct listening *li = s->listen;
 	struct heard *h = calloc(1, sizeof *h);
 
-	if (h == NULL || li->queued + sizeof *h + e->n > s->policy.notify_queue_size) {
+	if (h == NULL || li->queued + sizeof *h + e->n > s->policy->notify_queue_size) {
 		free(h);
 		count(&s->house->host.counters, listen_overflows);
 		session_fatal(

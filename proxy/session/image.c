@@ -465,7 +465,7 @@ static void take_probe(struct session *s)
 /* max_pinned: how many sessions of a pool may keep their backend. */
 void image_count_pin(struct session *s)
 {
-	int max = s->policy.max_pinned;
+	int max = s->policy->max_pinned;
 
 	if (s->pins == 0 || s->pin_counted) {
 		if (s->pins == 0 && s->pin_counted)
@@ -534,7 +534,7 @@ static const char *role_now(const struct session *s)
 
 	if (role == NULL || strcmp(role, "none") == 0)
 		role = settings_get(&s->image, "session_authorization");
-	return role != NULL ? role : s->server_user;
+	return role != NULL ? role : s->target->user;
 }
 
 void image_key_refresh(struct session *s)

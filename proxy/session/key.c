@@ -21,7 +21,7 @@ struct buf *key_settings_begin(struct session *s, struct span path, struct span 
 	s->key_path_n = (uint32_t)path.n;
 	s->key_role_n = (uint32_t)role.n;
 	key_add(k, span_str(s->user));
-	key_add(k, span_str(s->server_user));
+	key_add(k, span_str(s->target->user));
 	buf_add_u32(k, 0); /* the length of the settings */
 	s->key_prefix_n = (uint32_t)k->len;
 	return k;

@@ -26,7 +26,7 @@ static void waited_too_long(struct session *s)
 
 static uint64_t limit_of(const struct session *s)
 {
-	const struct policy *p = &s->policy;
+	const struct policy *p = s->policy;
 
 	switch (s->state) {
 	case SESSION_HELLO:
@@ -52,7 +52,7 @@ static void over_limit(struct session *s)
 {
 	switch (s->state) {
 	case SESSION_READY:
-		if (s->policy.pin_timeout > 0 && sequence_only(s)) {
+		if (s->policy->pin_timeout > 0 && sequence_only(s)) {
 			sequence_let_go(s); /* not worth the client */
 			break;
 		}
@@ -76,7 +76,7 @@ static void over_limit(struct session *s)
 
 static bool transaction_too_long(const struct session *s, uint64_t now)
 {
-	uint64_t limit = s->policy.transaction_timeout;
+	uint64_t limit = s->policy->transaction_timeout;
 
 	return limit > 0 && s->txn != TXN_NONE && now > s->txn_since_us && now - s->txn_since_us >= limit;
 }

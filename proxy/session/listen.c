@@ -51,7 +51,7 @@ static bool multiplexes(const struct session *s)
 	const struct config_database *db = config_database(s->config, s->database);
 
 	return s->replication == NULL && s->certain && s->same_encoding && db != NULL &&
-	       db->host_count == 1 && s->policy.pool_mode != POOL_MODE_SESSION;
+	       db->host_count == 1 && s->policy->pool_mode != POOL_MODE_SESSION;
 }
 
 /* What PostgreSQL takes for valid UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. */

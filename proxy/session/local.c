@@ -83,8 +83,8 @@ static const char *answer(struct session *s, struct stmt *stmt)
 		return NULL;
 	switch (f->command) {
 	case COMMAND_BEGIN:
-		if (s->txn != TXN_NONE || !s->policy.defer_begin ||
-		    s->policy.pool_mode == POOL_MODE_STATEMENT || f->tag == NULL)
+		if (s->txn != TXN_NONE || !s->policy->defer_begin ||
+		    s->policy->pool_mode == POOL_MODE_STATEMENT || f->tag == NULL)
 			return NULL;
 		txn_begin_virtual(s, stmt);
 		return f->tag;

@@ -35,17 +35,17 @@ int own_startup(struct session *s, const char *name, struct span value)
 	char text[128], why[512];
 
 	snprintf(text, sizeof text, "%.*s", (int)value.n, (const char *)value.p);
-	if (wish < NWISHES && wishes_read(wish, text, &s->wish_start) == 0) {
-		s->wished[wish] = true;
+	if (wish < NWISHES && wishes_read(wish, text, &s->arrival->wish_start) == 0) {
+		s->arrival->wished[wish] = true;
 		return 0;
 	}
 	if (wish < NWISHES)
 		snprintf(why, sizeof why, "invalid value for parameter \"%s\": \"%s\"", name, text);
 	else
 		snprintf(why, sizeof why, "unrecognized configuration parameter \"%s\"", name);
-	free(s->bad_wish);
-	s->bad_wish = strdup(why);
-	return s->bad_wish != NULL ? 0 : -1;
+	free(s->arrival->bad_wish);
+	s->arrival->bad_wish = strdup(why);
+	return s->arrival->bad_wish != NULL ? 0 : -1;
 }
 
 /* --- errors --- */

@@ -282,8 +282,10 @@ static void on_hidden_row(struct session *s, const struct expect *head, struct s
 	}
 	switch (head->why) {
 	case WHY_SNAPSHOT:
-		snapshot_free(&s->fill.s0);
-		s->fill.have_s0 = n == 1 && !null && snapshot_parse(v[0], &s->fill.s0) == 0;
+		if (s->deps == NULL)
+			break; /* the fill was dropped meanwhile */
+		snapshot_free(&s->deps->s0);
+		s->fill.have_s0 = n == 1 && !null && snapshot_parse(v[0], &s->deps->s0) == 0;
 		break;
 	case WHY_READ:
 	case WHY_CHECK: check_row(s, head, v, n); break;

@@ -31,7 +31,7 @@ static bool keep(struct session *s, struct context_answer *answer)
 	answer->epoch = s->dep_epoch;
 	answer->relids = s->dep_rels;
 	answer->nrels = s->dep_rels_cut ? CONTEXT_RELATIONS + 1 : s->ndep_rels;
-	return context_keep(s->context, answer, s->policy.repeatable_context_size);
+	return context_keep(s->context, answer, s->policy->repeatable_context_size);
 }
 
 static void count_full(struct session *s, bool kept, bool kept_rows)

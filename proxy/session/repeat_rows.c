@@ -58,7 +58,7 @@ static bool keep(struct session *s, const struct shown *shown, struct span rows,
 	const struct entities *found = shown_entities(shown);
 	struct keeping k = {.rows = context_rows(s->context),
 			    .row = {.epoch = s->dep_epoch, .after_us = after_us},
-			    .max = context_rows_room(s->context, s->policy.repeatable_context_size),
+			    .max = context_rows_room(s->context, s->policy->repeatable_context_size),
 			    .kept = true};
 
 	k.row.who = who(s, k.max);
@@ -202,7 +202,7 @@ static struct blob *make(struct session *s, const struct wanted *w, const struct
 
 	if (!find_rows(s, w, points, rows) || (note = find_note(s, w)) == NULL)
 		return NULL;
-	buf_init(&out, s->policy.cache_max_result);
+	buf_init(&out, s->policy->cache_max_result);
 	if (points_write(w, &reads_entities(w->reads)->list[0],
 			 span_of(entry_answer(note)->bytes, entry_answer(note)->n), rows, points->n, &out))
 		blob = blob_new(buf_span(&out));

@@ -77,7 +77,7 @@ void sequence_note(struct session *s, uint32_t effects)
 bool sequence_only(const struct session *s)
 {
 	return s->state == SESSION_READY && s->txn == TXN_NONE && s->backend != NULL &&
-	       s->pins == 1u << PIN_SEQUENCE && s->policy.pool_mode != POOL_MODE_SESSION;
+	       s->pins == 1u << PIN_SEQUENCE && s->policy->pool_mode != POOL_MODE_SESSION;
 }
 
 void sequence_let_go(struct session *s)

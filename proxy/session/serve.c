@@ -237,10 +237,15 @@ static enum reason note_reads(struct session *s, const struct wanted *w, const s
 
 static void deps_drop(struct session *s)
 {
-	if (s->deps != NULL)
-		deps_drop_rows(s->deps);
-	free(s->deps);
+	struct deps *d = s->deps;
+
 	s->deps = NULL;
+	if (d == NULL)
+		return;
+	deps_drop_rows(d);
+	snapshot_free(&d->s0);
+	buf_free(&d->answer);
+	free(d);
 }
 
 int serve_params(struct session *s, const struct stmt *stmt, const struct front_bind *bind,
@@ -682,7 +687,7 @@ static bool same_server(struct session *s)
 	char text[128];
 
 	if (server == NULL || pool_generation(s->pool) != b->generation ||
-	    strcmp(b->target->user, s->server_user) != 0 ||
+	    strcmp(b->target->user, s->target->user) != 0 ||
 	    !origin_server(s->served->origin, &feed, &generation))
 		return false;
 	snprintf(text, sizeof(text), "%" PRIu64 " %s 0", feed.system_id, feed.started);
@@ -709,7 +714,6 @@ void fill_begin(struct session *s)
 {
 	struct fill *f = &s->fill;
 	struct cache *c = s->served->cache;
-	struct policy *p = &s->policy;
 	struct deps *d = s->deps;
 	bool same;
 
@@ -732,8 +736,8 @@ void fill_begin(struct session *s)
 	f->on = true;
 	f->spoiled = false;
 	f->have_s0 = false;
-	buf_clear(&f->answer);
-	f->answer.max = p->cache_max_result;
+	buf_free(&d->answer);
+	buf_init(&d->answer, s->policy->cache_max_result);
 	if (!f->alone && lease_needs_snapshot(&d->lease) &&
 	    backend_sys(s->backend, SYS_SNAPSHOT, NULL, 0, WHY_SNAPSHOT, 0) != 0)
 		f->spoiled = true;
@@ -745,8 +749,8 @@ void fill_tee(struct session *s, struct span bytes)
 
 	if (!f->on || f->spoiled)
 		return;
-	buf_add_span(&f->answer, bytes);
-	if (f->answer.failed)
+	buf_add_span(&s->deps->answer, bytes);
+	if (s->deps->answer.failed)
 		f->spoiled = true; /* larger than cache_max_result */
 }
 
@@ -757,7 +761,6 @@ void fill_drop(struct session *s)
 	f->on = f->alone = false;
 	s->fill_wanted = false;
 	leave_flight(s);
-	buf_free(&f->answer);
 	deps_drop(s);
 }
 
@@ -786,17 +789,18 @@ void fill_end(struct session *s)
 {
 	struct fill *f = &s->fill;
 	struct counters *c = &s->house->host.counters;
-	bool complete = !f->spoiled && f->answer.len > 0, stored = false;
+	struct deps *d = s->deps;
 	struct blob *blob;
+	bool stored = false;
 
 	if (!f->on)
 		return;
-	blob = complete ? blob_new(buf_span(&f->answer)) : NULL;
-	if (blob != NULL && !f->alone && (!lease_needs_snapshot(&s->deps->lease) || f->have_s0))
-		stored = fill_store(s, blob, f->have_s0 ? &f->s0 : NULL) == 1;
+	blob = !f->spoiled && d->answer.len > 0 ? blob_new(buf_span(&d->answer)) : NULL;
+	if (blob != NULL && !f->alone && (!lease_needs_snapshot(&d->lease) || f->have_s0))
+		stored = fill_store(s, blob, f->have_s0 ? &d->s0 : NULL) == 1;
 	if (stored) {
 		note_stored(s);
-		entity_keep(s, span_of(blob->bytes, blob->n), f->have_s0 ? &f->s0 : NULL);
+		entity_keep(s, span_of(blob->bytes, blob->n), f->have_s0 ? &d->s0 : NULL);
 	} else if (!f->alone) {
 		count(c, cache_fills_refused);
 	}

@@ -104,9 +104,35 @@ static void on_tls(void *owner)
 static const struct conn_ops client_ops = {
 	.on_input = on_input, .on_output = on_output, .on_closed = on_closed, .on_tls = on_tls};
 
+/* Until it is known where the client wants to go. */
+static const struct policy no_policy;
+
+static void arrival_new(struct session *s)
+{
+	struct arrival *a = check_alloc(sizeof *a);
+
+	a->session = s;
+	buf_init(&a->welcome_key, 64 * 1024);
+	later_init(&a->handing, console_handing);
+	s->arrival = a;
+}
+
+void session_arrived(struct session *s)
+{
+	struct arrival *a = s->arrival;
+
+	s->arrival = NULL;
+	if (a == NULL)
+		return;
+	buf_free(&a->welcome_key);
+	free(a->bad_wish);
+	free(a);
+}
+
 void session_new(struct house *h, int fd, enum session_door door)
 {
 	struct session *s = check_alloc(sizeof *s);
+	char peer[64];
 
 	s->house = h;
 	s->id = atomic_fetch_add(&next_id, 1);
@@ -119,18 +145,19 @@ void session_new(struct house *h, int fd, enum session_door door)
 	s->fresh_wait.fn = serve_fresh;
 	s->flight_wait.mb = loop_mailbox(h->host.loop);
 	s->flight_wait.mail.run = serve_flight;
-	buf_init(&s->welcome_key, 64 * 1024);
+	s->policy = &no_policy;
+	arrival_new(s);
 	buf_init(&s->key, 0);
-	buf_init(&s->fill.answer, 0);
 	buf_init(&s->replay.bytes, BATCH_BYTES + 64 * 1024);
 	ring_add(&h->sessions, &s->node);
 	h->nsessions++;
 	count(&h->host.counters, clients_accepted);
-	later_init(&s->handing, console_handing);
 	session_enter(s, SESSION_HELLO);
 	s->client = conn_accepted(h->host.loop, fd, &client_ops, s);
 	conn_input_max(s->client, INPUT_MAX);
-	conn_peer(s->client, s->peer, sizeof s->peer);
+	conn_peer(s->client, peer, sizeof peer);
+	s->peer = strdup(peer);
+	check(s->peer != NULL);
 }
 
 static void free_late(void *arg)
@@ -147,14 +174,12 @@ static void free_late(void *arg)
 	settings_free(&s->inspecting);
 	settings_free(&s->probed);
 	pool_defaults_unref(s->defaults);
-	settings_free(&s->welcome_image);
-	buf_free(&s->welcome_key);
+	session_arrived(s);
+	target_unref(s->target);
 	buf_free(&s->key);
-	buf_free(&s->fill.answer);
 	replay_free(s);
 	if (s->resetting != NULL)
 		stmt_unref(s->resetting);
-	snapshot_free(&s->fill.s0);
 	if (s->begin != NULL)
 		stmt_unref(s->begin);
 	if (s->latest != NULL)
@@ -164,11 +189,10 @@ static void free_late(void *arg)
 	if (s->parsing != NULL)
 		stmt_unref(s->parsing);
 	config_unref(s->config);
+	free(s->peer);
 	free(s->database);
 	free(s->user);
-	free(s->server_user);
 	free(s->replication);
-	free(s->bad_wish);
 	wishes_free(&s->wishes);
 	free(s);
 }
@@ -182,7 +206,7 @@ void session_vanish_backend(struct session *s)
 		return;
 	s->backend = NULL;
 	if (s->pins != 0 || s->asked > 0 || s->touched.n > 0 || txn_left_traces(s) || listen_left_traces(s) ||
-	    s->policy.pool_mode == POOL_MODE_SESSION || s->config->server_reset_query_always)
+	    s->policy->pool_mode == POOL_MODE_SESSION || s->config->server_reset_query_always)
 		b->dirty = true;
 	head = expect_head(&b->expects);
 	if (head != NULL && head->why == WHY_IMAGE)
@@ -231,7 +255,8 @@ void session_close(struct session *s, const char *why)
 	s->state = SESSION_CLOSED;
 	session_vanish_backend(s);
 	listen_close(s);
-	later_cancel(&s->handing);
+	if (s->arrival != NULL)
+		later_cancel(&s->arrival->handing);
 	if (s->goodbye && s->client != NULL)
 		conn_leave(&s->client, LINGER_US);
 	else if (s->client != NULL)

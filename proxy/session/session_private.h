@@ -66,6 +66,8 @@ struct deps {
 	struct shown *shown;	    /* owned; which rows the answer will show; NULL = nobody keeps them */
 	struct entity_deps *entity; /* owned; NULL = the cache keeps no rows of the answer (entity.c) */
 	struct lease lease;
+	struct snapshot s0; /* fill.have_s0 */
+	struct buf answer;
 };
 
 /* An answer on its way into the cache. */
@@ -76,18 +78,28 @@ struct fill {
 	bool alone;   /* for the transaction's own context, not for the cache */
 	bool have_s0;
 	uint64_t statement; /* its number in the top list */
-	struct snapshot s0;
-	struct buf answer;
 };
 
 struct listening;
 struct peer_cancel;
+
+/* What only the login needs. */
+struct arrival {
+	struct session *session;
+	struct buf welcome_key;	       /* startup parameters, name NUL value NUL .. */
+	bool wished[NWISHES];	       /* by the startup packet .. */
+	struct wish_values wish_start; /* .. and its values */
+	char *bad_wish;		       /* owned: what the startup packet may not ask for */
+	struct later handing;	       /* to the console, when the login's messages are out */
+	unsigned handing_rounds;
+};
 
 struct session {
 	struct ring node; /* in house->sessions */
 	struct house *house;
 	struct conn *client; /* owned */
 	enum session_state state;
+	enum session_door door;
 	uint64_t since_us;     /* in this state */
 	uint64_t statement_us; /* when the statement in work arrived; 0 = none */
 	uint64_t xact_us;      /* when the first statement of the transaction arrived; 0 = none */
@@ -96,33 +108,30 @@ struct session {
 	enum reason outcome_reason;   /* of OUTCOME_PASS */
 	uint64_t waited_us, proof_us; /* for a backend, for the proof */
 	struct stmt *latest;	      /* counted: its text, when log_min_duration_statement asks for it */
-	char peer[64];		      /* address of the client */
+	char *peer;		      /* owned: address of the client */
 	uint64_t born_us;
 	uint64_t received, sent; /* bytes of the client that are counted already */
 	struct tally *tally;	 /* borrowed from the pool; NULL until it is known */
 	uint64_t id;
-	unsigned handing_rounds;
-	struct later handing; /* to the console, when the login's messages are out */
-	bool running;	      /* session_run is on the stack */
-	enum session_door door;
 
 	/* --- who it is --- */
-	char *database, *user;		 /* owned */
-	char *replication;		 /* owned; NULL = an ordinary session, else a walsender's */
-	uint32_t version;		 /* protocol 3.0 or 3.2 */
-	uint32_t number;		 /* cancel key's, 0 = none */
-	bool counted;			 /* in house->nclients */
-	bool console;			 /* of the console's databases */
-	bool own;			 /* on a unix socket, the same system user as ours */
+	char *database, *user; /* owned */
+	char *replication;     /* owned; NULL = an ordinary session, else a walsender's */
+	uint32_t version;      /* protocol 3.0 or 3.2 */
+	uint32_t number;       /* cancel key's, 0 = none */
+	bool counted;	       /* in house->nclients */
+	bool console;	       /* of the console's databases */
+	bool own;	       /* on a unix socket, the same system user as ours */
+	bool running;	       /* session_run is on the stack */
+	bool welcome_learning; /* the backend on loan is being asked what its startup parameters mean */
 	struct peer_cancel *peer_cancel; /* borrowed: what CANCEL waits for */
 	struct config *config;		 /* counted: of its login */
-	struct policy policy;
-	struct pool *pool;	/* borrowed */
-	struct served *served;	/* borrowed; NULL = not cached */
-	struct gate *gate;	/* owned, during login */
-	struct buf welcome_key; /* startup parameters, name NUL value NUL .. */
-	bool welcome_learning;	/* the backend on loan is being asked what they mean */
-	struct settings welcome_image;
+	struct pool_target *target;	 /* counted: of its login; NULL until it has a pool */
+	const struct policy *policy;	 /* borrowed from it */
+	struct pool *pool;		 /* borrowed */
+	struct served *served;		 /* borrowed; NULL = not cached */
+	struct gate *gate;		 /* owned, during login */
+	struct arrival *arrival;	 /* owned, during login */
 
 	/* --- session image --- */
 	struct settings startup; /* canonical values of the startup parameters: what RESET goes back to */
@@ -132,7 +141,6 @@ struct session {
 	uint64_t
 		txn_image_id; /* the same while a transaction has changed them and the outcome is open; 0 = not so */
 	struct pool_defaults *defaults; /* counted: of its login */
-	char *server_user;		/* owned: who it is on the server */
 	bool hooks; /* statements of this database may run code that changes the session unseen (hooks.h) */
 	bool schema_changed;   /* DDL in this transaction, or text that may be */
 	bool code_changed;     /* the same without a feed that tells of it: the pools look anew */
@@ -163,20 +171,17 @@ struct session {
 	struct listening
 		*listen; /* owned: channels and notifications (listen.h); NULL until its first LISTEN */
 
-	struct wishes wishes;	       /* pgweir's own settings */
-	bool wished[NWISHES];	       /* by the startup packet .. */
-	struct wish_values wish_start; /* .. and its values */
-	char *bad_wish;		       /* owned: what the startup packet may not ask for */
-	bool seq_asks;		       /* it has read currval() or lastval() */
-	bool seq_used_now;	       /* this transaction may have advanced a sequence */
-	unsigned seq_uses;	       /* transactions that may have, up to a few */
-	enum reset_done reset_done;    /* since the last ReadyForQuery */
+	struct wishes wishes;	    /* pgweir's own settings */
+	bool seq_asks;		    /* it has read currval() or lastval() */
+	bool seq_used_now;	    /* this transaction may have advanced a sequence */
+	unsigned seq_uses;	    /* transactions that may have, up to a few */
+	enum reset_done reset_done; /* since the last ReadyForQuery */
 
 	/* --- transaction --- */
 	enum txn txn;
 	uint64_t txn_since_us; /* when it was opened */
-	char status;	       /* what the client was told last: I T E */
 	struct stmt *begin;    /* counted: text of the deferred BEGIN */
+	char status;	       /* what the client was told last: I T E */
 	bool clean;	       /* everything in this transaction so far is proven harmless */
 	bool above_rc;	       /* this transaction's isolation is above READ COMMITTED, or not known */
 	uint32_t effects;      /* of all statements since the last transaction end */
@@ -201,23 +206,27 @@ struct session {
 	uint32_t client_left; /* bytes of a long message that are still to be forwarded */
 	bool client_skip;     /* .. to be thrown away instead */
 	bool parting; /* a Sync of ours stands for the client's Flush; until its answer nothing is forwarded */
-	bool skipping; /* an error came, and the Sync that ends it is still to come from the client */
+	bool skipping;	  /* an error came, and the Sync that ends it is still to come from the client */
+	bool quiet_waits; /* for a cancel request that is still on its way to the server */
+	bool server_gone; /* the server's own FATAL has been passed on */
+	bool goodbye;	  /* the client has sent Terminate: what is under way is not cancelled */
 
 	/* --- cache --- */
 	struct fresh_wait fresh_wait;
 	struct flight_wait flight_wait;
-	bool flight_waiting;
-	bool followed; /* the statement in work has waited for another client's fill */
 	/* The search path, the role, what is the same in the keys of all its statements, then the rest of the one in work (key.c). */
 	struct buf key;
 	uint32_t key_path_n, key_role_n, key_prefix_n;
+	bool flight_waiting;
+	bool followed;	   /* the statement in work has waited for another client's fill */
+	bool dep_rels_cut; /* there are more than fit */
 	/* Waits for its proof: what was found, and for which statement; both counted. */
 	struct entry *proof_entry;
 	struct stmt *proof_stmt;
 	uint32_t dep_rels[16]; /* that the statement in work reads */
 	unsigned ndep_rels;
-	bool dep_rels_cut; /* there are more */
-	struct deps *deps; /* owned; from a miss to the end of its fill */
+	unsigned context_changed; /* of this transaction, or the last one */
+	struct deps *deps;	  /* owned; from a miss to the end of its fill */
 	uint64_t dep_epoch;
 	uint64_t block_epoch; /* the cache's, before its transaction began on the backend */
 	uint64_t
@@ -226,7 +235,6 @@ struct session {
 	bool pass_only;		   /* the statement in work was decided to go to PostgreSQL */
 	bool unproven;		   /* the proof for it came too late */
 	struct context *context;   /* owned; of this transaction, once it is wanted */
-	unsigned context_changed;  /* of this transaction, or the last one */
 	struct checking *checking; /* owned; what this transaction has read (check.h), once it is wanted */
 	struct fill fill;
 
@@ -239,15 +247,12 @@ struct session {
 		uint64_t number;    /* of the statement that is out of date, 0 = the unnamed one */
 		struct stmt *begin; /* counted: the deferred BEGIN that went in front */
 	} replay;
-
-	bool quiet_waits; /* for a cancel request that is still on its way to the server */
-	bool server_gone; /* the server's own FATAL has been passed on */
-	bool goodbye;	  /* the client has sent Terminate: what is under way is not cancelled */
 };
 
 /* session.c */
 void session_free_after_mail(struct session *s); /* closed, but a loan or a flight was still on its way */
 void session_run(struct session *s);
+void session_arrived(struct session *s); /* what only the login needed goes */
 void session_close(struct session *s, const char *why);
 void session_enter(struct session *s, enum session_state state);
 /* FATAL error to the client, then close. */

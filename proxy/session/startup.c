@@ -84,11 +84,11 @@ static int wish(struct session *s, struct span name, struct span value)
 		return 0;
 	if (wishes_name(n))
 		return own_startup(s, n, value);
-	buf_add_span(&s->welcome_key, name);
-	buf_add_u8(&s->welcome_key, 0);
-	buf_add_span(&s->welcome_key, value);
-	buf_add_u8(&s->welcome_key, 0);
-	return s->welcome_key.failed ? -1 : 0;
+	buf_add_span(&s->arrival->welcome_key, name);
+	buf_add_u8(&s->arrival->welcome_key, 0);
+	buf_add_span(&s->arrival->welcome_key, value);
+	buf_add_u8(&s->arrival->welcome_key, 0);
+	return s->arrival->welcome_key.failed ? -1 : 0;
 }
 
 static bool is_off(struct span v)
@@ -143,7 +143,7 @@ static void add_host(struct session *s)
 	const char *app;
 
 	settings_init(&image);
-	while (startup_param_next(buf_span(&s->welcome_key), &at, &name, &value))
+	while (startup_param_next(buf_span(&s->arrival->welcome_key), &at, &name, &value))
 		settings_set(&image, name, &value);
 	app = settings_get(&image, "application_name");
 	conn_peer(s->client, peer, sizeof peer);
@@ -228,8 +228,8 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 		refused(s, "08P01", why);
 		return STEP_WAIT;
 	}
-	if (s->bad_wish != NULL) {
-		refused(s, "22023", s->bad_wish);
+	if (s->arrival->bad_wish != NULL) {
+		refused(s, "22023", s->arrival->bad_wish);
 		return STEP_WAIT;
 	}
 	console_begin(s);
@@ -469,13 +469,14 @@ static void welcome_done(struct session *s, const struct settings *params, const
 	conn_flush_later(s->client);
 	s->served = s->replication != NULL ? NULL : house_served(h, s->database);
 	tally_add(s->tally, TALLY_logins, 1);
+	session_arrived(s);
 	session_enter(s, SESSION_READY);
 }
 
 /* The startup parameters as a settings image, as given by the client. */
 static int wished_image(struct session *s, struct settings *image)
 {
-	struct span key = buf_span(&s->welcome_key);
+	struct span key = buf_span(&s->arrival->welcome_key);
 	struct span name, value;
 	size_t at = 0;
 
@@ -513,7 +514,7 @@ static bool welcome_known(struct session *s)
 		welcome_done(s, &d->params, &image, d);
 		return true;
 	}
-	w = pool_welcome_find(s->pool, buf_span(&s->welcome_key));
+	w = pool_welcome_find(s->pool, buf_span(&s->arrival->welcome_key));
 	if (w != NULL) {
 		known = true;
 		welcome_done(s, &w->params, &w->image, d);
@@ -585,8 +586,8 @@ void welcome_learned(struct session *s)
 	s->welcome_learning = false;
 	s->asked = 0;
 	settings_init(&s->image);
-	if (s->welcome_key.len > 0)
-		pool_welcome_add(s->pool, buf_span(&s->welcome_key), &b->params, &image);
+	if (s->arrival->welcome_key.len > 0)
+		pool_welcome_add(s->pool, buf_span(&s->arrival->welcome_key), &b->params, &image);
 	settings_copy(&image, &b->image);
 	s->backend = NULL;
 	welcome_done(s, &b->params, &image, pool_defaults_new(b));
@@ -610,11 +611,11 @@ enum step step_welcome(struct session *s)
 			refused(s, err.sqlstate, err.text);
 			return STEP_WAIT;
 		}
-		s->policy = pool_policy(s->pool);
-		wishes_init(&s->wishes, &s->policy);
-		wishes_start(&s->wishes, s->wished, &s->wish_start);
+		s->target = pool_target(s->pool);
+		s->policy = &s->target->policy;
+		wishes_init(&s->wishes, s->policy);
+		wishes_start(&s->wishes, s->arrival->wished, &s->arrival->wish_start);
 		s->tally = pool_tally(s->pool, &h->host);
-		s->server_user = pool_server_user(s->pool);
 	}
 	if (welcome_known(s))
 		return STEP_AGAIN;

@@ -285,7 +285,7 @@ void txn_parted(struct session *s, char status)
 
 static bool keeps_backend(const struct session *s)
 {
-	return s->status != 'I' || s->pins != 0 || s->policy.pool_mode == POOL_MODE_SESSION;
+	return s->status != 'I' || s->pins != 0 || s->policy->pool_mode == POOL_MODE_SESSION;
 }
 
 void txn_quiet(struct session *s)
@@ -327,7 +327,7 @@ void txn_quiet(struct session *s)
 			"Temporary tables, session advisory locks, LISTEN, WITH HOLD cursors and PREPARE bind a session to a server connection.");
 		return;
 	}
-	if (s->policy.pool_mode == POOL_MODE_STATEMENT && s->status != 'I') {
+	if (s->policy->pool_mode == POOL_MODE_STATEMENT && s->status != 'I') {
 		session_fatal(s, "08P01", "transaction blocks not allowed in statement pooling mode", NULL);
 		return;
 	}

@@ -33,7 +33,7 @@ void view_hide_others(struct session *s, const struct stmt *stmt)
 	char name[PREPARED_NAME_MAX];
 	uint64_t id;
 
-	if (s->replication != NULL || s->policy.pool_mode == POOL_MODE_SESSION || !looks(stmt))
+	if (s->replication != NULL || s->policy->pool_mode == POOL_MODE_SESSION || !looks(stmt))
 		return;
 	while ((id = prepared_held_but(&b->prepared, is_own, &s->stmts)) != 0) {
 		struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_EVICT, .stmt = id};

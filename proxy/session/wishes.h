@@ -24,8 +24,8 @@ enum wish {
 };
 
 struct wish_values {
-	enum config_coherence coherence;
 	uint64_t max_staleness; /* microseconds */
+	enum config_coherence coherence;
 	bool repeatable_context, row_version_check;
 };
 
@@ -37,13 +37,12 @@ struct wishes {
 	struct wish_mark { /* a savepoint */
 		char name[WISHES_NAME];
 		struct wish_values session, now;
-	} * mark; /* owned */
-	unsigned nmarks;
+	} * mark;	   /* owned */
 	struct wish_note { /* sent, not yet answered */
 		const char *tag;
 		char name[WISHES_NAME];
 	} * note; /* owned */
-	unsigned nnotes;
+	unsigned nmarks, nnotes;
 };
 
 void wishes_init(struct wishes *w, const struct policy *policy);
