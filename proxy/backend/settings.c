@@ -22,7 +22,7 @@ static void set_unref(struct settings_set *set)
 
 void settings_clear(struct settings *s)
 {
-	struct settings_set *set = s->set;
+	struct settings_set *set = settings_shared(s);
 
 	settings_init(s);
 	set_unref(set);
@@ -104,7 +104,7 @@ static bool set_copy(const struct settings_set *from, struct settings_set *to)
 /* A set of its own with room for `n`. The old one is returned in *old_r for set_unref once nothing points into it any more. */
 static struct settings_set *own(struct settings *s, unsigned n, struct settings_set **old_r)
 {
-	struct settings_set *old = s->set, *set;
+	struct settings_set *old = settings_shared(s), *set;
 	unsigned cap = old != NULL && old->cap >= n ? old->cap : n < 4 ? 4 : n + n / 2;
 
 	*old_r = NULL;
@@ -121,7 +121,6 @@ static struct settings_set *own(struct settings *s, unsigned n, struct settings_
 		set_unref(set);
 		return NULL;
 	}
-	s->set = set;
 	s->at = set->at;
 	*old_r = old;
 	return set;
@@ -229,8 +228,8 @@ int settings_copy(const struct settings *from, struct settings *to)
 {
 	struct settings copy = *from;
 
-	if (copy.set != NULL)
-		atomic_fetch_add_explicit(&copy.set->refs, 1, memory_order_relaxed);
+	if (copy.at != NULL)
+		atomic_fetch_add_explicit(&settings_shared(&copy)->refs, 1, memory_order_relaxed);
 	settings_clear(to);
 	*to = copy;
 	return 0;
@@ -238,12 +237,12 @@ int settings_copy(const struct settings *from, struct settings *to)
 
 bool settings_equal(const struct settings *a, const struct settings *b)
 {
-	if (a->set == b->set)
+	if (a->at == b->at)
 		return true;
 	if (a->n != b->n)
 		return false;
 	/* The hash speaks first; the full comparison makes a collision harmless. */
-	if (a->n > 0 && a->set->hash != b->set->hash)
+	if (a->n > 0 && settings_shared(a)->hash != settings_shared(b)->hash)
 		return false;
 	for (unsigned i = 0; i < a->n; i++)
 		if (strcasecmp(a->at[i].name, b->at[i].name) != 0 ||
@@ -254,12 +253,12 @@ bool settings_equal(const struct settings *a, const struct settings *b)
 
 static unsigned sharers(const struct settings *s)
 {
-	return atomic_load_explicit(&s->set->refs, memory_order_relaxed);
+	return atomic_load_explicit(&settings_shared(s)->refs, memory_order_relaxed);
 }
 
 bool settings_same(struct settings *mine, const struct settings *other)
 {
-	if (mine->set == other->set)
+	if (mine->at == other->at)
 		return true;
 	if (!settings_equal(mine, other))
 		return false;
@@ -269,13 +268,13 @@ bool settings_same(struct settings *mine, const struct settings *other)
 
 bool settings_unite(struct settings *a, struct settings *b)
 {
-	if (a->set == b->set)
+	if (a->at == b->at)
 		return true;
 	if (!settings_equal(a, b))
 		return false;
 	/* Many sessions meet many backends: only when all drift to the same memory does the comparing end. */
-	if (a->set == NULL || b->set == NULL || sharers(a) < sharers(b) ||
-	    (sharers(a) == sharers(b) && (uintptr_t)a->set > (uintptr_t)b->set))
+	if (a->at == NULL || b->at == NULL || sharers(a) < sharers(b) ||
+	    (sharers(a) == sharers(b) && (uintptr_t)a->at > (uintptr_t)b->at))
 		settings_copy(b, a);
 	else
 		settings_copy(a, b);

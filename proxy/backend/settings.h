@@ -11,6 +11,7 @@
 #include "protocol/span.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #define SETTINGS_MAX 512
 #define SETTINGS_BYTES (1024u * 1024u)
@@ -28,11 +29,16 @@ struct settings_set {
 };
 
 struct settings {
-	const struct setting *at; /* in `set` */
-	struct settings_set *set; /* counted; NULL = empty */
+	const struct setting *at; /* in a counted settings_set; NULL = empty */
 	uint32_t n;
 	uint32_t bytes; /* of all names and values */
 };
+
+static inline struct settings_set *settings_shared(const struct settings *s)
+{
+	return s->at == NULL ? NULL
+			     : (struct settings_set *)((uintptr_t)s->at - offsetof(struct settings_set, at));
+}
 
 void settings_init(struct settings *s);
 void settings_free(struct settings *s);

@@ -42,6 +42,11 @@ struct conn_seg {
 	struct blob *blob; /* counted */
 };
 
+struct conn_raw {
+	size_t n, done;
+	uint8_t bytes[];
+};
+
 /* Of one that has been finished: how long it may still take. */
 struct conn_parting {
 	struct conn *conn;
@@ -82,12 +87,11 @@ struct conn {
 	size_t blob_done;  /* bytes of the first blob that are sent */
 	size_t blob_bytes; /* unsent bytes of all blobs */
 
-	struct tls *tls; /* counted */
-	SSL *ssl;	 /* owned */
-	uint8_t *raw;	 /* owned: bytes that were read before TLS began */
-	size_t raw_n, raw_done;
+	struct tls *tls;       /* counted */
+	SSL *ssl;	       /* owned */
+	struct conn_raw *raw;  /* owned: bytes that were read before TLS began; NULL = none left */
+	uint32_t tls_retry;    /* SSL_write must be asked again for at least this much */
 	bool drained;	       /* the last read for TLS emptied the socket */
-	size_t tls_retry;      /* SSL_write must be asked again for at least this much */
 	bool read_wants_write; /* SSL_read waits until the socket is writable */
 	bool write_wants_read; /* SSL_write waits until it is readable */
 };

@@ -14,19 +14,29 @@
 
 #define TLS_RECORD (16u * 1024)
 
+static int raw_take(struct conn *c, char *p, size_t n)
+{
+	struct conn_raw *raw = c->raw;
+
+	if (n > raw->n - raw->done)
+		n = raw->n - raw->done;
+	memcpy(p, raw->bytes + raw->done, n);
+	raw->done += n;
+	if (raw->done == raw->n) {
+		free(raw);
+		c->raw = NULL;
+	}
+	return (int)n;
+}
+
 static int bio_read(BIO *bio, char *p, int n)
 {
 	struct conn *c = BIO_get_data(bio);
-	size_t raw = c->raw_n - c->raw_done;
 	ssize_t r;
 
 	BIO_clear_retry_flags(bio);
-	if (raw > 0) {
-		raw = raw < (size_t)n ? raw : (size_t)n;
-		memcpy(p, c->raw + c->raw_done, raw);
-		c->raw_done += raw;
-		return (int)raw;
-	}
+	if (c->raw != NULL)
+		return raw_take(c, p, (size_t)n);
 	do
 		r = recv(c->fd, p, (size_t)n, 0);
 	while (r < 0 && errno == EINTR);
@@ -87,12 +97,11 @@ static int tls_take_input(struct conn *c)
 {
 	if (c->in_n == 0)
 		return 0;
-	c->raw = malloc(c->in_n);
+	c->raw = malloc(sizeof *c->raw + c->in_n);
 	if (c->raw == NULL)
 		return -1;
-	memcpy(c->raw, c->in, c->in_n);
-	c->raw_n = c->in_n;
-	c->raw_done = 0;
+	*c->raw = (struct conn_raw){.n = c->in_n};
+	memcpy(c->raw->bytes, c->in, c->in_n);
 	c->in += c->in_n;
 	c->in_n = 0;
 	return 0;
@@ -154,10 +163,6 @@ static void shake_done(struct conn *c)
 {
 	c->state = CONN_OPEN;
 	c->stalled = false;
-	if (c->raw_done == c->raw_n) {
-		free(c->raw);
-		c->raw = NULL;
-	}
 	conn_want_write(c, false);
 	/* The peer's first bytes may have come with its last of the handshake. */
 	conn_todo(c, CONN_TODO_READ);
@@ -247,7 +252,7 @@ enum conn_io conn_tls_send(struct conn *c)
 		how = SSL_get_error(c->ssl, r);
 		if (how != SSL_ERROR_WANT_WRITE && how != SSL_ERROR_WANT_READ)
 			return tls_send_failed(c, how, saved);
-		c->tls_retry = piece.n;
+		c->tls_retry = (uint32_t)piece.n;
 		c->write_wants_read = how == SSL_ERROR_WANT_READ;
 		return CONN_IO_AGAIN;
 	}

@@ -69,13 +69,13 @@ TEST(settings, equal_sets_have_equal_hashes)
 	set(&b, "y", "2");
 	EXPECT(!settings_equal(&a, &b));
 	set(&b, "gone", NULL);
-	EXPECT_EQ(a.set->hash, b.set->hash);
+	EXPECT_EQ(settings_shared(&a)->hash, settings_shared(&b)->hash);
 	EXPECT(settings_equal(&a, &b));
 	set(&b, "y", "2 ");
-	EXPECT(a.set->hash != b.set->hash);
+	EXPECT(settings_shared(&a)->hash != settings_shared(&b)->hash);
 	EXPECT(!settings_equal(&a, &b));
 	settings_clear(&b);
-	EXPECT(b.set == NULL);
+	EXPECT(b.at == NULL);
 	settings_free(&a);
 	settings_free(&b);
 }
@@ -90,7 +90,7 @@ TEST(settings, values_and_names_do_not_trade_places_in_the_hash)
 	set(&a, "y", "2");
 	set(&b, "x", "2");
 	set(&b, "y", "1");
-	EXPECT(a.set->hash != b.set->hash);
+	EXPECT(settings_shared(&a)->hash != settings_shared(&b)->hash);
 	EXPECT(!settings_equal(&a, &b));
 	settings_free(&a);
 	settings_free(&b);
@@ -104,7 +104,7 @@ TEST(settings, equality_does_not_rest_on_the_hash)
 	settings_init(&b);
 	set(&a, "x", "1");
 	set(&b, "x", "2");
-	b.set->hash = a.set->hash; /* as if they had collided */
+	settings_shared(&b)->hash = settings_shared(&a)->hash; /* as if they had collided */
 	EXPECT(!settings_equal(&a, &b));
 	settings_free(&a);
 	settings_free(&b);
@@ -198,10 +198,10 @@ TEST(settings, are_bounded_in_bytes)
 	EXPECT_EQ(s.n, 0);
 	big[SETTINGS_BYTES / 2] = '\0';
 	EXPECT_EQ(set(&s, "a", big), 1);
-	hash = s.set->hash;
+	hash = settings_shared(&s)->hash;
 	EXPECT_EQ(set(&s, "b", big), -1);
 	EXPECT_EQ(s.n, 1);
-	EXPECT_EQ(s.set->hash, hash);
+	EXPECT_EQ(settings_shared(&s)->hash, hash);
 	EXPECT_EQ(set(&s, "a", "small"), 1);
 	EXPECT_EQ(s.bytes, 6);
 	EXPECT_EQ(set(&s, "b", big), 1);
@@ -219,11 +219,11 @@ TEST(settings, copies_share_until_one_changes)
 	set(&a, "x", "1");
 	set(&a, "y", "2");
 	EXPECT_EQ(settings_copy(&a, &b), 0);
-	EXPECT(a.set == b.set);
+	EXPECT(a.at == b.at);
 	EXPECT_EQ(set(&b, "x", "1"), 0);
-	EXPECT(a.set == b.set); /* nothing has changed */
+	EXPECT(a.at == b.at); /* nothing has changed */
 	EXPECT_EQ(set(&b, "x", "3"), 1);
-	EXPECT(a.set != b.set);
+	EXPECT(a.at != b.at);
 	EXPECT_STR(settings_get(&a, "x"), "1");
 	EXPECT_STR(settings_get(&b, "x"), "3");
 	EXPECT_STR(settings_get(&b, "y"), "2");
@@ -251,7 +251,7 @@ TEST(settings, equal_ones_become_shared_when_compared)
 	set(&a, "x", "1");
 	set(&b, "X", "1");
 	EXPECT(settings_same(&a, &b));
-	EXPECT(a.set == b.set);
+	EXPECT(a.at == b.at);
 	EXPECT(settings_same(&a, &b));
 	set(&b, "x", "2");
 	EXPECT(!settings_same(&a, &b));
@@ -271,14 +271,14 @@ TEST(settings, equal_ones_drift_to_the_memory_that_most_share)
 	set(&b, "X", "1");
 	settings_copy(&b, &c);
 	EXPECT(settings_unite(&a, &b));
-	EXPECT(a.set == c.set && b.set == c.set);
+	EXPECT(a.at == c.at && b.at == c.at);
 	set(&a, "x", "2");
 	EXPECT(!settings_unite(&a, &b));
 	EXPECT_STR(settings_get(&b, "x"), "1");
 	settings_clear(&a);
 	set(&a, "x", "1");
 	EXPECT(settings_unite(&b, &a)); /* either way round */
-	EXPECT(a.set == c.set && b.set == c.set);
+	EXPECT(a.at == c.at && b.at == c.at);
 	settings_free(&a);
 	settings_free(&b);
 	settings_free(&c);
