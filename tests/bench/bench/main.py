@@ -80,6 +80,7 @@ def measure_memory(parties, options, scripts, results):
         results.singles[key] = ours
         results.singles[f"{key}_bouncer"] = ours / theirs if theirs else None
         print(f"  {count} idle clients{' with TLS' if tls else ''}: {ours:.2f} KiB each, PgBouncer {load.number(theirs, 2)}")
+    print(f"  an idle SSL of OpenSSL alone: {parties.tls_floor():.2f} KiB")
 
 
 def measure_allocations(parties, options, scripts, results):

@@ -29,7 +29,7 @@ def compile_programs():
     made = new_dir("programs")
     command = ["cc", "-O2", "-D_GNU_SOURCE", f"-I{HERE.parents[1]}"]
     for name, more in (("null_server", ["-levent_core"]), ("null_relay", ["-levent_core"]), ("flood", []),
-                       ("count_malloc", ["-fPIC", "-shared"])):
+                       ("tls_floor", ["-lssl", "-lcrypto"]), ("count_malloc", ["-fPIC", "-shared"])):
         subprocess.run([*command, "-o", made / name, HERE / f"{name}.c", *more], check=True)
     return made
 
@@ -117,6 +117,12 @@ class Parties:
         proxy = Proxy(self.cluster, {"default_pool_size": POOL, "max_client_conn": CLIENTS, "workers": 1,
                                      "listen_backlog": 1024, **self._tls(), **settings}, env=env)
         return Party(name, proxy.port, proxy.process.pid, self.cluster, proxy=proxy)
+
+    def tls_floor(self):
+        """KiB that OpenSSL alone keeps for an idle client."""
+        made = certs()
+        run = subprocess.run([self.programs / "tls_floor", made.server, made.server_key], check=True, stdout=subprocess.PIPE)
+        return int(run.stdout) / 1024
 
     def _tls(self):
         made = certs()
