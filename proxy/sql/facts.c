@@ -21,6 +21,7 @@ static void refuse(struct facts *f, enum reason reason)
 	f->nstmts = -1;
 	f->stmts = NULL;
 	f->effects = EFFECTS_UNKNOWN;
+	f->commands = 0;
 	f->reason = (uint16_t)reason;
 }
 
@@ -58,6 +59,7 @@ static int look_at_statements(struct facts_box *box, const PgQuery__ParseResult 
 		if (stmt == NULL || effect_of(stmt, &box->mem, &f->stmts[i]) != 0)
 			return -1;
 		f->effects |= f->stmts[i].effects;
+		f->commands |= COMMAND_BIT(f->stmts[i].command);
 		(void)tree_walk(&stmt->base, note_param, f);
 	}
 	return 0;

@@ -38,6 +38,11 @@ enum command {
 	COMMAND_VACUUM,	 /* and all else that refuses to run in a transaction block */
 };
 
+#define COMMAND_BIT(command) ((uint32_t)1 << (command))
+/* They name prepared statements. */
+#define COMMANDS_OF_NAMES \
+	(COMMAND_BIT(COMMAND_PREPARE) | COMMAND_BIT(COMMAND_EXECUTE) | COMMAND_BIT(COMMAND_DEALLOCATE))
+
 /* What a statement may leave behind in its session, or needs. Bits of stmt_facts.effects. */
 enum effect {
 	EFFECT_SETTING = 1 << 0,   /* changes the settings listed in `settings` */
@@ -96,8 +101,9 @@ struct facts {
 	unsigned refs;
 	int nstmts; /* 0 = empty text (only blanks, comments, ';'), -1 = does not parse */
 	struct stmt_facts *stmts;
-	uint32_t effects; /* all statements' effects together */
-	uint16_t nparams; /* highest $n in the text */
+	uint32_t effects;  /* all statements' effects together */
+	uint32_t commands; /* all statements' commands: COMMAND_BIT of each */
+	uint16_t nparams;  /* highest $n in the text */
 	uint64_t params_seen,
 		params_again;	   /* bit n: $n (n < 64) stands in the text, stands there more than once */
 	struct query_shape *shape; /* only when nstmts == 1 and it is a SELECT that might be cached */

@@ -51,8 +51,11 @@ static bool add_literal(struct scan *scan, uint32_t at, uint32_t n, uint8_t kind
 {
 	if (kind == 0 || scan->out->count == LITERALS_MAX)
 		return false;
-	scan->out->list[scan->out->count++] = (struct literal){
-		.at = at, .n = n, .kind = kind, .minus = scan->minus, .minus_at = scan->minus_at};
+	scan->out->list[scan->out->count++] = (struct literal){.at = at,
+							       .n = n,
+							       .kind = kind,
+							       .minus = scan->minus,
+							       .minus_at = scan->minus ? scan->minus_at : 0};
 	buf_add_u8(scan->skeleton, MARK);
 	buf_add_u8(scan->skeleton, kind);
 	return true;
@@ -104,15 +107,64 @@ bool literals_scan(struct span text, struct literals *literals_r, struct buf *sk
 	struct scan scan = {.text = text, .out = literals_r, .skeleton = skeleton};
 
 	literals_r->count = 0;
+	literals_r->plain = false;
 	buf_clear(skeleton);
-	if (text.n == 0 || memchr(text.p, MARK, text.n) != NULL || memchr(text.p, '\0', text.n) != NULL)
+	if (text.n == 0)
 		return false;
 	switch (plain_tokens(text, see_token, &scan)) {
-	case PLAIN_OK: return finish(&scan);
+	case PLAIN_OK: literals_r->plain = true; return finish(&scan);
 	case PLAIN_REFUSED: return false;
 	case PLAIN_UNSURE: break;
 	}
-	return literals_scan_exact(text, literals_r, skeleton);
+	return memchr(text.p, '\0', text.n) == NULL && literals_scan_exact(text, literals_r, skeleton);
+}
+
+/* The length of a literal of that kind at the begin of `text`, of those that need no second look; 0 = another one. What stands behind
+ * it in the model, and is compared next, ends it. */
+static size_t simple_value(struct span text, uint8_t kind)
+{
+	size_t n = 0;
+
+	if (kind == 'i') {
+		while (n < text.n && n <= 9 && text.p[n] >= '0' && text.p[n] <= '9')
+			n++;
+		return n <= 9 ? n : 0;
+	}
+	if (kind != 's' || text.n == 0 || text.p[0] != '\'')
+		return 0;
+	for (n = 1; n < text.n && text.p[n] > MARK; n++)
+		if (text.p[n] == '\'')
+			return n + 1;
+	return 0;
+}
+
+bool literals_like(struct span text, struct span model, const struct literal *list, unsigned n,
+		   struct literals *literals_r)
+{
+	size_t at = 0, from = 0; /* in the text, in the model */
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct literal *l = &list[i];
+		size_t same = l->at - from, value;
+
+		if (text.n - at < same || memcmp(text.p + at, model.p + from, same) != 0)
+			return false;
+		at += same;
+		value = simple_value(span_skip(text, at), l->kind);
+		if (value == 0)
+			return false;
+		literals_r->list[i] =
+			(struct literal){.at = (uint32_t)at,
+					 .n = (uint32_t)value,
+					 .kind = l->kind,
+					 .minus = l->minus,
+					 .minus_at = l->minus ? (uint32_t)(l->minus_at + at - l->at) : 0};
+		at += value;
+		from = l->at + (size_t)l->n;
+	}
+	literals_r->count = n;
+	literals_r->plain = true;
+	return n > 0 && span_eq(span_skip(text, at), span_skip(model, from));
 }
 
 void literal_value(struct span text, const struct literal *literal, bool negative, struct buf *out)

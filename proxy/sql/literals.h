@@ -22,12 +22,18 @@ struct literal {
 
 struct literals {
 	unsigned count;
+	bool plain; /* literals_scan: the text is plain (plain.h) */
 	struct literal list[LITERALS_MAX];
 };
 
 bool literals_scan(struct span text, struct literals *literals_r, struct buf *skeleton);
 /* The same, by PostgreSQL's scanner also where the text is plain (plain.h). */
 bool literals_scan_exact(struct span text, struct literals *literals_r, struct buf *skeleton);
+
+/* The literals of a text that differs in nothing but their values from `model`, which is plain and has those `n`: the skeleton is the
+ * same then. false = it differs, or that is not certain. Cheaper than a scan: most texts are like one that came a moment ago. */
+bool literals_like(struct span text, struct span model, const struct literal *list, unsigned n,
+		   struct literals *literals_r);
 
 /* The value of one literal is appended to `out`; the bound of `out` must leave room for the token and a sign. */
 void literal_value(struct span text, const struct literal *literal, bool negative, struct buf *out);

@@ -39,6 +39,13 @@ struct memo_node {
 	uint8_t content[]; /* literals, oids, then the text */
 };
 
+/* Texts with literals are often seen once: they get into the table when they come again while their hash stands here. */
+#define MEMO_SEEN 16384u
+/* Texts that others are likely to be like, found by how they begin. */
+#define MODELS 64u
+#define MODEL_HEAD 24u
+#define MODEL_TEXT_MAX 4096u
+
 struct memo {
 	struct memo_node *table;
 	struct ring by_use; /* oldest first */
@@ -49,9 +56,12 @@ struct memo {
 	size_t shapes_bytes;
 	size_t max_bytes;
 	uint64_t parsed;
-	uint64_t added;		  /* texts so far */
-	struct buf shape;	  /* of the text in work */
-	struct memo_node *latest; /* of the table: the one that was asked for last */
+	uint64_t added;			  /* texts so far */
+	struct buf shape;		  /* of the text in work */
+	struct memo_node *models[MODELS]; /* counted */
+	struct memo_node *latest;	  /* counted: the one that was asked for last, perhaps in no table */
+	uint32_t seen
+		[MEMO_SEEN]; /* part of the hash of a text that came once, and of which the shape is known */
 };
 
 #define SHAPE_MAX (2u * FACTS_TEXT_MAX)
@@ -219,6 +229,35 @@ static struct memo_analysis *analyse(struct memo *m, struct span text, const str
 	return an;
 }
 
+static struct memo_node **model_place(struct memo *m, struct span text)
+{
+	return &m->models[XXH3_64bits(text.p, text.n < MODEL_HEAD ? text.n : MODEL_HEAD) % MODELS];
+}
+
+/* The analysis of an earlier text that differs only in the values of literals that may differ; counted, or NULL. */
+static struct memo_analysis *find_like(struct memo *m, struct span text, struct literals *literals)
+{
+	const struct memo_node *model = *model_place(m, text);
+	const struct stmt *s;
+	struct memo_analysis *an;
+
+	if (model == NULL || !model->stmt.analysis->listed)
+		return NULL;
+	s = &model->stmt;
+	an = s->analysis;
+	if (!literals_like(text, s->text, s->literals, s->facts->nslots, literals))
+		return NULL;
+	for (unsigned i = 0; i < literals->count; i++)
+		if (!s->facts->slots[i].lifted &&
+		    !span_eq(span_of(text.p + literals->list[i].at, literals->list[i].n),
+			     span_of(s->text.p + s->literals[i].at, s->literals[i].n)))
+			return NULL;
+	ring_remove(&an->by_use);
+	ring_add(&m->shapes_by_use, &an->by_use);
+	an->refs++;
+	return an;
+}
+
 /* Only texts without declared types, which is what those who write literals send. */
 static struct memo_analysis *analysis_of(struct memo *m, struct span text, bool plain,
 					 struct literals *literals)
@@ -227,6 +266,12 @@ static struct memo_analysis *analysis_of(struct memo *m, struct span text, bool 
 	uint64_t hash;
 
 	literals->count = 0;
+	literals->plain = false;
+	if (plain && text.n <= MODEL_TEXT_MAX && text.n > 0) {
+		an = find_like(m, text, literals);
+		if (an != NULL)
+			return an;
+	}
 	if (!plain || text.n > FACTS_TEXT_MAX || !literals_scan(text, literals, &m->shape))
 		return analyse(m, text, NULL, 0);
 	hash = XXH3_64bits(m->shape.p, m->shape.len);
@@ -241,12 +286,22 @@ static struct memo_node *node_of(struct stmt *s)
 	return (struct memo_node *)(void *)s;
 }
 
+/* Takes a reference of its own. */
+static void note_node(struct memo_node **place, struct memo_node *node)
+{
+	struct memo_node *old = *place;
+
+	*place = node;
+	if (node != NULL)
+		stmt_ref(&node->stmt);
+	if (old != NULL)
+		stmt_unref(&old->stmt);
+}
+
 /* Takes it out of the table and gives back the memo's reference. */
 static void evict(struct memo *m, struct memo_node *node)
 {
 	HASH_DEL(m->table, node);
-	if (m->latest == node)
-		m->latest = NULL;
 	ring_remove(&node->by_use);
 	m->bytes -= node->bytes;
 	node->stmt.memo = NULL;
@@ -260,6 +315,9 @@ void memo_free(struct memo **m)
 {
 	if (*m == NULL)
 		return;
+	note_node(&(*m)->latest, NULL);
+	for (unsigned i = 0; i < MODELS; i++)
+		note_node(&(*m)->models[i], NULL);
 	for (struct ring *it; (it = ring_first(&(*m)->by_use)) != NULL;)
 		evict(*m, ring_item(it, struct memo_node, by_use));
 	for (struct ring *it; (it = ring_first(&(*m)->shapes_by_use)) != NULL;)
@@ -290,6 +348,15 @@ static void read_oids(struct span oids_be, uint32_t *oids)
 
 		oids[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 	}
+}
+
+/* The next text may be like this one; but as long as they are like the one that is there, that one stays. */
+static void note_model(struct memo *m, struct memo_node *node)
+{
+	struct memo_node **place = model_place(m, node->stmt.text);
+
+	if (*place == NULL || (*place)->stmt.analysis != node->stmt.analysis)
+		note_node(place, node);
 }
 
 static struct memo_node *node_new(struct memo *m, struct span text, struct span oids_be, uint64_t hash)
@@ -323,6 +390,8 @@ static struct memo_node *node_new(struct memo *m, struct span text, struct span 
 	node->stmt.id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
 	node->bytes = size;
 	ring_init(&node->by_use);
+	if (literals.plain && an->listed && text.n <= MODEL_TEXT_MAX)
+		note_model(m, node);
 	return node;
 }
 
@@ -339,13 +408,24 @@ static bool same_statement(const struct stmt *s, struct span text, struct span o
 	return true;
 }
 
-struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be)
+static bool worth_keeping(struct memo *m, const struct memo_node *node)
 {
-	struct memo_node *node = NULL;
+	uint32_t *seen = &m->seen[node->stmt.hash % MEMO_SEEN], mark = (uint32_t)(node->stmt.hash >> 32) | 1;
+
+	if (node->stmt.facts->nslots == 0 || *seen == mark)
+		return true;
+	*seen = mark;
+	return false;
+}
+
+static struct stmt *get(struct memo *m, struct span text, struct span oids_be, bool once)
+{
+	struct memo_node *node = NULL, *other;
 	uint64_t hash;
 
 	/* A request is looked at several times on its way. */
-	if (m->latest != NULL && same_statement(&m->latest->stmt, text, oids_be))
+	if (m->latest != NULL && (once || m->latest->stmt.memo != NULL) &&
+	    same_statement(&m->latest->stmt, text, oids_be))
 		return stmt_ref(&m->latest->stmt);
 	hash = XXH3_64bits(text.n > 0 ? text.p : (const uint8_t *)"", text.n);
 	if (oids_be.n > 0)
@@ -358,24 +438,33 @@ struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be)
 			ring_add(&m->by_use, &node->by_use);
 			node->placed = m->added;
 		}
-		m->latest = node;
+		note_node(&m->latest, node);
 		return stmt_ref(&node->stmt);
 	}
-	if (node != NULL) {
-		node = node_new(m, text, oids_be, hash);
-		return node == NULL ? NULL : &node->stmt;
-	}
+	other = node;
 	node = node_new(m, text, oids_be, hash);
 	if (node == NULL)
 		return NULL;
+	note_node(&m->latest, node);
+	if (other != NULL || (once && !worth_keeping(m, node)))
+		return &node->stmt;
 	HASH_ADD_BYHASHVALUE(hh, m->table, stmt.hash, sizeof(hash), (unsigned)hash, node);
 	ring_add(&m->by_use, &node->by_use);
 	node->placed = ++m->added;
 	m->bytes += node->bytes;
 	node->stmt.memo = m;
-	m->latest = node;
 	shrink(m, node);
 	return stmt_ref(&node->stmt);
+}
+
+struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be)
+{
+	return get(m, text, oids_be, false);
+}
+
+struct stmt *memo_get_query(struct memo *m, struct span text)
+{
+	return get(m, text, span_of(NULL, 0), true);
 }
 
 struct stmt *stmt_ref(struct stmt *s)

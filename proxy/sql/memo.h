@@ -44,6 +44,8 @@ struct memo *memo_new(size_t max_bytes);
 void memo_free(struct memo **m);
 /* The object for that text; the caller gets a reference. oids_be: noids * 4 bytes in network order, as in Parse. */
 struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be);
+/* The same for a simple query, which names nothing: one with literals is remembered only if it comes again. */
+struct stmt *memo_get_query(struct memo *m, struct span text);
 struct stmt *stmt_ref(struct stmt *s);
 void stmt_unref(struct stmt *s);
 /* Resolution under this catalog and session, remembered on the object. Borrowed until the next call for the same stmt. The

@@ -85,7 +85,7 @@ static size_t quoted(struct span text, size_t at, uint8_t quote)
 	size_t to = at + 1, next;
 
 	for (;; to++) {
-		if (to >= text.n)
+		if (to >= text.n || text.p[to] <= 1)
 			return 0;
 		if (text.p[to] != quote)
 			continue;
@@ -114,6 +114,7 @@ enum plain plain_tokens(struct span text,
 			bool (*see)(void *arg, enum parse_token token, uint32_t from, uint32_t to), void *arg)
 {
 	size_t at = 0, to;
+	bool minus = false;
 
 	while (at < text.n) {
 		enum parse_token token = TOKEN_OTHER;
@@ -139,8 +140,9 @@ enum plain plain_tokens(struct span text,
 		}
 		if (to == 0)
 			return PLAIN_UNSURE;
-		if (!see(arg, token, (uint32_t)at, (uint32_t)to))
+		if ((minus || token != TOKEN_OTHER) && !see(arg, token, (uint32_t)at, (uint32_t)to))
 			return PLAIN_REFUSED;
+		minus = token == TOKEN_MINUS;
 		at = to;
 	}
 	return PLAIN_OK;

@@ -1,6 +1,7 @@
 /* plain.h - the tokens of a plain text, without PostgreSQL's scanner, which takes longer than all else a known shape needs.
  * Source  PostgreSQL 15's scan.l, for words, plain integers, '..', "..", $1 and some signs.
- * Shape   the same calls as parse_tokens makes for the same text. literals_test.c compares the two.
+ * Shape   the same calls as parse_tokens makes for the same text, but TOKEN_OTHER only directly behind TOKEN_MINUS, and never a text
+ *         with NUL or the byte 1 in it. literals_test.c compares the two.
  * Owner   nothing.
  * Thread  pure; any.
  * Errors  PLAIN_UNSURE: the text has something else in it; what was seen so far does not count. */

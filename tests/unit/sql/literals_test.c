@@ -274,3 +274,77 @@ TEST(literals, plain_texts_are_scanned_as_postgresql_does)
 	buf_free(&fast);
 	buf_free(&exact);
 }
+
+static bool like(const char *model, const char *text, struct literals *found)
+{
+	static struct literals of_model;
+	struct buf skeleton;
+	bool has;
+
+	buf_init(&skeleton, 4096);
+	has = literals_scan(span_str(model), &of_model, &skeleton);
+	buf_free(&skeleton);
+	return has && of_model.plain &&
+	       literals_like(span_str(text), span_str(model), of_model.list, of_model.count, found);
+}
+
+TEST(literals, finds_those_of_a_text_like_another_as_a_scan_does)
+{
+	static const char *const model =
+		"select a from t where b = 12 and c = - 7 and d in ('x', '') limit 1";
+	static const char *const texts[] = {
+		"select a from t where b = 3 and c = - 123456789 and d in ('', 'y z') limit 22",
+		"select a from t where b = 007 and c = - 0 and d in ('select 1', '$1') limit 1",
+		"select a from t where b = 12 and c = - 7 and d in ('x', '') limit 1",
+	};
+	static struct literals fast, scanned;
+	struct buf skeleton;
+
+	buf_init(&skeleton, 4096);
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		REQUIRE(like(model, texts[i], &fast));
+		REQUIRE(literals_scan_exact(span_str(texts[i]), &scanned, &skeleton));
+		REQUIRE(fast.count == scanned.count);
+		for (unsigned k = 0; k < fast.count; k++) {
+			const struct literal *a = &fast.list[k], *b = &scanned.list[k];
+
+			EXPECT(a->at == b->at && a->n == b->n && a->kind == b->kind && a->minus == b->minus);
+			EXPECT(!a->minus || a->minus_at == b->minus_at);
+		}
+	}
+	buf_free(&skeleton);
+}
+
+TEST(literals, takes_no_text_for_like_another_that_may_not_be)
+{
+	static const struct {
+		const char *model, *text;
+	} pairs[] = {
+		{"select 1", "select 1.5"},
+		{"select 1", "select 1e5"},
+		{"select 1", "select 12345678901"},
+		{"select 1", "select 1a"},
+		{"select 1", "select x"},
+		{"select 1", "select "},
+		{"select 1", "select 1 "},
+		{"select 1", "select 1;"},
+		{"select 1 ", "select 1"},
+		{"select 1", "select '1'"},
+		{"select '1'", "select 1"},
+		{"select 'a'", "select 'a''b'"},
+		{"select 'a'", "select 'a' 'b'"},
+		{"select 'a'", "select 'a"},
+		{"select 'a'", "select 'a\001'"},
+		{"select 'a'", "select e'a'"},
+		{"select 'a', 'b'", "select 'a', ''''"},
+		{"select 1, 2", "select 1, 2, 3"},
+		{"select 1 + 2", "select 1 - 2"},
+		{"select 1.5", "select 2.5"},
+		{"select 1, a /* x */", "select 2, a /* x */"},
+		{"select $1", "select $2"},
+	};
+	static struct literals found;
+
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+		EXPECT(!like(pairs[i].model, pairs[i].text, &found));
+}

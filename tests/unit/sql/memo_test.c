@@ -114,3 +114,50 @@ TEST(memo, resolves_again_when_catalog_or_session_change)
 	catalog_unref(one);
 	catalog_unref(two);
 }
+
+TEST(memo, remembers_a_query_with_literals_when_it_comes_again)
+{
+	struct memo *m = memo_new(1 << 20);
+	size_t before;
+	struct stmt *a, *b, *c;
+
+	stmt_unref(memo_get_query(m, span_str("select * from t where id = 1")));
+	before = memo_bytes(m);
+	a = memo_get_query(m, span_str("select * from t where id = 2"));
+	b = memo_get_query(m, span_str("select * from t where id = 3"));
+	EXPECT(a->facts == b->facts && a->id != b->id);
+	EXPECT(memo_bytes(m) == before);
+	stmt_unref(a);
+	a = memo_get_query(m, span_str("select * from t where id = 2"));
+	EXPECT(memo_bytes(m) > before);
+	c = memo_get_query(m, span_str("select * from t where id = 2"));
+	EXPECT(a == c);
+	EXPECT(span_eq(a->text, span_str("select * from t where id = 2")));
+	stmt_unref(a);
+	stmt_unref(b);
+	stmt_unref(c);
+	/* One that is prepared is remembered at once: clients share it. */
+	stmt_unref(memo_get_query(m, span_str("select * from t where id = 4")));
+	a = memo_get(m, span_str("select * from t where id = 4"), no_oids());
+	b = memo_get(m, span_str("select * from t where id = 4"), no_oids());
+	EXPECT(a == b && memo_parsed(m) == 1);
+	stmt_unref(a);
+	stmt_unref(b);
+	memo_free(&m);
+}
+
+/* A literal that the grammar looks into is part of the shape, also when the text before was like this one. */
+TEST(memo, tells_texts_apart_that_differ_in_what_the_grammar_looks_into)
+{
+	struct memo *m = memo_new(1 << 20);
+	struct stmt *a = memo_get_query(m, span_str("select a from t where b = 5 order by 1"));
+	struct stmt *b = memo_get_query(m, span_str("select a from t where b = 5 order by 2"));
+	struct stmt *c = memo_get_query(m, span_str("select a from t where b = 6 order by 2"));
+
+	EXPECT(a->facts != b->facts);
+	EXPECT(b->facts == c->facts);
+	stmt_unref(a);
+	stmt_unref(b);
+	stmt_unref(c);
+	memo_free(&m);
+}
