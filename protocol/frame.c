@@ -1,31 +1,5 @@
 #include "protocol/frame.h"
 
-#include "protocol/read.h"
-
-enum frame_status frame_peek(struct span in, uint32_t max_body, char *type_r, uint32_t *body_n_r,
-			     const char **why_r)
-{
-	struct read r = read_from(in);
-	uint8_t type;
-	uint32_t length;
-
-	if (in.n < FRAME_HEADER)
-		return FRAME_MORE;
-	type = read_u8(&r);
-	length = read_u32(&r);
-	if (length < 4) {
-		*why_r = "invalid message length";
-		return FRAME_BAD;
-	}
-	if (length - 4 > max_body) {
-		*why_r = "message is too long";
-		return FRAME_BAD;
-	}
-	*type_r = (char)type;
-	*body_n_r = length - 4;
-	return FRAME_OK;
-}
-
 enum frame_status frame_next(struct span in, uint32_t max_body, struct frame *frame_r, size_t *used_r,
 			     const char **why_r)
 {
@@ -48,8 +22,7 @@ size_t frame_run(struct span in, char type, uint32_t max_body)
 	size_t at = 0;
 
 	while (in.n - at >= FRAME_HEADER && in.p[at] == (uint8_t)type) {
-		const uint8_t *p = in.p + at + 1;
-		uint32_t length = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+		uint32_t length = frame_length(in.p + at);
 
 		if (length < 4 || length - 4 > max_body || length > in.n - at - 1)
 			break;

@@ -1,7 +1,5 @@
 #include "proxy/backend/expect.h"
 
-#include "proxy/base/check.h"
-
 #include <stdlib.h>
 
 void expects_free(struct expects *q)
@@ -10,7 +8,7 @@ void expects_free(struct expects *q)
 	*q = (struct expects){0};
 }
 
-static int grow(struct expects *q)
+int expect_grow(struct expects *q)
 {
 	uint32_t cap = q->cap ? q->cap * 2 : 16;
 	struct expect *at;
@@ -29,52 +27,12 @@ static int grow(struct expects *q)
 	return 0;
 }
 
-static void counted(struct expects *q, const struct expect *e, int by)
-{
-	if (expect_ends_with_ready(e)) {
-		q->syncs += (uint32_t)by;
-		q->batches_sent += by > 0;
-		q->batches_done += by < 0;
-	}
-	if (e->why == WHY_CLIENT)
-		q->visible += (uint32_t)by;
-}
-
-int expect_push(struct expects *q, const struct expect *item)
-{
-	if (q->n == q->cap && grow(q) != 0)
-		return -1;
-	q->at[(q->head + q->n) & (q->cap - 1)] = *item;
-	q->n++;
-	counted(q, item, 1);
-	return 0;
-}
-
-struct expect *expect_at(struct expects *q, uint32_t i)
-{
-	check(i < q->n);
-	return &q->at[(q->head + i) & (q->cap - 1)];
-}
-
-struct expect *expect_head(struct expects *q)
-{
-	return q->n == 0 ? NULL : expect_at(q, 0);
-}
-
 void expect_hide(struct expects *q, uint32_t i, enum expect_why why)
 {
 	struct expect *e = expect_at(q, i);
 
 	q->visible -= e->why == WHY_CLIENT;
 	e->why = (uint8_t)why;
-}
-
-void expect_pop(struct expects *q)
-{
-	check(q->n > 0);
-	counted(q, expect_at(q, 0), -1);
-	q->head = (q->head + 1) & (q->cap - 1);
-	q->n--;
 }
 
 uint32_t expect_drop_syncs(struct expects *q)
@@ -88,7 +46,7 @@ uint32_t expect_drop_syncs(struct expects *q)
 		if (e.kind == EXPECT_LOCAL && e.local == 0)
 			copying = false;
 		if (i > 0 && copying && e.kind == EXPECT_SYNC) {
-			counted(q, &e, -1);
+			expect_count(q, &e, -1);
 			dropped++;
 		} else {
 			*expect_at(q, kept++) = e;

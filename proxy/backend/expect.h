@@ -8,6 +8,8 @@
 #ifndef PROXY_BACKEND_EXPECT_H
 #define PROXY_BACKEND_EXPECT_H
 
+#include "proxy/base/check.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -75,12 +77,8 @@ struct expects {
 };
 
 void expects_free(struct expects *q);
-int expect_push(struct expects *q, const struct expect *item);
-struct expect *expect_head(struct expects *q); /* NULL when empty */
-struct expect *expect_at(struct expects *q, uint32_t i);
 /* From now on it is hidden. */
 void expect_hide(struct expects *q, uint32_t i, enum expect_why why);
-void expect_pop(struct expects *q);
 /* Removes the SYNCs behind the head that went out before the CopyDone: a server in COPY FROM ignores them. Returns how many. */
 uint32_t expect_drop_syncs(struct expects *q);
 
@@ -96,6 +94,51 @@ static inline bool expect_in_flight(const struct expects *q, uint64_t batch)
 static inline bool expect_ends_with_ready(const struct expect *e)
 {
 	return e->kind == EXPECT_SYNC || e->kind == EXPECT_QUERY || e->kind == EXPECT_FUNCTION;
+}
+
+/* --- for each message that passes: inlined --- */
+
+int expect_grow(struct expects *q);
+
+static inline void expect_count(struct expects *q, const struct expect *e, int by)
+{
+	if (expect_ends_with_ready(e)) {
+		q->syncs += (uint32_t)by;
+		q->batches_sent += by > 0;
+		q->batches_done += by < 0;
+	}
+	if (e->why == WHY_CLIENT)
+		q->visible += (uint32_t)by;
+}
+
+static inline int expect_push(struct expects *q, const struct expect *item)
+{
+	if (q->n == q->cap && expect_grow(q) != 0)
+		return -1;
+	q->at[(q->head + q->n) & (q->cap - 1)] = *item;
+	q->n++;
+	expect_count(q, item, 1);
+	return 0;
+}
+
+static inline struct expect *expect_at(const struct expects *q, uint32_t i)
+{
+	check(i < q->n);
+	return &q->at[(q->head + i) & (q->cap - 1)];
+}
+
+/* NULL when empty. */
+static inline struct expect *expect_head(const struct expects *q)
+{
+	return q->n == 0 ? NULL : &q->at[q->head & (q->cap - 1)];
+}
+
+static inline void expect_pop(struct expects *q)
+{
+	check(q->n > 0);
+	expect_count(q, &q->at[q->head & (q->cap - 1)], -1);
+	q->head = (q->head + 1) & (q->cap - 1);
+	q->n--;
 }
 
 #endif

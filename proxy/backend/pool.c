@@ -230,7 +230,6 @@ struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 
 	check(l->state == LEND_NONE);
 	l->host = host;
-	l->since_us = clock_us();
 	pthread_mutex_lock(&p->lock);
 	idle = choose(p, l);
 	if (idle != NULL && p->nwaiters == 0 && !p->paused) {
@@ -239,6 +238,7 @@ struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 		b = ring_item(idle, struct backend, node);
 		b->state = BACKEND_RESERVED;
 	} else {
+		l->since_us = clock_us();
 		ring_add(&p->waiters, &l->node);
 		p->nwaiters++;
 		l->state = LEND_QUEUED;
@@ -287,12 +287,12 @@ void pool_backend_ready(struct pool *p, struct backend *b)
 	pool_defaults_unref(old);
 }
 
-bool pool_worn_out(struct pool *p, const struct backend *b)
+bool pool_worn_out(const struct pool *p, const struct backend *b, uint64_t now)
 {
 	uint64_t lifetime = p->target->policy.server_lifetime;
 
 	return p->paused || b->generation != p->generation ||
-	       (b->loans > 0 && clock_us() - b->born_us >= lifetime) ||
+	       (b->loans > 0 && now > b->born_us && now - b->born_us >= lifetime) ||
 	       p->total > size_now(p) + (unsigned)p->target->policy.reserve_pool_size;
 }
 
@@ -304,14 +304,15 @@ void pool_retire(struct pool *p, struct backend *b, const char *why)
 
 void pool_backend_free(struct pool *p, struct backend *b)
 {
+	uint64_t now = loop_now_us(b->host->loop);
 	bool old;
 
 	check(b->state == BACKEND_SETTLING);
 	pthread_mutex_lock(&p->lock);
-	old = pool_worn_out(p, b);
+	old = pool_worn_out(p, b, now);
 	if (!old) {
 		b->state = BACKEND_IDLE;
-		b->idle_us = clock_us();
+		b->idle_us = now;
 		ring_push(&p->idle[b->host->index], &b->node);
 		p->nidle++;
 		if (p->nwaiters > 0)

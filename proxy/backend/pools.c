@@ -249,7 +249,7 @@ static void tick_pool(struct pool *p, struct host *host)
 		bool idle_long = idle_limit > 0 && now - b->idle_us >= idle_limit &&
 				 p->total > (unsigned)p->target->policy.min_pool_size;
 
-		if (!idle_long && !pool_worn_out(p, b))
+		if (!idle_long && !pool_worn_out(p, b, now))
 			continue;
 		ring_remove(it);
 		p->nidle--;

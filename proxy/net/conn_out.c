@@ -210,6 +210,23 @@ ssize_t conn_send_fd(int fd, const struct iovec *iov, int n)
 	return r;
 }
 
+/* Copied bytes only, as nearly always. */
+static enum conn_io out_send_bytes(struct conn *c)
+{
+	const struct iovec iov = {.iov_base = c->out.p + c->out_done, .iov_len = c->out.len - c->out_done};
+	ssize_t r = conn_send_fd(c->fd, &iov, 1);
+
+	if (r < 0)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_IO_AGAIN : CONN_IO_FAILED;
+	if ((size_t)r < iov.iov_len) {
+		conn_sent(c, (size_t)r);
+		return CONN_IO_AGAIN;
+	}
+	c->sent += (uint64_t)r;
+	c->out_done = c->out.len;
+	return CONN_IO_END;
+}
+
 static enum conn_io out_send_plain(struct conn *c)
 {
 	struct iovec iov[OUT_IOV];
@@ -217,6 +234,8 @@ static enum conn_io out_send_plain(struct conn *c)
 	ssize_t r;
 	int n;
 
+	if (c->seg_first == c->seg_n)
+		return out_send_bytes(c);
 	while (conn_pending(c) > 0) {
 		n = out_pieces(c, iov, OUT_IOV);
 		want = 0;

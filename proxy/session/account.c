@@ -90,10 +90,14 @@ void account_xact(struct session *s)
 
 void account_answered_alone(struct session *s)
 {
-	uint64_t now = clock_us();
+	account_ready(s, clock_us(), true);
+}
 
+void account_ready(struct session *s, uint64_t now, bool xact)
+{
 	answered_at(s, now);
-	xact_at(s, now);
+	if (xact)
+		xact_at(s, now);
 }
 
 void account_pass(struct session *s, enum reason reason)

@@ -356,7 +356,7 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	if (whole) {
 		if (front_query_decode(span_of(in.p + FRAME_HEADER, body_n), &text, &why) != 0)
 			return fail(s, "08P01", why);
-		stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
+		stmt = memo_get_query(s->house->memo, text);
 	}
 	f = query_may_go(s, &stmt, &instead);
 	if (f != FORWARD_NEXT)

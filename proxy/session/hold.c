@@ -62,19 +62,13 @@ static uint64_t prepared_id(struct session *s, struct stmt *stmt)
 
 static bool names_statement(const struct stmt_facts *f)
 {
-	return f->command == COMMAND_PREPARE || f->command == COMMAND_EXECUTE ||
-	       f->command == COMMAND_DEALLOCATE;
+	return (COMMAND_BIT(f->command) & COMMANDS_OF_NAMES) != 0;
 }
 
 /* It may take names away or make some. */
 bool hold_unsettles(const struct facts *f)
 {
-	if (f->nstmts < 0)
-		return true;
-	for (int i = 0; i < f->nstmts; i++)
-		if (names_statement(&f->stmts[i]) || f->stmts[i].command == COMMAND_DISCARD)
-			return true;
-	return false;
+	return f->nstmts < 0 || (f->commands & (COMMANDS_OF_NAMES | COMMAND_BIT(COMMAND_DISCARD))) != 0;
 }
 
 static bool number_certain(const struct session *s, uint64_t number)

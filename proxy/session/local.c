@@ -115,6 +115,8 @@ static const char *answer(struct session *s, struct stmt *stmt)
 /* PREPARE, EXECUTE and DEALLOCATE must not reach the statements that the proxy shares between clients. */
 bool touches_our_names(const struct facts *f)
 {
+	if ((f->commands & COMMANDS_OF_NAMES) == 0)
+		return false;
 	for (int i = 0; i < f->nstmts; i++) {
 		enum command c = f->stmts[i].command;
 		const char *name = f->stmts[i].name;
@@ -155,12 +157,23 @@ static bool answer_query(struct session *s, struct batch *batch)
 	return true;
 }
 
+/* Might answer() have something for it? */
+static bool answerable(const struct stmt *stmt)
+{
+	const uint32_t ours = COMMAND_BIT(COMMAND_BEGIN) | COMMAND_BIT(COMMAND_COMMIT) |
+			      COMMAND_BIT(COMMAND_ROLLBACK) | COMMAND_BIT(COMMAND_DEALLOCATE);
+
+	return stmt->facts->nstmts == 0 || (stmt->facts->commands & ours) != 0;
+}
+
 /* The statement that a leading [Parse] Bind [Describe portal] Execute runs; *nops_r = how many messages that is. */
 static struct stmt *leading_execute(struct session *s, const struct batch *batch, unsigned *nops_r,
 				    bool *new_r)
 {
 	struct front_parse parse = {0};
 	struct front_bind bind;
+	struct span portal, name;
+	size_t used;
 	struct front_target target;
 	struct front_execute exec;
 	struct stmt *stmt = NULL;
@@ -174,21 +187,23 @@ static struct stmt *leading_execute(struct session *s, const struct batch *batch
 		if (parse.name.n > 0 && (stmts_find(&s->stmts, parse.name) != NULL || hold_sql_names(s)))
 			return NULL;
 		stmt = memo_get(s->house->memo, parse.query, parse.param_oids);
-		if (stmt != NULL && !stmts_fit(&s->stmts, parse.name, stmt))
+		if (stmt != NULL && (!answerable(stmt) || !stmts_fit(&s->stmts, parse.name, stmt)))
 			goto no; /* 54000 */
 		*new_r = true;
 		i++;
 	}
 	if (i >= batch->n || batch->op[i].type != 'B' ||
-	    front_bind_decode(batch->op[i].body, &bind, &why) != 0 || bind.portal.n != 0 ||
-	    bind.nparams != 0 || (*new_r && !span_eq(bind.stmt, parse.name)))
+	    front_bind_names(batch->op[i].body, &portal, &name, &used, &why) != 0)
 		goto no;
 	if (!*new_r) {
-		stmt = stmts_find(&s->stmts, bind.stmt);
-		if (stmt == NULL)
+		stmt = stmts_find(&s->stmts, name);
+		if (stmt == NULL || !answerable(stmt))
 			return NULL;
 		stmt_ref(stmt);
 	}
+	if (front_bind_decode(batch->op[i].body, &bind, &why) != 0 || portal.n != 0 || bind.nparams != 0 ||
+	    (*new_r && !span_eq(name, parse.name)))
+		goto no;
 	i++;
 	if (i < batch->n && batch->op[i].type == 'D') {
 		if (front_target_decode(batch->op[i].body, &target, &why) != 0 || target.kind != 'P' ||
@@ -261,15 +276,14 @@ static bool answer_extended(struct session *s, struct batch *batch)
 {
 	unsigned nops;
 	bool is_new;
-	struct stmt *stmt = leading_execute(s, batch, &nops, &is_new);
+	struct stmt *stmt;
 	const char *tag;
 
+	if (s->txn == TXN_REAL)
+		return false; /* its portal stays to the end of the transaction */
+	stmt = leading_execute(s, batch, &nops, &is_new);
 	if (stmt == NULL)
 		return false;
-	if (s->txn == TXN_REAL) {
-		stmt_unref(stmt); /* its portal stays to the end of the transaction */
-		return false;
-	}
 	if (stmt->facts->nstmts == 0)
 		tag = s->status == 'E' ? NULL : "";
 	else

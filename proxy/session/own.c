@@ -22,6 +22,8 @@ static bool own_one(const struct stmt_facts *f)
 
 bool own_text(const struct facts *f)
 {
+	if ((f->commands & (COMMAND_BIT(COMMAND_SHOW) | COMMAND_BIT(COMMAND_SET))) == 0)
+		return false;
 	for (int i = 0; i < f->nstmts; i++)
 		if (own_one(&f->stmts[i]))
 			return true;
@@ -198,7 +200,10 @@ static struct stmt *subject(struct session *s, const struct op *op, struct stmt 
 {
 	struct front_parse p;
 	struct front_bind bind;
+	struct span portal, name;
+	size_t used;
 	struct front_target t;
+	struct stmt *stmt;
 	const char *why;
 
 	switch (op->type) {
@@ -208,9 +213,14 @@ static struct stmt *subject(struct session *s, const struct op *op, struct stmt 
 			return NULL;
 		return memo_get(s->house->memo, p.query, p.param_oids);
 	case 'B':
-		if (front_bind_decode(op->body, &bind, &why) != 0 || bind.portal.n != 0 || bind.nparams != 0)
+		if (front_bind_names(op->body, &portal, &name, &used, &why) != 0)
 			return NULL;
-		return stmts_find(&s->stmts, bind.stmt);
+		stmt = stmts_find(&s->stmts, name);
+		if (stmt == NULL || !own_text(stmt->facts)) /* most of them */
+			return NULL;
+		if (front_bind_decode(op->body, &bind, &why) != 0 || portal.n != 0 || bind.nparams != 0)
+			return NULL;
+		return stmt;
 	case 'D':
 		if (front_target_decode(op->body, &t, &why) != 0)
 			return NULL;

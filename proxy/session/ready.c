@@ -175,7 +175,7 @@ static struct stmt *query_of(struct session *s, const struct batch *batch)
 
 	if (batch->op[0].type != 'Q' || front_query_decode(batch->op[0].body, &text, &why) != 0)
 		return NULL;
-	return memo_get(s->house->memo, text, span_of(NULL, 0));
+	return memo_get_query(s->house->memo, text);
 }
 
 static enum step dispatch(struct session *s, struct batch *batch)

@@ -545,19 +545,26 @@ static void stream_rest(struct session *s, struct run *r)
 	relay_locals(s);
 }
 
-/* Rows and CopyData of an answer to the client need no thought: as many as are there are added to the run. */
+/* Rows and CopyData of an answer to the client, and what describes them to a simple query, need no thought: as many as are there are
+ * added to the run. */
 static void take_rows(struct session *s, struct run *r)
 {
 	struct expect *head = expect_head(&s->backend->expects);
-	struct span rest = span_skip(r->in, r->to);
 	size_t n;
 
-	if (rest.n == 0 || (rest.p[0] != 'D' && rest.p[0] != 'd') || head == NULL ||
-	    head->why != WHY_CLIENT || (head->kind != EXPECT_QUERY && head->kind != EXPECT_EXECUTE))
+	if (head == NULL || head->why != WHY_CLIENT ||
+	    (head->kind != EXPECT_QUERY && head->kind != EXPECT_EXECUTE))
 		return;
-	n = frame_run(rest, (char)rest.p[0], BACKEND_INPUT_MAX / 2);
-	r->to += n;
-	s->replay.on &= n == 0;
+	do {
+		struct span rest = span_skip(r->in, r->to);
+		char type = rest.n > 0 ? (char)rest.p[0] : '\0';
+
+		if (type != 'D' && type != 'd' && (type != 'T' || head->kind != EXPECT_QUERY))
+			return;
+		n = frame_run(rest, type, BACKEND_INPUT_MAX / 2);
+		r->to += n;
+		s->replay.on &= n == 0;
+	} while (n > 0);
 }
 
 /* What can be delivered of the input that is there. */

@@ -33,7 +33,7 @@ static enum reason want_simple(struct session *s, const struct batch *batch, str
 	}
 	if (front_query_decode(batch->op[0].body, &text, &why) != 0)
 		return REASON_SYNTAX;
-	w->stmt = memo_get(s->house->memo, text, span_of(NULL, 0));
+	w->stmt = memo_get_query(s->house->memo, text);
 	return w->stmt == NULL ? REASON_SYNTAX : REASON_NONE;
 }
 

@@ -265,6 +265,8 @@ void account_begin(struct session *s);		/* a statement has arrived */
 void account_answered(struct session *s);	/* its answer is on its way */
 void account_xact(struct session *s);		/* a transaction has ended */
 void account_answered_alone(struct session *s); /* both: the statement was a transaction of its own */
+void account_ready(struct session *s, uint64_t now,
+		   bool xact); /* the first, or both, for one who has read the clock */
 void account_text(struct session *s, struct stmt *stmt); /* the statement in work is that one */
 void account_outcome(struct session *s, enum outcome outcome);
 void account_traffic(struct session *s); /* bytes since the last time */

@@ -28,11 +28,15 @@ struct stmt_change {
 
 static struct client_stmt *look(const struct stmts *t, struct span name)
 {
-	struct client_stmt *c;
+	struct client_stmt *c = t->latest;
 
 	if (name.n == 0)
 		return t->unnamed;
+	/* A Bind asks for its name several times. */
+	if (c != NULL && span_eq(span_of(c->name, c->nname), name))
+		return c;
 	HASH_FIND(hh, t->table, name.p, name.n, c);
+	((struct stmts *)t)->latest = c; /* a cache, not a change */
 	return c;
 }
 
@@ -94,6 +98,8 @@ static void tidy(struct stmts *t, struct client_stmt *c)
 	if (c->stmt != NULL || c->open > 0 || c->nname == 0)
 		return;
 	HASH_DEL(t->table, c);
+	if (t->latest == c)
+		t->latest = NULL;
 	t->bytes -= sizeof *c + c->nname;
 	free(c);
 }

@@ -19,6 +19,7 @@ struct stmt_change;
 struct stmts {
 	struct client_stmt *table;	   /* owned */
 	struct client_stmt *unnamed;	   /* owned; NULL = never used */
+	struct client_stmt *latest;	   /* of the table: the one found last, NULL = none */
 	struct stmt_change *log, *log_end; /* owned: oldest first */
 	size_t bytes;
 	uint64_t serial;   /* of changes and names: never used twice */

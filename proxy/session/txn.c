@@ -262,9 +262,7 @@ void txn_ready(struct session *s, char status)
 		s->schema_changed = false;
 	s->status = status;
 	s->floor_us = clock_us();
-	account_answered(s);
-	if (status == 'I')
-		account_xact(s);
+	account_ready(s, s->floor_us, status == 'I');
 	if (status != 'I' && s->txn == TXN_NONE)
 		s->txn_since_us = loop_now_us(s->house->host.loop);
 	s->txn = status == 'I' ? TXN_NONE : TXN_REAL;

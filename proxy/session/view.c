@@ -15,7 +15,8 @@ static bool looks(const struct stmt *stmt)
 	/* Every statement is looked at, and few have an underscore behind "pg". */
 	while (text.n >= n && (at = memchr(text.p + 2, '_', text.n - 2)) != NULL) {
 		text = span_skip(text, (size_t)(at - 2 - text.p));
-		if (text.n >= n && strncasecmp((const char *)text.p, word, n) == 0)
+		if ((text.p[1] | 0x20) == 'g' && text.n >= n &&
+		    strncasecmp((const char *)text.p, word, n) == 0)
 			return true;
 		text = span_skip(text, 1);
 	}
