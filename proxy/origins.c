@@ -14,7 +14,7 @@ struct origin_item {
 	char *database;	       /* owned */
 	struct origin *origin; /* owned; NULL = not cached */
 	struct cache *cache;   /* counted */
-	char settings[256];    /* catalog_settings_fingerprint when last looked at; "" = not yet */
+	char *settings;	       /* owned: catalog_settings_fingerprint when last looked at; NULL = not yet */
 	bool stale;	       /* has no origin; look again */
 };
 
@@ -44,6 +44,7 @@ void origins_free(struct origins **op)
 		origin_stop(&i->origin);
 		cache_unref(i->cache);
 		free(i->database);
+		free(i->settings);
 		free(i);
 	}
 	pthread_mutex_destroy(&o->lock);
@@ -159,8 +160,12 @@ static bool settings_changed(struct origin_item *i)
 	if (catalog == NULL)
 		return false;
 	now = catalog_settings_fingerprint(catalog);
-	changed = i->settings[0] != '\0' && strncmp(i->settings, now, sizeof(i->settings) - 1) != 0;
-	snprintf(i->settings, sizeof(i->settings), "%s", now);
+	changed = i->settings != NULL && strcmp(i->settings, now) != 0;
+	if (i->settings == NULL || changed) {
+		free(i->settings);
+		i->settings = strdup(now);
+		check(i->settings != NULL);
+	}
 	catalog_unref(catalog);
 	return changed;
 }

@@ -97,6 +97,8 @@ static void connect_elsewhere(struct backend *b, const struct err *err)
 	login_free(&b->login);
 	settings_clear(&b->params);
 	settings_clear(&b->defaults);
+	b->code[0] = '\0';
+	b->code_asked = false;
 	expects_free(&b->expects);
 	b->expects = (struct expects){0};
 	b->sys_prepared = b->sys_doubtful = 0;
@@ -354,8 +356,35 @@ static const char setup_query[] =
 	"FROM pg_catalog.pg_settings WHERE context IN ('user', 'superuser') "
 	"UNION ALL SELECT 'server', pg_catalog.concat_ws(' ', (SELECT system_identifier FROM pg_catalog.pg_control_system()), "
 	"extract(epoch FROM pg_catalog.pg_postmaster_start_time()), pg_catalog.pg_is_in_recovery()::int) "
-	"UNION ALL SELECT 'hooks', " HOOKS_SQL " UNION ALL SELECT 'customs', " CUSTOMS_SQL
-	" UNION ALL SELECT 'readers', " READERS_SQL;
+	"UNION ALL SELECT 'code', " CODE_SQL;
+
+/* What code the database has. It reads all sources, so it is asked only when the last backend of the pool found other code. All of one
+ * snapshot. */
+static const char code_query[] =
+	"SELECT 'code', " CODE_SQL " UNION ALL SELECT 'hooks', " HOOKS_SQL
+	" UNION ALL SELECT 'customs', " CUSTOMS_SQL " UNION ALL SELECT 'readers', " READERS_SQL;
+static const char *const code_rows[] = {"hooks", "customs", "readers"};
+#define CODE_ROWS_N (sizeof code_rows / sizeof *code_rows)
+
+/* From the last backend that has logged in, if it was the same database of the same server, and as it is now. */
+static bool code_known(struct backend *b)
+{
+	struct pool_defaults *d = pool_defaults(b->pool);
+	const char *server = settings_get(&b->defaults, "server");
+	const char *theirs = d != NULL ? settings_get(&d->defaults, "server") : NULL;
+	bool known = theirs != NULL && server != NULL && strcmp(server, theirs) == 0 && b->code[0] != '\0' &&
+		     strcmp(b->code, d->code) == 0;
+
+	for (unsigned i = 0; i < CODE_ROWS_N && known; i++)
+		known = settings_get(&d->defaults, code_rows[i]) != NULL;
+	for (unsigned i = 0; i < CODE_ROWS_N && known; i++) {
+		struct span value = span_str(settings_get(&d->defaults, code_rows[i]));
+
+		known = settings_set(&b->defaults, span_str(code_rows[i]), &value) >= 0;
+	}
+	pool_defaults_unref(d);
+	return known;
+}
 
 static void setup_done(struct backend *b)
 {
@@ -394,9 +423,13 @@ static void setup_row(struct backend *b, struct span body)
 	struct span name, value;
 	size_t at = 2;
 
-	if (back_count(body) == 2 && back_value_next(body, &at, &name) == 0 &&
-	    back_value_next(body, &at, &value) == 0)
+	if (back_count(body) != 2 || back_value_next(body, &at, &name) != 0 ||
+	    back_value_next(body, &at, &value) != 0)
+		return;
+	if (!span_eq(name, span_str("code")))
 		settings_set(&b->defaults, name, &value);
+	else if (value.n < sizeof b->code)
+		snprintf(b->code, sizeof b->code, "%.*s", (int)value.n, (const char *)value.p);
 }
 
 static void login_message(struct backend *b, const struct frame *f)
@@ -437,8 +470,15 @@ static void setup_message(struct backend *b, const struct frame *f)
 	if (f->type == 'D')
 		setup_row(b, f->body);
 	backend_reply_done(b, f->type, step, NULL, NULL);
-	if (expect_head(&b->expects) == NULL)
-		setup_done(b);
+	if (expect_head(&b->expects) != NULL)
+		return;
+	if (!b->code_asked && !code_known(b)) {
+		b->code_asked = true;
+		count(&b->host->counters, code_looks);
+		backend_query(b, code_query, WHY_SETTLE);
+		return;
+	}
+	setup_done(b);
 }
 
 /* One message while nobody has the backend on loan. */

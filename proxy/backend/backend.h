@@ -58,6 +58,8 @@ struct backend {
 
 	struct settings params;	    /* reported by ParameterStatus */
 	struct settings own_params; /* .. when nobody had used it yet */
+	char code[33];		    /* hooks.h: which code the database has; "" = not known */
+	bool code_asked;	    /* what it can do */
 	struct settings defaults;   /* unreported ones asked at login: search_path, .. */
 	struct settings image;	    /* what sessions have set on it, differing from the defaults */
 	struct settings

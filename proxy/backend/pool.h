@@ -33,6 +33,7 @@ struct pool_defaults {
 	atomic_uint refs;
 	struct settings params;	  /* reported */
 	struct settings defaults; /* search_path, default_transaction_isolation, .. */
+	char code[33];		  /* the backend's */
 };
 
 /* A session's wish for a backend. */

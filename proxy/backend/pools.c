@@ -184,6 +184,7 @@ struct pool_defaults *pool_defaults_new(const struct backend *b)
 	settings_init(&d->defaults);
 	check(settings_copy(&b->own_params, &d->params) == 0 &&
 	      settings_copy(&b->defaults, &d->defaults) == 0);
+	memcpy(d->code, b->code, sizeof d->code);
 	return d;
 }
 

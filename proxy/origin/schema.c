@@ -38,10 +38,11 @@
 	"(SELECT " WRITTEN("inserted") " + " WRITTEN("updated") " + " WRITTEN(                                                   \
 		"deleted") " FROM unnest(ARRAY['pg_authid','pg_auth_members','pg_db_role_setting','pg_database','pg_namespace']" \
 			   "::regclass[]) c),"
-#define SETTINGS                                                                                         \
-	"'|', extract(epoch FROM pg_conf_load_time()),"                                                  \
-	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)," HOOKS_SQL \
-	"," CUSTOMS_SQL "," READERS_SQL
+#define SETTINGS                                        \
+	"'|', extract(epoch FROM pg_conf_load_time())," \
+	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)"
+/* It reads all sources, and all that it depends on is in the fingerprint. */
+#define CODE "concat_ws(' ', " HOOKS_SQL "," CUSTOMS_SQL "," READERS_SQL ")"
 #define STATE_BEGIN "SELECT pg_current_snapshot()::text, " ENDING_SQL ", concat_ws(' '," RELATIONS
 #define STATE_END ROLES DATABASE "," TIMES SETTINGS ")"
 
@@ -89,7 +90,7 @@
 	UP " SELECT relid, parent FROM up ORDER BY 1, 2;" \
 	"SELECT DISTINCT proname FROM pg_proc WHERE pronamespace <> 11 OR oid >= " FIRST_USER_OID ";" \
 	"SELECT DISTINCT oprname FROM pg_operator WHERE oprnamespace <> 11 OR oid >= " FIRST_USER_OID ";" \
-	"SELECT count(DISTINCT t.evtevent) = 3 FROM pg_event_trigger t JOIN pg_proc f ON f.oid = t.evtfoid" \
+	"SELECT count(DISTINCT t.evtevent) = 3, " CODE " FROM pg_event_trigger t JOIN pg_proc f ON f.oid = t.evtfoid" \
 	" WHERE t.evtenabled = 'A' AND (t.evttags IS NULL AND t.evtevent IN ('ddl_command_end', 'sql_drop')" \
 	" OR t.evtevent = 'ddl_command_start' AND coalesce('ALTER TABLE' = ANY (t.evttags), true))" \
 	" AND f.prosrc LIKE '%pg_logical_emit_message(true, ''pgweir''%';"
@@ -283,12 +284,14 @@ static int fill(struct catalog *catalog, PGresult *const *parts, const struct pu
 	}
 	catalog_set_strict(catalog, published->publication == NULL || (PQntuples(parts[SCHEMA_DDL]) == 1 &&
 								       bool_at(parts[SCHEMA_DDL], 0, 0)));
-	return catalog_set_fingerprint(catalog, PQgetvalue(parts[SCHEMA_STATE], 0, 2));
+	return catalog_set_fingerprint(catalog, PQgetvalue(parts[SCHEMA_STATE], 0, 2)) != 0
+		       ? -1
+		       : catalog_set_code(catalog, PQgetvalue(parts[SCHEMA_DDL], 0, 1));
 }
 
 struct catalog *schema_build(PGresult *const *parts, const struct published *published, struct err *err)
 {
-	static const int widths[SCHEMA_PARTS] = {3, 11, 8, 2, 2, 1, 1, 1, 3};
+	static const int widths[SCHEMA_PARTS] = {3, 11, 8, 2, 2, 1, 1, 2, 3};
 	struct catalog *catalog;
 
 	for (int i = 0; i < SCHEMA_PARTS; i++) {

@@ -30,6 +30,7 @@ struct catalog {
 	struct name_node *functions;
 	struct name_node *operators;
 	const char *fingerprint;
+	const char *settings; /* NULL = the fingerprint's own part alone */
 	size_t relations;
 };
 
@@ -166,6 +167,30 @@ int catalog_set_fingerprint(struct catalog *c, const char *text)
 	return 0;
 }
 
+/* From the bar on. */
+static const char *settings_part(const struct catalog *c)
+{
+	const char *bar = strrchr(c->fingerprint, '|');
+
+	return bar != NULL ? bar : "";
+}
+
+int catalog_set_code(struct catalog *c, const char *text)
+{
+	const char *part = settings_part(c);
+	size_t n = strlen(part), more = strlen(text);
+	char *both = arena_get(&c->mem, n + more + 2);
+
+	check(!c->frozen);
+	if (both == NULL)
+		return -1;
+	memcpy(both, part, n);
+	both[n] = ' ';
+	memcpy(both + n + 1, text, more + 1);
+	c->settings = both;
+	return 0;
+}
+
 void catalog_set_strict(struct catalog *c, bool strict)
 {
 	check(!c->frozen);
@@ -273,7 +298,5 @@ size_t catalog_relations(const struct catalog *c)
 
 const char *catalog_settings_fingerprint(const struct catalog *c)
 {
-	const char *bar = strrchr(catalog_fingerprint(c), '|');
-
-	return bar != NULL ? bar : "";
+	return c->settings != NULL ? c->settings : settings_part(c);
 }

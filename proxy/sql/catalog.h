@@ -53,6 +53,8 @@ int catalog_add_user_function(struct catalog *c, const char *name);
 int catalog_add_user_operator(struct catalog *c, const char *name);
 /* Text that identifies the state (fingerprint), kept as is. */
 int catalog_set_fingerprint(struct catalog *c, const char *text);
+/* What is known of the code in the database (hooks.h); it counts with the settings, behind the fingerprint's own. */
+int catalog_set_code(struct catalog *c, const char *text);
 /* Does the stream tell of every change of this picture, in order with the rows? Else those that others make are found by the poll,
  * and nothing may be served as strict. A new one says yes. */
 void catalog_set_strict(struct catalog *c, bool strict);
@@ -70,7 +72,7 @@ unsigned catalog_count_name(const struct catalog *c, struct span name, const str
 bool catalog_user_function(const struct catalog *c, struct span name);
 bool catalog_user_operator(const struct catalog *c, struct span name);
 const char *catalog_fingerprint(const struct catalog *c);
-/* The part of it that stands for what gives sessions their settings when they begin; "" when there is none. */
+/* Its part that stands for what gives sessions their settings when they begin, and the code; "" when there is none. */
 const char *catalog_settings_fingerprint(const struct catalog *c);
 const struct catalog_column *catalog_column(const struct catalog_relation *rel, struct span name);
 /* The column with that number, or NULL. */

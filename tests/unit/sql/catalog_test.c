@@ -60,6 +60,19 @@ TEST(catalog, copies_what_it_is_given)
 	catalog_unref(c);
 }
 
+TEST(catalog, counts_the_code_with_the_settings_and_not_with_the_state)
+{
+	struct catalog *c = catalog_new();
+
+	EXPECT_EQ(catalog_set_fingerprint(c, "state | settings"), 0);
+	EXPECT_STR(catalog_settings_fingerprint(c), "| settings");
+	EXPECT_EQ(catalog_set_code(c, "on a|b"), 0);
+	catalog_freeze(c);
+	EXPECT_STR(catalog_fingerprint(c), "state | settings");
+	EXPECT_STR(catalog_settings_fingerprint(c), "| settings on a|b");
+	catalog_unref(c);
+}
+
 TEST(catalog, knows_functions_operators_and_fingerprint)
 {
 	struct catalog *c = catalog_new();
