@@ -138,13 +138,10 @@ static int tcp_bind(const struct addrinfo *ai, const struct listener_settings *s
 
 static int socket_port(int fd)
 {
-	struct sockaddr_storage own = {0};
+	struct sockaddr_in6 own = {0}; /* IPv4 has its port in the same place */
 	socklen_t n = sizeof own;
 
-	if (getsockname(fd, (struct sockaddr *)&own, &n) != 0)
-		return 0;
-	return ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
-					       : ((struct sockaddr_in *)&own)->sin_port);
+	return getsockname(fd, (struct sockaddr *)&own, &n) == 0 ? ntohs(own.sin6_port) : 0;
 }
 
 static void set_port(struct sockaddr *addr, int port)

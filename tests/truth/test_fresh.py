@@ -1,6 +1,7 @@
 """No read through pgweir is ever older than what was acknowledged, or returned, before it began."""
 import os
 import signal
+import time
 
 import psycopg
 import pytest
@@ -145,6 +146,13 @@ def hung_standby(cluster):
     return process
 
 
+def let_go(cluster, process):
+    cluster.sql("ALTER SYSTEM RESET synchronous_standby_names")
+    cluster.reload()
+    process.send_signal(signal.SIGCONT)
+    reap(process)
+
+
 def test_fresh_with_a_hung_standby(cluster, pair, truth):
     process = hung_standby(cluster)
     try:
@@ -152,12 +160,33 @@ def test_fresh_with_a_hung_standby(cluster, pair, truth):
         got = truth(cluster, pair, "--hung", seconds=max(20, CYCLES // 100), hits=False).finish().fresh()
         assert got.numbers["cycles"] > 50
     finally:
-        cluster.sql("ALTER SYSTEM RESET synchronous_standby_names")
-        cluster.reload()
-        process.send_signal(signal.SIGCONT)
-        reap(process)
+        let_go(cluster, process)
     # What hung is let go, and the cache goes on.
     truth(cluster, pair).finish().fresh()
+
+
+def pauses(standby, process):
+    """Until the process has ended: commits are in the feed, and can't be seen for a while."""
+    while process.poll() is None:
+        standby.send_signal(signal.SIGSTOP)
+        time.sleep(0.1)  # the pause itself
+        standby.send_signal(signal.SIGCONT)
+        time.sleep(0.03)
+
+
+@pytest.mark.skipif(not PGWEIR, reason="needs the cache")
+def test_fresh_points_refreshed_beside_a_standby_that_pauses(cluster, truth):
+    """The feed shows new versions of rows that nobody can see yet."""
+    pair = start_pair(cluster, {"refresh_in_place": "on"})
+    standby = hung_standby(cluster)
+    try:
+        with truth(cluster, pair, "--points", "--writers", 3, "--readers", 9, "--rows", 12, "--pause", 8000,
+                   cycles=10**9, seconds=max(8, CYCLES // 400), hits=False) as run:
+            pauses(standby, run.process)
+        run.fresh()
+    finally:
+        let_go(cluster, standby)
+        stop_pair(pair)
 
 
 def private_table(cluster):
