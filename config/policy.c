@@ -16,15 +16,10 @@ void policy_of(const struct config *cfg, const char *database, const char *user,
 {
 	const struct config_database *db = database != NULL ? config_database(cfg, database) : NULL;
 	const struct config_user *u = user != NULL ? config_user(cfg, user) : NULL;
-	unsigned n;
-	const struct config_option *rows = config_options(&n);
 
-	for (unsigned i = 0; i < n; i++) {
-		void *field = option_in_policy(r, i);
-
-		if (field != NULL)
-			option_copy(&rows[i], field, option_in_config(cfg, i));
-	}
+	/* Asked at every login: no loop over the rows. */
+#define OPT(type, name, def, min, max, scope, life, help) POLICY_IN_##scope(r->name = cfg->name;)
+#include "config/options.def"
 	if (db != NULL)
 		apply(&db->over, r);
 	if (u != NULL)

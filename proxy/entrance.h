@@ -1,7 +1,7 @@
 /* entrance.h - where clients come in: the listening sockets, and the workers who take from them.
  * Source  docs/operation.md, "A new process takes over".
  * Shape   all sockets of the configuration, or those that a service manager passes. A few workers watch each of them (ENTRANCE_TAKERS)
- *         and hand over to the others what these have more room for.
+ *         and hand over to the one with the fewest clients.
  * Owner   the app; the workers are borrowed.
  * Thread  the main thread.
  * Errors  entrance_new: NULL with the reason. */

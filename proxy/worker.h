@@ -23,7 +23,7 @@ void worker_stop(struct worker *w);
 void worker_free(struct worker **w);
 
 /* Before worker_start: clients are taken from the listener, at most WORKER_LISTENERS of them. Who comes in stays with this worker unless
- * one of the crew has clearly fewer. The listener must live until the worker is shut or stopped. */
+ * one of the crew has fewer. The listener must live until the worker is shut or stopped. */
 int worker_open(struct worker *w, struct listener *li, struct worker *const *crew, unsigned ncrew,
 		struct err *err);
 /* Takes nobody any more from listeners. */

@@ -293,3 +293,29 @@ def test_a_pidfile_that_a_new_process_has_written_stays(cluster):
     assert (old.dir / "pidfile").exists()
     assert new.stop() == 0
     assert not (old.dir / "pidfile").exists()
+
+
+def clients_of_workers(proxy):
+    """How many clients each worker watches: of the descriptors in its epoll, those that are connections to our port."""
+    pid = proxy.process.pid
+    with open(f"/proc/{pid}/net/tcp", encoding="ascii") as file:
+        rows = [line.split() for line in file][1:]
+    ours = {f"socket:[{row[9]}]" for row in rows if int(row[1].split(":")[1], 16) == proxy.port and row[3] == "01"}
+    links = {fd: os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    counts = []
+    for fd in (fd for fd, link in links.items() if link == "anon_inode:[eventpoll]"):
+        with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as file:
+            watched = [line.split()[1] for line in file if line.startswith("tfd:")]
+        counts.append(sum(links.get(watch) in ours for watch in watched))
+    return sorted(counts, reverse=True)
+
+
+def test_workers_share_the_clients_evenly_whoever_takes_them(cluster):
+    """Two of three workers take clients, and all three serve as many of them, give or take one."""
+    proxy = Proxy(cluster, {"workers": 3})
+    with contextlib.ExitStack() as stack:
+        stack.callback(proxy.stop)
+        for _ in range(12):
+            stack.enter_context(proxy.connect())
+        wait_for("twelve clients", lambda: sum(clients_of_workers(proxy)) == 12)
+        assert max(clients_of_workers(proxy)[:3]) <= 5 and min(clients_of_workers(proxy)[:3]) >= 3
