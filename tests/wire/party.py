@@ -18,7 +18,8 @@ PARAMETERS = {"server_version": "15.19", "server_encoding": "UTF8", "client_enco
               "standard_conforming_strings": "on", "application_name": "", "is_superuser": "on",
               "session_authorization": "postgres", "IntervalStyle": "postgres"}
 DEFAULTS = {"search_path": '"$user", public', "default_transaction_isolation": "read committed",
-            "session_replication_role": "origin", "all": "0", "server": "1 1 0", "hooks": "off"}
+            "session_replication_role": "origin", "all": "0", "server": "1 1 0", "code": "0"}
+CODE = {"code": "0", "hooks": "off", "customs": "", "readers": ""}
 
 
 class Failed(Exception):
@@ -185,15 +186,23 @@ class Served(Party):
             self.say("ParameterStatus", name, value)
         self.sock.sendall(frame(b"K", struct.pack("!II", self.pid, self.secret)))
         self.say("Ready", "I")
-        name, words = self.take("the setup query")
-        if name != "Query" or "search_path" not in words[0]:
-            raise Failed(f"unexpected setup: {name} {words}")
-        self.say("RowDescription", "?column?", "current_setting")
-        for pair in DEFAULTS.items():
-            self.say("DataRow", *pair)
-        self.say("Complete", f"SELECT {len(DEFAULTS)}")
-        self.say("Ready", "I")
+        self.answer("the setup query", "search_path", DEFAULTS)
         return None
+
+    def answer(self, what, word, rows):
+        """Takes a query with this word in it, and answers names with values."""
+        name, words = self.take(what)
+        if name != "Query" or word not in words[0]:
+            raise Failed(f"not {what}: {name} {words}")
+        self.say("RowDescription", "?column?", "current_setting")
+        for pair in rows.items():
+            self.say("DataRow", *pair)
+        self.say("Complete", f"SELECT {len(rows)}")
+        self.say("Ready", "I")
+
+    def code(self):
+        """What the proxy asks at the first login of a pool."""
+        self.answer("the code query", "'hooks'", CODE)
 
     def probe(self, words):
         """Answers the proxy's question after a transaction whose text does not show what it did."""
