@@ -1,6 +1,7 @@
 /* currval() and lastval() show the session's own values or PostgreSQL's error 55000, never another client's.
  *
- * A backend knows whose values it holds (seq_owner). Statements that may read them, or may do so unseen, find only their own: otherwise
+ * A backend knows whose values it holds (seq_owner), a session which backend it has used last: those it used before hold what it was
+ * told then. Statements that may read values, or may do so unseen, find only the session's own and latest: otherwise
  * DISCARD SEQUENCES goes in front. Statements that may advance a sequence are too many for that: only the first few of a session are
  * kept apart in this way, and all of those in a pool where somebody has asked. A client that asks keeps its backend from then on. */
 #include "proxy/session/session_private.h"
@@ -13,9 +14,9 @@
 
 static bool own(const struct session *s)
 {
-	uint64_t owner = s->backend->seq_owner;
+	const struct backend *b = s->backend;
 
-	return owner == 0 || owner == s->id;
+	return b->seq_owner == 0 || (b->seq_owner == s->id && b->id == s->lend.prefer);
 }
 
 /* Nothing of the client is in the transaction that the server would be in now. */
@@ -64,7 +65,8 @@ void sequence_note(struct session *s, uint32_t effects)
 	}
 	if (!own(s) && s->status != 'E' && b->status != 'E' &&
 	    (asks || taints ||
-	     (advances && (s->seq_asks || s->seq_uses < KEPT_APART || pool_asks_sequences(s->pool)))))
+	     (advances && (b->seq_owner == s->id || s->seq_asks || s->seq_uses < KEPT_APART ||
+			   pool_asks_sequences(s->pool)))))
 		discard(s);
 	if (!advances)
 		return;

@@ -112,6 +112,25 @@ def test_who_waits_gets_the_server_connection_of_who_only_may_ask_again(cluster,
     assert proxy.stop() == 0
 
 
+def test_its_own_older_values_are_not_shown_either(cluster, setup):
+    """A server connection that it used before holds what it was told then."""
+    proxy = Proxy(cluster, {"default_pool_size": 3, "max_pinned": 1})
+    pinned, one, two, three = (proxy.connect("sequences") for _ in range(4))
+    pinned.execute("CREATE TEMP TABLE mine AS SELECT 1")
+    older = insert(one)
+    assert value(one, "SELECT lastval()") == older
+    two.execute("BEGIN")
+    assert value(two, "SELECT 1") == 1, "with the server connection that one has used"
+    newer = insert(one)
+    three.execute("BEGIN")
+    assert value(three, "SELECT 1") == 1, "with the other one"
+    two.execute("COMMIT")
+    assert value(one, "SELECT lastval()") in (NOT_YET, newer)
+    for conn in (pinned, one, two, three):
+        conn.close()
+    assert proxy.stop() == 0
+
+
 def test_pin_timeout_closes_nobody_for_the_values_of_sequences(cluster, setup):
     proxy = Proxy(cluster, {"default_pool_size": 1, "pin_timeout": "300ms"})
     with proxy.connect("sequences") as one:
