@@ -69,7 +69,12 @@ def test_promtool_has_nothing_to_say(proxy, shop):
 @pytest.mark.sanitizer
 def test_openmetrics_is_valid_and_labelled(proxy, shop):
     url = f"http://127.0.0.1:{proxy.stats_port}/metrics"
-    with work(proxy, shop):
+    with work(proxy, shop), contextlib.ExitStack() as busy:
+
+        def one_has_waited():
+            busy.enter_context(proxy.connect(shop, autocommit=False)).execute("SELECT 1")
+            return proxy.metrics().one("pgweir_wait_duration_seconds_count", database=shop) > 0
+        wait_for("one to wait for a server connection", one_has_waited)
         status, headers, text = get(url, Accept="application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
         assert status == 200 and headers["Content-Type"].startswith("application/openmetrics-text")
         assert headers["Vary"] == "Accept"
