@@ -143,6 +143,8 @@ static void *writer(void *arg)
 			continue;
 		}
 		log_commit(m, &record, model_dice(&self->seed, 100) >= m->set->async_percent);
+		if (m->set->slow_commits)
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 		model_dawdle(&self->seed);
 		finish(m, xid, &record, value);
 		for (unsigned i = 0; i < record.nrows; i++)
@@ -329,7 +331,8 @@ static uint64_t value_of(struct entry *entry)
 bool model_proven(struct member *self)
 {
 	struct model *m = self->m;
-	uint64_t epoch = cache_epoch(m->cache), insert, flush, target, until = clock_us() + 2000;
+	uint64_t epoch = cache_epoch(m->cache), insert, flush, target,
+		 until = clock_us() + (m->set->meet ? 100000 : 2000);
 	struct snapshot s;
 	enum proof proof;
 

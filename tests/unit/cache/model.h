@@ -29,10 +29,12 @@ enum model_without {
 struct model_settings {
 	enum model_without without;
 	unsigned async_percent; /* commits that become visible before they are flushed */
+	bool slow_commits;	/* they are visible only long after they are logged */
 	bool restarts;		/* the stream is lost now and then */
 	bool rows;		/* pairs of rows that change together, read from entity rows (model_rows.h) */
 	bool refresh;		/* with rows: they are kept hot (refresh.h) */
-	uint64_t run_us;	/* ends after that, or at the first stale read */
+	bool meet; /* with rows: all read the same pair, and wait long for a proof: what needs several at once is likelier */
+	uint64_t run_us; /* ends after that, or at the first stale read */
 };
 
 struct model_result {

@@ -115,18 +115,19 @@ TEST(model, fresh_and_whole_when_rows_are_kept_hot_and_the_stream_is_lost)
 
 TEST(model, too_early_when_rows_are_kept_hot_before_they_are_visible)
 {
-	expect_stale((struct model_settings){.without = WITHOUT_CONFIRM, .rows = true, .refresh = true});
+	expect_stale((struct model_settings){
+		.without = WITHOUT_CONFIRM, .slow_commits = true, .rows = true, .refresh = true});
 }
 
 TEST(model, stale_when_rows_are_kept_whatever_happened_meanwhile)
 {
-	expect_stale((struct model_settings){.without = WITHOUT_RECENT, .rows = true});
+	expect_stale((struct model_settings){.without = WITHOUT_RECENT, .rows = true, .meet = true});
 }
 
 TEST(model, torn_when_made_after_the_proof_was_asked_for)
 {
-	expect_stale(
-		(struct model_settings){.without = WITHOUT_MADE_BEFORE, .async_percent = 50, .rows = true});
+	expect_stale((struct model_settings){
+		.without = WITHOUT_MADE_BEFORE, .async_percent = 50, .rows = true, .meet = true});
 }
 
 TEST(model, stale_without_the_fill_rule)
