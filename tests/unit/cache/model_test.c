@@ -32,8 +32,10 @@ static void expect_fresh(struct model_settings set)
 
 	set.run_us = run_us();
 	r = run(set);
-	if (r.hits <= 100 || r.fills <= 100 || r.refused == 0) {
-		set.run_us *= 8; /* a machine that has much else to do */
+	/* a machine that has much else to do */
+	for (int tries = 0;
+	     tries < 3 && r.stale_hits == 0 && (r.hits <= 100 || r.fills <= 100 || r.refused == 0); tries++) {
+		set.run_us *= 2;
 		r = run(set);
 	}
 	EXPECT_EQ(r.stale_hits, 0);
@@ -78,7 +80,7 @@ TEST(model, fresh_and_whole_when_made_of_rows)
 		EXPECT_EQ(r.stale_hits, 0);
 		if (r.stale_hits > 0 || (r.made > 100 && r.refused > 0))
 			return;
-		set.run_us *= 3;
+		set.run_us *= 2;
 	}
 	EXPECT(!"answers were made of rows");
 }
@@ -100,7 +102,7 @@ TEST(model, fresh_and_whole_when_rows_are_kept_hot)
 		EXPECT_EQ(r.stale_hits, 0);
 		if (r.stale_hits > 0 || (r.made > 100 && r.refreshes > 100))
 			return;
-		set.run_us *= 3;
+		set.run_us *= 2;
 	}
 	EXPECT(!"rows were kept hot");
 }
