@@ -219,6 +219,7 @@ def test_transaction_reads_hit_and_use_no_backend(cluster, db):
 
 # --- never stale -------------------------------------------------------------------------------------------
 
+@pytest.mark.release
 def test_a_direct_write_is_seen_at_once(proxy, db, cluster):
     with proxy.connect(db) as reader, cluster.connect(db) as writer:
         for i in range(30 if SLOW else 200):
@@ -227,6 +228,7 @@ def test_a_direct_write_is_seen_at_once(proxy, db, cluster):
                 assert reader.execute("SELECT name FROM item WHERE id = 21").fetchone() == (f"v{i}",)
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("sync", ["on", "off", "local"])
 def test_every_kind_of_commit_is_seen(proxy, db, cluster, sync):
     with proxy.connect(db) as reader, cluster.connect(db) as writer:
@@ -236,6 +238,7 @@ def test_every_kind_of_commit_is_seen(proxy, db, cluster, sync):
             assert int(reader.execute("SELECT price FROM item WHERE id = 22").fetchone()[0]) == i
 
 
+@pytest.mark.release
 def test_a_write_through_the_proxy_is_seen_by_others(proxy, db):
     with proxy.connect(db) as writer, proxy.connect(db) as reader:
         for i in range(30 if SLOW else 200):
@@ -440,6 +443,7 @@ def test_cache_size_is_a_bound(cluster, db):
 
 # --- trouble -----------------------------------------------------------------------------------------------
 
+@pytest.mark.release
 def test_readers_and_writers_together(proxy, db, cluster):
     """A counter that only rises: no reader may ever see it fall or lag behind a finished write."""
     cluster.sql("INSERT INTO item VALUES (7000, 'counter', 0) ON CONFLICT (id) DO UPDATE SET price = 0", db)
@@ -486,6 +490,7 @@ def test_the_walsender_is_ended(cluster, db):
     assert proxy.stop() == 0
 
 
+@pytest.mark.release
 def test_a_stopped_proxy_wakes_up_fresh(cluster, db):
     import signal
     proxy = Proxy(cluster)

@@ -5,6 +5,7 @@ from pgweir_test.proxy import DIRECT, PGWEIR
 from pgweir_test.tools import SLOW
 from pgweir_test.wire import SYNC, Wire, bind, errors, execute, kinds, message, parse, query
 
+pytestmark = pytest.mark.release
 MIB = 1024 * 1024
 BIG = (20 if SLOW else 100) * MIB
 

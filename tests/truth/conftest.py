@@ -4,6 +4,8 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -17,7 +19,9 @@ from pgweir_test.tools import base_dir, run, wait_for  # noqa: E402
 SETUP_SQL = ROOT / "docs" / "setup.sql"
 # Cycles of one run: a write, and its reads through every target.
 CYCLES = int(os.environ.get("TRUTH_CYCLES", "2000"))
+LIST_CYCLES = int(os.environ.get("TRUTH_LIST_CYCLES", CYCLES // 4))
 SECONDS = int(os.environ.get("TRUTH_SECONDS", "300"))
+FAULT_SECONDS = int(os.environ.get("TRUTH_FAULT_SECONDS", "12"))
 
 
 @pytest.fixture(scope="session")
@@ -135,3 +139,34 @@ class Run:
 def truth(checker):
     """truth(cluster, proxies, *arguments) starts a run."""
     return lambda *args, **more: Run(checker, *args, **more)
+
+
+@pytest.fixture
+def broken(request):
+    """A PostgreSQL that a test may break, and two proxies."""
+    cluster = new_cluster()
+    proxies = start_pair(cluster)
+    yield cluster, proxies
+    stop_pair(proxies)
+    cluster.remove()
+
+
+def run_while(truth, broken, fault, every, *args, calm=None, seconds=FAULT_SECONDS, **more):
+    """The checker runs for so many seconds; fault() happens again and again, but not in the last third, which calm() begins."""
+    cluster, proxies = broken
+    with truth(cluster, proxies, "--faults", "--pause", 4000, *args, cycles=10**9, seconds=seconds, **more) as run:
+        until = time.monotonic() + seconds * 2 / 3
+        pause = threading.Event()
+        times = 0
+        pause.wait(1)
+        while time.monotonic() < until:
+            fault()
+            times += 1
+            pause.wait(every)
+        if calm is not None:
+            calm()
+    run.fresh()
+    assert times > 0
+    if PGWEIR:
+        for proxy in proxies:
+            wait_for("the cache to be back", lambda proxy=proxy: cache_is_on(proxy))

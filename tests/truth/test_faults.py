@@ -1,47 +1,11 @@
 """Things break under the checker: no stale read, nobody waits for ever, everybody is served again."""
-import os
 import signal
-import threading
 import time
 
 import pytest
 
-from conftest import cache_is_on, new_cluster, start_pair, stop_pair
+from conftest import run_while
 from pgweir_test.proxy import PGWEIR
-from pgweir_test.tools import wait_for
-
-SECONDS = int(os.environ.get("TRUTH_FAULT_SECONDS", "12"))
-
-
-@pytest.fixture
-def broken(request):
-    """A PostgreSQL that a test may break, and two proxies."""
-    cluster = new_cluster()
-    proxies = start_pair(cluster)
-    yield cluster, proxies
-    stop_pair(proxies)
-    cluster.remove()
-
-
-def run_while(truth, broken, fault, every, *args, calm=None):
-    """The checker runs for SECONDS; fault() happens again and again, but not in the last third, which calm() begins."""
-    cluster, proxies = broken
-    with truth(cluster, proxies, "--faults", "--pause", 4000, *args, cycles=10**9, seconds=SECONDS) as run:
-        until = time.monotonic() + SECONDS * 2 / 3
-        pause = threading.Event()
-        times = 0
-        pause.wait(1)
-        while time.monotonic() < until:
-            fault()
-            times += 1
-            pause.wait(every)
-        if calm is not None:
-            calm()
-    run.fresh()
-    assert times > 0
-    if PGWEIR:
-        for proxy in proxies:
-            wait_for("the cache to be back", lambda proxy=proxy: cache_is_on(proxy))
 
 
 def test_the_stream_is_cut(truth, broken):
@@ -56,6 +20,7 @@ def test_all_connections_are_cut(truth, broken):
         WHERE backend_type IN ('client backend', 'walsender') AND pid <> pg_backend_pid()"""), 1.5, "--async")
 
 
+@pytest.mark.long  # test_parties.py has it too
 def test_postgres_is_killed(truth, broken):
     """Every commit is synchronous here: what was acknowledged is there after the crash."""
     cluster, _ = broken
@@ -71,6 +36,7 @@ def test_postgres_restarts(truth, broken):
     run_while(truth, broken, cluster.restart, 2.5, "--ddl")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not PGWEIR, reason="needs pgweir")
 def test_a_proxy_sleeps(truth, broken):
     """Five seconds is longer than anybody's patience; what it knew before is worth nothing after."""

@@ -6,14 +6,14 @@ import time
 import psycopg
 import pytest
 
-from conftest import CYCLES, cache_is_on, start_pair, stop_pair
+from conftest import CYCLES, LIST_CYCLES, cache_is_on, start_pair, stop_pair
 from pgweir_test.proxy import PGWEIR
 from pgweir_test.tools import PG_BIN, as_pg_user, new_dir, reap, spawn, wait_for
 
 
 def test_postgres_itself_is_fresh(cluster, truth):
     truth(cluster, [], "--async", "--ddl", hits=False).finish().fresh()
-    truth(cluster, [], "--async", "--lists", "--parted", "--mirror", hits=False).finish().fresh()
+    truth(cluster, [], "--async", "--lists", "--parted", "--mirror", cycles=LIST_CYCLES, hits=False).finish().fresh()
     truth(cluster, [], "--async", "--points", hits=False).finish().fresh()
 
 
@@ -44,7 +44,7 @@ def test_fresh_lists(cluster, pair, truth, commits):
     """Lists by owner, counts, pages and joins, whose rows move between owners."""
     more = ["--async"] if commits == "async" else []
     truth(cluster, pair, "--lists", "--rows", 30, "--writers", 4, "--readers", 8, "--pause", 8000, *more,
-          cycles=CYCLES // 4).finish().fresh()
+          cycles=LIST_CYCLES).finish().fresh()
 
 
 @pytest.mark.parametrize("commits", ["sync", "async"])
@@ -77,7 +77,7 @@ def test_fresh_points_refreshed_in_place(cluster, truth):
 def test_fresh_lists_under_identity_full(cluster, pair, truth):
     """The same when old rows are shown."""
     cluster.sql("DROP TABLE IF EXISTS owned")
-    with truth(cluster, pair, "--lists", "--rows", 30, "--pause", 8000, cycles=CYCLES // 4) as run:
+    with truth(cluster, pair, "--lists", "--rows", 30, "--pause", 8000, cycles=LIST_CYCLES) as run:
         wait_for("the table to be filled", lambda: cluster.sql("SELECT to_regclass('owned') IS NOT NULL") == "t")
         cluster.sql("ALTER TABLE owned REPLICA IDENTITY FULL")
     run.fresh()
@@ -90,7 +90,7 @@ def test_fresh_lists_of_a_partitioned_table(cluster, truth, plugin):
     pair = start_pair(cluster, {"feed_plugin": plugin})
     try:
         truth(cluster, pair, "--lists", "--parted", "--rows", 30, "--writers", 4, "--readers", 8, "--pause", 8000, "--async",
-              cycles=CYCLES // 4).finish().fresh()
+              cycles=LIST_CYCLES).finish().fresh()
     finally:
         stop_pair(pair)
         cluster.sql("DROP PUBLICATION pgweir")
@@ -113,7 +113,7 @@ def test_fresh_with_few_writers(cluster, pair, truth):
 
 
 def test_fresh_while_tables_change(cluster, pair, truth):
-    got = truth(cluster, pair, "--ddl", "--async", "--writers", 2, "--readers", 10).finish().fresh()
+    got = truth(cluster, pair, "--ddl", "--async", "--writers", 2, "--readers", 10, cycles=max(CYCLES, 800)).finish().fresh()
     assert got.numbers["alterations"] > 3
 
 
@@ -162,6 +162,8 @@ def test_fresh_with_a_hung_standby(cluster, pair, truth):
     finally:
         let_go(cluster, process)
     # What hung is let go, and the cache goes on.
+    for proxy in pair if PGWEIR else ():
+        wait_for("the cache to be back", lambda proxy=proxy: cache_is_on(proxy))
     truth(cluster, pair).finish().fresh()
 
 

@@ -7,9 +7,10 @@ import signal
 import subprocess
 
 import psycopg
+from psycopg import pq
 
 from .certs import certs
-from .tools import PG_BIN, PG_OS_USER, as_pg_user, free_port, new_dir, psql, run, wait_for
+from .tools import PG_BIN, PG_OS_USER, as_pg_user, free_port, new_dir, run, wait_for
 
 SETTINGS = {
     "listen_addresses": "'127.0.0.1'",
@@ -129,8 +130,19 @@ class Cluster:
         return psycopg.connect(self.dsn(dbname, user), **{"autocommit": True, **more})
 
     def sql(self, text, dbname="postgres"):
-        """psql straight to PostgreSQL; returns its output."""
-        return psql(self.dsn(dbname), text).stdout.strip()
+        """One simple query straight to PostgreSQL; returns its rows as psql -A -t would, without the cost of starting one."""
+        conn = pq.PGconn.connect(self.dsn(dbname).encode())
+        try:
+            if conn.status != pq.ConnStatus.OK:
+                raise AssertionError(conn.error_message.decode())
+            conn.send_query(text.encode())
+            results = list(iter(conn.get_result, None))
+        finally:
+            conn.finish()
+        if not results or results[-1].status == pq.ExecStatus.FATAL_ERROR:
+            raise AssertionError(f"{text}\n{results[-1].error_message.decode() if results else 'the connection has ended'}")
+        return "\n".join("|".join((result.get_value(row, column) or b"").decode() for column in range(result.nfields))
+                         for result in results for row in range(result.ntuples)).strip()
 
     def drop_database(self, name):
         """DROP DATABASE: the slot that a pgweir holds in it has to be ended first, or PostgreSQL refuses."""

@@ -135,9 +135,11 @@ void cluster_start(struct cluster *c, const char *settings)
 	char *initdb[] = {BIN "initdb", "-D",	     "data",	    "-A", "trust", "-U",
 			  "postgres",	"--no-sync", "--no-locale", "-E", "UTF8",  NULL};
 	const struct passwd *user = server_user();
+	const char *tmpdir = getenv("TMPDIR");
 	PGconn *conn;
 
-	*c = (struct cluster){.dir = "/tmp/pgweir-origin-XXXXXX"};
+	*c = (struct cluster){0};
+	snprintf(c->dir, sizeof(c->dir), "%s/pgweir-origin-XXXXXX", tmpdir != NULL ? tmpdir : "/tmp");
 	REQUIRE(mkdtemp(c->dir) != NULL);
 	REQUIRE(user == NULL || chown(c->dir, user->pw_uid, user->pw_gid) == 0);
 	REQUIRE(run(c, initdb));
