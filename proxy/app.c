@@ -188,9 +188,9 @@ static int use_config(struct app *app, struct config *cfg, struct err *err_r)
 	log_notices(cfg);
 	resolve_max_ttl(cfg->dns_max_ttl);
 	origins_configure(app->origins, cfg); /* first: workers ask for what has moved */
+	pools_configure(app->pools, cfg, server_tls); /* and pools: sessions look there */
 	for (unsigned i = 0; i < app->nworkers; i++)
 		worker_reload(app->workers[i], cfg, client_tls, server_tls);
-	pools_configure(app->pools, cfg, server_tls);
 	config_unref(app->cfg);
 	tls_unref(app->client_tls);
 	tls_unref(app->server_tls);

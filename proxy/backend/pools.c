@@ -87,18 +87,21 @@ static struct pool *get(struct pools *ps, struct config *cfg, struct tls *tls, c
 		err_state(err, "08P01", "the names of database and user are too long");
 		return NULL;
 	}
+	if (config_database(cfg, database) == NULL) { /* a pool may be left from before a reload */
+		err_state(err, "3D000", "no such database: %s", database);
+		return NULL;
+	}
 	pthread_mutex_lock(&ps->lock);
 	HASH_FIND(hh, ps->table, key, (size_t)n + 1, p);
 	if (p == NULL) {
-		target = target_new(cfg, tls, database, user, replication, err);
-		if (target != NULL) {
-			p = pool_new(ps, target, key, (size_t)n + 1);
-			p->listening = listening;
-			if (listening)
-				size_for_listening(ps, target);
-			p->paused = !listening && gates_paused(ps, p->database);
-			HASH_ADD_KEYPTR(hh, ps->table, p->key, p->nkey, p);
-		}
+		target = target_new(cfg, tls, database, user, replication);
+		check(target != NULL);
+		p = pool_new(ps, target, key, (size_t)n + 1);
+		p->listening = listening;
+		if (listening)
+			size_for_listening(ps, target);
+		p->paused = !listening && gates_paused(ps, p->database);
+		HASH_ADD_KEYPTR(hh, ps->table, p->key, p->nkey, p);
 	}
 	pthread_mutex_unlock(&ps->lock);
 	return p;
@@ -359,9 +362,7 @@ struct configure {
 static void configure_each(void *arg, struct pool *p)
 {
 	struct configure *c = arg;
-	struct err err;
-	struct pool_target *target = target_new(c->cfg, c->tls, p->database, p->user, p->target->replication,
-						&err),
+	struct pool_target *target = target_new(c->cfg, c->tls, p->database, p->user, p->target->replication),
 			   *old;
 
 	if (target == NULL) {

@@ -22,15 +22,13 @@ static struct secret *fixed_secret(const struct config *cfg, const struct config
 }
 
 struct pool_target *target_new(struct config *cfg, struct tls *tls, const char *database, const char *user,
-			       const char *replication, struct err *err)
+			       const char *replication)
 {
 	const struct config_database *db = config_database(cfg, database);
 	struct pool_target *t;
 
-	if (db == NULL) {
-		err_state(err, "3D000", "no such database: %s", database);
+	if (db == NULL)
 		return NULL;
-	}
 	t = check_alloc(sizeof *t);
 	atomic_init(&t->refs, 1);
 	t->config = config_ref(cfg);

@@ -10,8 +10,9 @@
 #include "proxy/backend/pool.h"
 #include "proxy/net/tcp.h"
 
+/* NULL = the configuration has no such database. */
 struct pool_target *target_new(struct config *cfg, struct tls *tls, const char *database, const char *user,
-			       const char *replication, struct err *err);
+			       const char *replication);
 /* What the configuration says of TCP sockets, of clients and of servers. */
 struct tcp_settings target_tcp(const struct config *cfg);
 /* Would a backend made for `a` do for `b`? */

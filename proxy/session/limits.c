@@ -125,8 +125,10 @@ void session_sweep(struct house *h)
 
 	ring_each_safe (it, &h->sessions) {
 		struct session *s = ring_item(it, struct session, node);
-		uint64_t limit = limit_of(s);
+		uint64_t limit;
 
+		session_renew(s);
+		limit = limit_of(s);
 		/* Waiting for RESUME is no fault of the pool. */
 		if ((s->state == SESSION_QUEUED || s->state == SESSION_WELCOME) && s->pool != NULL &&
 		    pool_paused(s->pool))

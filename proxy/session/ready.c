@@ -226,6 +226,7 @@ enum step step_ready(struct session *s)
 		return STEP_WAIT;
 	if (conn_full(s->client))
 		return STEP_WAIT; /* on_output runs us again */
+	session_renew(s);
 	if (thrown_away(s, in))
 		return STEP_AGAIN;
 	switch (batch_scan(in, (uint32_t)s->config->max_packet_size, &batch, &why)) {

@@ -125,7 +125,7 @@ struct session {
 	bool running;	       /* session_run is on the stack */
 	bool welcome_learning; /* the backend on loan is being asked what its startup parameters mean */
 	struct peer_cancel *peer_cancel; /* borrowed: what CANCEL waits for */
-	struct config *config;		 /* counted: of its login */
+	struct config *config;		 /* counted: of its login, or of a reload since (renew.c) */
 	struct pool_target *target;	 /* counted: of its login; NULL until it has a pool */
 	const struct policy *policy;	 /* borrowed from it */
 	struct pool *pool;		 /* borrowed */
@@ -414,6 +414,9 @@ void inventory_done(struct session *s);
 
 /* rename.c: an error that has one of our names in it goes to the client with its own, that of hold_refuse as ours. true = done. */
 bool rename_error(struct session *s, const struct expect *head, struct span body);
+
+/* renew.c: the configuration of the last reload, if that can be now */
+void session_renew(struct session *s);
 
 /* sequence.c: currval() and lastval() */
 /* Before a statement of these effects is sent. */

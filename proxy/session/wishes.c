@@ -22,12 +22,17 @@ static const char *const coherence_words[] = {
 #undef WORD
 };
 
+static struct wish_values configured(const struct policy *policy)
+{
+	return (struct wish_values){.coherence = policy->coherence,
+				    .max_staleness = policy->max_staleness,
+				    .repeatable_context = policy->repeatable_context,
+				    .row_version_check = policy->row_version_check};
+}
+
 void wishes_init(struct wishes *w, const struct policy *policy)
 {
-	*w = (struct wishes){.start = {.coherence = policy->coherence,
-				       .max_staleness = policy->max_staleness,
-				       .repeatable_context = policy->repeatable_context,
-				       .row_version_check = policy->row_version_check}};
+	*w = (struct wishes){.start = configured(policy)};
 	w->before = w->session = w->now = w->start;
 }
 
@@ -128,8 +133,14 @@ void wishes_text(enum wish wish, const struct wish_values *values, char *out, si
 	}
 }
 
+static unsigned char bit_of(enum wish wish)
+{
+	return (unsigned char)(1u << wish);
+}
+
 static void copy_one(enum wish wish, struct wish_values *to, const struct wish_values *from)
 {
+	to->set = (unsigned char)((to->set & ~bit_of(wish)) | (from->set & bit_of(wish)));
 	switch (wish) {
 #define W(id, name, field)               \
 	case WISH_##id:                  \
@@ -144,9 +155,28 @@ static void copy_one(enum wish wish, struct wish_values *to, const struct wish_v
 void wishes_start(struct wishes *w, const bool wished[NWISHES], const struct wish_values *values)
 {
 	for (unsigned i = 0; i < NWISHES; i++)
-		if (wished[i])
+		if (wished[i]) {
 			copy_one((enum wish)i, &w->start, values);
+			w->start.set |= bit_of((enum wish)i);
+		}
 	w->before = w->session = w->now = w->start;
+}
+
+static void renew(struct wish_values *values, const struct wish_values *from)
+{
+	for (unsigned i = 0; i < NWISHES; i++)
+		if (!(values->set & bit_of((enum wish)i)))
+			copy_one((enum wish)i, values, from);
+}
+
+void wishes_renew(struct wishes *w, const struct policy *policy)
+{
+	struct wish_values from = configured(policy);
+
+	renew(&w->start, &from);
+	renew(&w->before, &from);
+	renew(&w->session, &from);
+	renew(&w->now, &from);
 }
 
 /* Outside of a transaction it holds at once. */
@@ -168,6 +198,8 @@ const char *wishes_change(struct wishes *w, enum setting_action action, const ch
 		copy_one(wish, &values, &w->start);
 	else if (wishes_read(wish, value, &values) != 0)
 		return "22023";
+	else
+		values.set |= bit_of(wish);
 	if (action == SETTING_SET_LOCAL && !in_transaction)
 		return NULL;
 	copy_one(wish, &w->now, &values);

@@ -27,6 +27,7 @@ struct wish_values {
 	uint64_t max_staleness; /* microseconds */
 	enum config_coherence coherence;
 	bool repeatable_context, row_version_check;
+	unsigned char set; /* a bit for each wish: the client's own, not the configuration's */
 };
 
 struct wishes {
@@ -47,6 +48,8 @@ struct wishes {
 
 void wishes_init(struct wishes *w, const struct policy *policy);
 void wishes_free(struct wishes *w);
+/* Outside of a transaction: the configuration's have changed. */
+void wishes_renew(struct wishes *w, const struct policy *policy);
 /* The startup packet's, in front of anything else. */
 void wishes_start(struct wishes *w, const bool wished[NWISHES], const struct wish_values *values);
 /* WISHES_PREFIX in front? In any case. */

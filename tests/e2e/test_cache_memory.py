@@ -6,7 +6,7 @@ import pytest
 from pgweir_test.proxy import PGWEIR, Proxy
 from pgweir_test.tools import SLOW, pgbench, wait_for
 
-pytestmark = [pytest.mark.release, pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")]
+pytestmark = [pytest.mark.load, pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")]
 PATIENT = {"probe_patience": "300ms"}
 MIB = 1024
 

@@ -151,6 +151,48 @@ def test_reloads_do_not_disturb_clients(cluster):
     assert proxy.stop() == 0
 
 
+def test_clients_that_are_connected_go_by_a_new_configuration(cluster):
+    """From their next transaction on; what they have set themselves stays."""
+    proxy = Proxy(cluster, {"coherence": "bounded", "max_staleness": "1s"})
+
+    def shown(conn):
+        return [conn.execute(f"SHOW pgweir.{name}", prepare=False).fetchone()[0] for name in ("coherence", "max_staleness")]
+
+    with proxy.connect() as one, proxy.connect() as two, proxy.connect(autocommit=False) as within:
+        two.execute("SET pgweir.coherence = 'bounded'", prepare=False)
+        within.execute("SELECT 1")
+        proxy.settings.update(coherence="strict", max_staleness="2s", idle_transaction_timeout="600ms")
+        proxy.reload()
+        wait_for("the new configuration", lambda: shown(one) == ["strict", "2s"])
+        assert shown(two) == ["bounded", "2s"]
+        two.execute("RESET pgweir.coherence", prepare=False)
+        assert shown(two) == ["strict", "2s"]
+        assert shown(within) == ["bounded", "1s"], "as it began"
+        within.commit()
+        assert shown(within) == ["strict", "2s"]
+        within.close()
+        one.execute("BEGIN")
+        wait_for("the end of who does nothing in a transaction", lambda: "idle_transaction_timeout" in proxy.log_text())
+        with pytest.raises(psycopg.OperationalError):
+            one.execute("SELECT 1")
+    assert proxy.stop() == 0
+
+
+def test_who_uses_what_a_reload_has_removed_goes_on(cluster):
+    proxy = Proxy(cluster, databases={name: f"host=127.0.0.1 port={cluster.port} dbname=postgres" for name in ("stays", "goes")})
+    with proxy.connect("goes") as conn, proxy.connect("stays") as other:
+        assert conn.execute("SELECT 1").fetchone() == (1,)
+        del proxy.databases["goes"]
+        proxy.settings["query_timeout"] = "77s"
+        proxy.reload()
+        wait_for("the new configuration", lambda: "configuration reloaded" in proxy.log_text())
+        for i in range(20):
+            assert conn.execute("SELECT %s::int", [i]).fetchone() == other.execute("SELECT %s::int", [i]).fetchone() == (i,)
+    with pytest.raises(psycopg.OperationalError, match="goes"):
+        proxy.connect("goes")
+    assert proxy.stop() == 0
+
+
 def test_starts_with_a_url_alone(cluster):
     """A bare `pgweir postgresql://...`; its port may be taken on this machine."""
     import socket

@@ -6,7 +6,7 @@ from pgweir_test.tap import Tap
 from pgweir_test.tools import SLOW, pgbench
 from pgweir_test.wire import SYNC, Wire, bind, errors, execute, parse, rows
 
-pytestmark = [pytest.mark.release, pytest.mark.skipif(PGBOUNCER or DIRECT, reason="about pgweir")]
+pytestmark = [pytest.mark.load, pytest.mark.skipif(PGBOUNCER or DIRECT, reason="about pgweir")]
 COUNTERS = ("image_syncs", "image_commands", "probes_after_taint", "sequence_discards", "replays", "inventories", "reparses")
 TRANSACTIONS = 40
 

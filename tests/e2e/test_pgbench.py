@@ -7,7 +7,7 @@ from pgweir_test.certs import certs
 from pgweir_test.proxy import DIRECT, PGBOUNCER, Proxy
 from pgweir_test.tools import SLOW, pgbench
 
-pytestmark = [pytest.mark.sanitizer, pytest.mark.release]
+pytestmark = [pytest.mark.sanitizer, pytest.mark.load]
 MODES = ["simple", "extended"] + ([] if PGBOUNCER else ["prepared"])
 TRANSACTIONS = 60 if SLOW else 400
 

@@ -46,6 +46,25 @@ TEST(wishes, hold_at_once_outside_of_transactions)
 	wishes_free(&w);
 }
 
+TEST(wishes, a_new_configuration_leaves_what_the_client_has_set)
+{
+	const struct policy other = {.coherence = COHERENCE_BOUNDED, .max_staleness = 500000};
+	struct wishes w;
+
+	wishes_init(&w, &policy);
+	EXPECT(set(&w, SETTING_SET, "strict", false) == NULL);
+	wishes_renew(&w, &other);
+	EXPECT_STR(shown(&w), "strict");
+	EXPECT_EQ(w.now.max_staleness, 500000);
+	EXPECT(set(&w, SETTING_RESET, NULL, false) == NULL);
+	EXPECT_STR(shown(&w), "bounded");
+	EXPECT(set(&w, SETTING_SET, "off", true) == NULL);
+	says(&w, "ROLLBACK", NULL);
+	wishes_renew(&w, &policy);
+	EXPECT_STR(shown(&w), "strict");
+	wishes_free(&w);
+}
+
 TEST(wishes, go_with_their_transaction)
 {
 	struct wishes w;
