@@ -108,12 +108,12 @@ def test_fresh_without_a_pause(cluster, pair, truth):
 
 def test_fresh_with_few_writers(cluster, pair, truth):
     """Mostly hits: this is what a cache is for."""
-    got = truth(cluster, pair, "--writers", 1, "--readers", 12, "--rows", 40, cycles=300).finish().fresh()
+    got = truth(cluster, pair, "--writers", 1, "--readers", 12, "--rows", 40, cycles=min(300, CYCLES // 8)).finish().fresh()
     assert got.numbers["reads"] > 300
 
 
 def test_fresh_while_tables_change(cluster, pair, truth):
-    got = truth(cluster, pair, "--ddl", "--async", "--writers", 2, "--readers", 10, cycles=max(CYCLES, 800)).finish().fresh()
+    got = truth(cluster, pair, "--ddl", "--async", "--writers", 2, "--readers", 10).finish().fresh()
     assert got.numbers["alterations"] > 3
 
 
@@ -162,8 +162,6 @@ def test_fresh_with_a_hung_standby(cluster, pair, truth):
     finally:
         let_go(cluster, process)
     # What hung is let go, and the cache goes on.
-    for proxy in pair if PGWEIR else ():
-        wait_for("the cache to be back", lambda proxy=proxy: cache_is_on(proxy))
     truth(cluster, pair).finish().fresh()
 
 

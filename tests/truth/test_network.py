@@ -100,7 +100,7 @@ def test_slow_lines(truth, seed):
     line = SlowLine(cluster.port, 0.02, seed)
     proxies = start_pair(cluster, {"probe_patience": "200ms"}, databases={"*": f"host=127.0.0.1 port={line.port}"})
     try:
-        with truth(cluster, proxies, "--async", "--pause", 4000, "--lists", seconds=max(8, CYCLES // 100)) as run:
+        with truth(cluster, proxies, "--async", "--pause", 4000, "--lists", seconds=max(6, CYCLES // 100)) as run:
             pass
         run.fresh()
     finally:

@@ -12,7 +12,7 @@ from pgweir_test.proxy import PGWEIR
 from pgweir_test.tools import base_dir, spawn, wait_for
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="needs pgweir")
-SECONDS = max(FAULT_SECONDS, 14)  # each in its turn
+SECONDS = max(FAULT_SECONDS, 12)  # each in its turn
 HANG_SECONDS = 1.5  # the fault itself, not a wait for something
 
 
