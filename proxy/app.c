@@ -187,7 +187,7 @@ static int use_config(struct app *app, struct config *cfg, struct err *err_r)
 		log_error(NULL, "log file not opened", F_STR("reason", err.text));
 	log_notices(cfg);
 	resolve_max_ttl(cfg->dns_max_ttl);
-	origins_configure(app->origins, cfg); /* first: workers ask for what has moved */
+	origins_configure(app->origins, cfg);	      /* first: workers ask for what has moved */
 	pools_configure(app->pools, cfg, server_tls); /* and pools: sessions look there */
 	for (unsigned i = 0; i < app->nworkers; i++)
 		worker_reload(app->workers[i], cfg, client_tls, server_tls);

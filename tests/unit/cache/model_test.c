@@ -35,7 +35,8 @@ static void expect_fresh(struct model_settings set)
 	r = run(set);
 	/* a machine that has much else to do */
 	for (int tries = 0;
-	     tries < 3 && r.stale_hits == 0 && (r.hits <= ENOUGH || r.fills <= ENOUGH || r.refused == 0); tries++) {
+	     tries < 3 && r.stale_hits == 0 && (r.hits <= ENOUGH || r.fills <= ENOUGH || r.refused == 0);
+	     tries++) {
 		set.run_us *= 2;
 		r = run(set);
 	}
