@@ -383,7 +383,9 @@ static bool each_row(const struct rel_read *read, const struct values *v, const 
 		unsigned i;
 
 		for (i = 0; i < read->nkey; i++)
-			row[i] = span_of(v->buf->p + v->at[pick[i]], v->length[pick[i]]);
+			row[i] = v->length[pick[i]] == 0
+					 ? span_of("", 0) /* the buffer may be none yet */
+					 : span_of(v->buf->p + v->at[pick[i]], v->length[pick[i]]);
 		if (!fn(arg, read, row))
 			return false;
 		for (i = 0; i < read->nkey && ++pick[i] == starts[i + 1]; i++)

@@ -101,6 +101,8 @@ def measure_proof(parties, options, scripts, results):
         results.singles["proof_writes"] = probes.proof(party, lambda p: one(p, 2, scripts))
     print(f"  proof: p50 {results.singles['proof_idle']:.0f} us idle, "
           f"{results.singles['proof_writes']:.0f} us under 1,000 writes/s")
+    empty, probe = parties.smallest_us()
+    print(f"  PostgreSQL alone: p50 {empty:.0f} us for an empty query, {probe:.0f} us for the statement of the proof")
 
 
 def measure_change(parties, options, scripts, results):

@@ -4,6 +4,7 @@ Each party has a port, a process whose CPU time counts as the proxy's, and the P
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ POOL = 32       # server connections of a pool: as many as the standard load has
 CLIENTS = 6000
 PGBOUNCER = "/usr/sbin/pgbouncer"
 PGPOOL = "/usr/sbin/pgpool"
+PG_INCLUDE = subprocess.run(["pg_config", "--includedir"], check=True, capture_output=True, text=True).stdout.strip()
 PEERS = {"pgbouncer": (PGBOUNCER,), "pgbouncer_s": (PGBOUNCER,), "pgpool": (PGPOOL,), "redis": ("redis-server", "redis-benchmark")}
 IDLE = 5000     # clients of the crowded party
 
@@ -29,7 +31,7 @@ def compile_programs():
     made = new_dir("programs")
     command = ["cc", "-O2", "-D_GNU_SOURCE", f"-I{HERE.parents[1]}"]
     for name, more in (("null_server", ["-levent_core"]), ("null_relay", ["-levent_core"]), ("flood", []),
-                       ("tls_floor", ["-lssl", "-lcrypto"]), ("count_malloc", ["-fPIC", "-shared"])):
+                       ("smallest", [f"-I{PG_INCLUDE}", "-lpq"]), ("tls_floor", ["-lssl", "-lcrypto"]), ("count_malloc", ["-fPIC", "-shared"])):
         subprocess.run([*command, "-o", made / name, HERE / f"{name}.c", *more], check=True)
     return made
 
@@ -123,6 +125,13 @@ class Parties:
         made = certs()
         run = subprocess.run([self.programs / "tls_floor", made.server, made.server_key], check=True, stdout=subprocess.PIPE)
         return int(run.stdout) / 1024
+
+    def smallest_us(self):
+        """Microseconds, medians: PostgreSQL's answer to an empty query, and to the statement of the probe."""
+        control = (HERE.parents[1] / "proxy" / "origin" / "control.h").read_text(encoding="utf-8")
+        probe = re.search(r'CONTROL_PROBE_SQL \\\n\s*"([^"]+)"', control)[1]
+        run = subprocess.run([self.programs / "smallest", self.get("direct").dsn(), probe], check=True, stdout=subprocess.PIPE)
+        return [int(word) / 1000 for word in run.stdout.split()]
 
     def _tls(self):
         made = certs()
