@@ -52,7 +52,9 @@ struct lend {
 	struct mail mail;
 	/* NULL = any does. Those that fit come first; `strict`: the others only if there is no room for a new one. */
 	bool (*fits)(const struct lend *lend, const struct backend *b);
-	uint64_t prefer; /* id of the backend that it would like best, 0 = any; kept by the caller */
+	/* Id of the backend that it would like best, 0 = any. Kept by the caller, to whom it says more: only there are its latest values of
+	 * sequences (session/sequence.c). */
+	uint64_t prefer;
 };
 
 struct pools; /* all pools of the process */

@@ -1,5 +1,6 @@
 /* After a reload, clients that are connected go by the new configuration from their next transaction on: what somebody has switched off
- * because of a doubt has to be off for all. What a client has set itself stays. */
+ * because of a doubt has to be off for all. What a client has set itself stays. What bounds its reads by its own writes (floor_us) is kept
+ * whatever the coherence is, so that it may change here. */
 #include "proxy/session/session_private.h"
 
 #include "config/config.h"

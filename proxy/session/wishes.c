@@ -133,6 +133,8 @@ void wishes_text(enum wish wish, const struct wish_values *values, char *out, si
 	}
 }
 
+_Static_assert(NWISHES <= 8, "a bit for each in wish_values.set");
+
 static unsigned char bit_of(enum wish wish)
 {
 	return (unsigned char)(1u << wish);
