@@ -55,6 +55,18 @@ static inline void ring_remove(struct ring *node)
 	ring_init(node);
 }
 
+/* All of `from` to the tail of `to`. */
+static inline void ring_splice(struct ring *to, struct ring *from)
+{
+	if (ring_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	ring_init(from);
+}
+
 static inline struct ring *ring_first(const struct ring *head)
 {
 	return head->next == head ? NULL : head->next;

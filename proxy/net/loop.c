@@ -37,6 +37,7 @@ struct loop *loop_new(void *mail_ctx, struct err *err)
 {
 	struct loop *l = check_alloc(sizeof *l);
 
+	ring_init(&l->nexts);
 	ring_init(&l->laters);
 	ring_init(&l->flushes);
 	ring_init(&l->closers);
@@ -99,6 +100,11 @@ static void later_add(struct ring *list, struct later *later)
 void loop_later(struct loop *l, struct later *later)
 {
 	later_add(&l->laters, later);
+}
+
+void loop_later_round(struct loop *l, struct later *later)
+{
+	later_add(&l->nexts, later);
 }
 
 void loop_flush_later(struct loop *l, struct later *later)
@@ -173,11 +179,18 @@ static bool loop_pass(struct loop *l)
 	return any;
 }
 
+/* One more, with what waits for the next round. */
+static bool loop_last_pass(struct loop *l)
+{
+	ring_splice(&l->laters, &l->nexts);
+	return loop_pass(l);
+}
+
 /* The order matters: the box is asked last, because from then on a sender writes the eventfd. */
 static bool loop_may_sleep(struct loop *l)
 {
-	return ring_empty(&l->laters) && ring_empty(&l->flushes) && l->nretired == 0 && loop_timers_arm(l) &&
-	       mailbox_sleep(&l->mailbox);
+	return ring_empty(&l->nexts) && ring_empty(&l->laters) && ring_empty(&l->flushes) &&
+	       l->nretired == 0 && loop_timers_arm(l) && mailbox_sleep(&l->mailbox);
 }
 
 static void loop_round(struct loop *l)
@@ -188,6 +201,7 @@ static void loop_round(struct loop *l)
 		flags |= EVLOOP_NONBLOCK;
 	l->now_us = 0;
 	check(event_base_loop(l->base, flags) >= 0);
+	ring_splice(&l->laters, &l->nexts);
 	loop_timers_run(l);
 	for (unsigned i = 0; i < LOOP_PASSES && loop_pass(l); i++)
 		;
@@ -210,7 +224,7 @@ void loop_stop(struct loop *l)
 /* The last will: mail may still hand over connections, and those may have something to send. */
 static void loop_settle(struct loop *l)
 {
-	for (unsigned i = 0; i < LOOP_PASSES && loop_pass(l); i++)
+	for (unsigned i = 0; i < LOOP_PASSES && loop_last_pass(l); i++)
 		;
 	mailbox_done(&l->mailbox);
 	loop_run_list(&l->laters);

@@ -38,6 +38,8 @@ struct later {
 };
 void later_init(struct later *later, void (*fn)(struct later *later));
 void loop_later(struct loop *l, struct later *later);
+/* The same at the end of the next round, which does not wait for the sockets: what they have is taken first. */
+void loop_later_round(struct loop *l, struct later *later);
 void later_cancel(struct later *later);
 
 /* Free an object after the round: `fn(arg)` runs when no callback of this round can still see it. */

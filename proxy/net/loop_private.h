@@ -36,6 +36,7 @@ struct loop {
 	atomic_bool stop;
 	uint64_t now_us; /* 0 = not read yet in this round */
 
+	struct ring nexts;   /* struct later, for the laters of the next round */
 	struct ring laters;  /* struct later, then .. */
 	struct ring flushes; /* .. struct later of connections with something to send or to tell */
 	struct ring closers; /* struct later, run by loop_free: connections that linger */

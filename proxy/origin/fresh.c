@@ -6,24 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GATHER_QUESTIONS 2u
+
 /* --- telling readers --- */
-
-static void move_all(struct ring *from, struct ring *to)
-{
-	struct ring *node;
-
-	while ((node = ring_first(from)) != NULL) {
-		ring_remove(node);
-		ring_add(to, node);
-	}
-}
 
 void fresh_tell_all(struct ring *waits, enum fresh_result result)
 {
 	struct ring mine, *node;
 
 	ring_init(&mine);
-	move_all(waits, &mine);
+	ring_splice(&mine, waits);
 	while ((node = ring_first(&mine)) != NULL) {
 		struct fresh_wait *w = ring_item(node, struct fresh_wait, node);
 
@@ -74,15 +66,15 @@ static void refuse_all(struct fresh *f)
 	while ((node = ring_first(&f->rounds)) != NULL) {
 		struct round *r = ring_item(node, struct round, node);
 
-		move_all(&r->waits, &waits);
+		ring_splice(&waits, &r->waits);
 		fresh_round_drop(f, r);
 	}
 	if (f->asking != NULL) {
-		move_all(&f->asking->waits, &waits);
+		ring_splice(&waits, &f->asking->waits);
 		round_free(f, f->asking);
 		f->asking = NULL;
 	}
-	move_all(&f->joined, &waits);
+	ring_splice(&waits, &f->joined);
 	fresh_tell_all(&waits, FRESH_OFF);
 }
 
@@ -289,10 +281,10 @@ static void proven(struct fresh *f, struct round *r)
 
 		if (older == r)
 			break;
-		move_all(&older->waits, &waits);
+		ring_splice(&waits, &older->waits);
 		fresh_round_drop(f, older);
 	}
-	move_all(&r->waits, &waits);
+	ring_splice(&waits, &r->waits);
 	fresh_round_drop(f, r);
 	fresh_tell_all(&waits, FRESH_PROVEN);
 }
@@ -330,7 +322,7 @@ static void judge(struct fresh *f, struct round *r, enum proof proof, uint64_t t
 		break;
 	case PROOF_OFF:
 		ring_init(&waits);
-		move_all(&r->waits, &waits);
+		ring_splice(&waits, &r->waits);
 		fresh_round_drop(f, r);
 		fresh_tell_all(&waits, FRESH_OFF);
 		break;
@@ -378,22 +370,39 @@ static void ask(struct fresh *f)
 {
 	struct round *r = round_new(f);
 	struct err err;
-	int readers = 0;
 
+	f->asked_for = 0;
+	f->arrived = f->noticed = 0;
 	r->epoch = cache_epoch(origin_cache(f->origin));
 	r->sent_us = clock_us();
 	ring_each (node, &f->joined)
-		readers++;
-	move_all(&f->joined, &r->waits);
+		f->asked_for++;
+	ring_splice(&r->waits, &f->joined);
 	f->refresh = false;
 	f->asking = r;
 	set_link(f, LINK_ASKING);
 	count(f->counters, probes);
-	count_add(f->counters, COUNTER_probe_readers, readers);
+	count_add(f->counters, COUNTER_probe_readers, f->asked_for);
 	if ((f->wire ? fresh_wire_ask(f, &err)
 		     : sent(f, PQsendQueryPrepared(f->conn, FRESH_PROBE_NAME, 0, NULL, NULL, NULL, 0),
 			    &err)) != 0)
 		lost(f, &err);
+}
+
+/* Who reads at the same time shares a question: when the last one had several readers, and this round of the loop has brought more for
+ * the next, the sockets are looked at again before it goes, for as long as two questions take. A lone reader does not wait for others. */
+static bool gather(struct fresh *f)
+{
+	uint64_t now_us = loop_now_us(f->loop);
+	bool more = f->arrived != f->noticed && f->asked_for > 1;
+
+	if (f->noticed == 0)
+		f->gather_us = now_us;
+	f->noticed = f->arrived;
+	if (!more || now_us - f->gather_us > GATHER_QUESTIONS * f->rtt_us)
+		return false;
+	loop_later_round(f->loop, &f->later);
+	return true;
 }
 
 /* At the end of the loop's round: all that joined in it share one question. */
@@ -406,7 +415,7 @@ static void on_later(struct later *later)
 		return;
 	if (f->link == LINK_IDLE && f->generation == origin_generation(f->origin) &&
 	    cache_on(origin_cache(f->origin))) {
-		if (f->nrounds < FRESH_ROUNDS_MAX)
+		if (f->nrounds < FRESH_ROUNDS_MAX && !gather(f))
 			ask(f);
 	} else if (f->link != LINK_ASKING) {
 		fresh_tell_all(&f->joined, FRESH_OFF);
@@ -494,6 +503,7 @@ void fresh_join(struct fresh *f, struct fresh_wait *w, uint64_t cost_us)
 		ring_add(&f->refused, &w->node);
 		return;
 	}
+	f->arrived++;
 	ring_add(&f->joined, &w->node);
 	fresh_arm_late(f, w, NULL);
 }

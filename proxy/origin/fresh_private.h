@@ -64,6 +64,10 @@ struct fresh {
 	bool refresh;		/* ask although nobody waits */
 
 	struct ring joined;   /* fresh_wait: for the next question */
+	unsigned arrived;     /* how many have joined since the last question .. */
+	unsigned noticed;     /* .. and had when a round ended in which the next could go; 0 = none has .. */
+	uint64_t gather_us;   /* .. the first of which was then */
+	unsigned asked_for;   /* how many the last question was for */
 	struct round *asking; /* owned; the question in flight */
 	struct round *spare;  /* owned: for the next question */
 	struct ring rounds;   /* owned; oldest first */

@@ -213,6 +213,40 @@ TEST(loop, runs_later_work_once_and_what_it_asks_for_without_waiting)
 	loop_free(&l);
 }
 
+/* Put off until the sockets were looked at, for which a timer stands that is due at once. */
+struct put_off {
+	struct later later;
+	struct chore chore;
+	struct timed timed;
+};
+
+static void put_off_run(struct later *later)
+{
+	struct put_off *p = ring_item(&later->node, struct put_off, later.node);
+
+	note(p->chore.notes, 'a');
+	loop_later_round(p->chore.l, &p->chore.later);
+	loop_later_round(p->chore.l, &p->chore.later);
+	timer_set(p->chore.l, &p->timed.timer, 0);
+}
+
+TEST(loop, puts_work_off_to_the_next_round_and_does_not_sleep_before)
+{
+	struct loop *l = loop_new(NULL, NULL);
+	struct notes notes = {.l = l};
+	struct put_off p = {.chore = {.l = l, .notes = &notes, .letter = 'z'}};
+
+	later_init(&p.later, put_off_run);
+	later_init(&p.chore.later, chore_run);
+	timed_init(&p.timed, &notes, 't');
+	loop_later(l, &p.later);
+	loop_run(l); /* would hang for ever if it waited for the sockets */
+	EXPECT_STR(notes.text, "atz");
+	loop_later_round(l, &p.chore.later);
+	loop_free(&l);
+	EXPECT_STR(notes.text, "atzz");
+}
+
 struct corpse {
 	struct mail mail;
 	struct loop *l;

@@ -199,6 +199,87 @@ TEST(fresh, who_joins_while_a_question_is_in_flight_gets_the_next)
 	bench_stop(&b);
 }
 
+/* Two who read at almost the same time: the second joins in the round of the loop after that of the first. */
+struct pair {
+	struct reader first, second;
+	struct timer timer;
+};
+
+static void on_second(void *arg)
+{
+	struct pair *p = arg;
+
+	fresh_join(p->second.bench->fresh, &p->second.wait, 0);
+}
+
+static void on_first(void *arg)
+{
+	struct pair *p = arg;
+
+	fresh_join(p->first.bench->fresh, &p->first.wait, 0);
+	timer_free(&p->timer);
+	timer_init(&p->timer, on_second, p);
+	timer_set(p->first.bench->loop, &p->timer, 0);
+}
+
+/* How many questions they needed. */
+static int64_t ask_in_turn(struct bench *b)
+{
+	struct pair p = {.first = reader(b), .second = reader(b)};
+	int64_t before = counted(b, COUNTER_probes);
+
+	timer_init(&p.timer, on_first, &p);
+	timer_set(b->loop, &p.timer, 0);
+	watched[0] = &p.first;
+	watched[1] = &p.second;
+	nwatched = 2;
+	REQUIRE(run_until(b, all_told, 10));
+	timer_free(&p.timer);
+	EXPECT_EQ(p.first.result, FRESH_PROVEN);
+	EXPECT_EQ(p.second.result, FRESH_PROVEN);
+	return counted(b, COUNTER_probes) - before;
+}
+
+static void ask_together(struct bench *b)
+{
+	struct reader both[2] = {reader(b), reader(b)};
+
+	for (int i = 0; i < 2; i++) {
+		watched[i] = &both[i];
+		fresh_join(b->fresh, &both[i].wait, 0);
+	}
+	nwatched = 2;
+	REQUIRE(run_until(b, all_told, 10));
+}
+
+static void ask_alone(struct bench *b)
+{
+	struct reader one = reader(b);
+
+	watch_only(&one);
+	fresh_join(b->fresh, &one.wait, 0);
+	REQUIRE(run_until(b, all_told, 10));
+}
+
+TEST(fresh, who_reads_at_almost_the_same_time_shares_a_question_where_several_read)
+{
+	struct bench b;
+	bool shared = false;
+
+	bench_start(&b, 5000000);
+	/* A thread that is not let run for longer than questions take does not wait any more. */
+	for (int i = 0; i < 100 && !shared; i++) {
+		ask_together(&b);
+		shared = ask_in_turn(&b) == 1;
+	}
+	EXPECT(shared);
+	for (int i = 0; i < 10; i++) {
+		ask_alone(&b);
+		EXPECT_EQ(ask_in_turn(&b), 2);
+	}
+	bench_stop(&b);
+}
+
 TEST(fresh, a_stream_that_lags_makes_it_late)
 {
 	struct bench b;
