@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GATHER_QUESTIONS 2u
+#define GATHER_QUIET 3u	    /* rounds of the loop without a reader: no more are to be expected now */
+#define GATHER_QUESTIONS 4u /* or so many questions could have been asked meanwhile */
 
 /* --- telling readers --- */
 
@@ -389,17 +390,18 @@ static void ask(struct fresh *f)
 		lost(f, &err);
 }
 
-/* Who reads at the same time shares a question: when the last one had several readers, and this round of the loop has brought more for
- * the next, the sockets are looked at again before it goes, for as long as two questions take. A lone reader does not wait for others. */
+/* Who reads at the same time shares a question: when the last one had several readers, the sockets are looked at for more of them
+ * before the next goes. A lone reader does not wait for others. */
 static bool gather(struct fresh *f)
 {
 	uint64_t now_us = loop_now_us(f->loop);
-	bool more = f->arrived != f->noticed && f->asked_for > 1;
 
 	if (f->noticed == 0)
 		f->gather_us = now_us;
+	f->quiet = f->arrived != f->noticed ? 0 : f->quiet + 1;
 	f->noticed = f->arrived;
-	if (!more || now_us - f->gather_us > GATHER_QUESTIONS * f->rtt_us)
+	if (f->asked_for <= 1 || f->arrived == 0 || f->quiet >= GATHER_QUIET ||
+	    now_us - f->gather_us > GATHER_QUESTIONS * f->rtt_us)
 		return false;
 	loop_later_round(f->loop, &f->later);
 	return true;

@@ -66,7 +66,8 @@ struct fresh {
 	struct ring joined;   /* fresh_wait: for the next question */
 	unsigned arrived;     /* how many have joined since the last question .. */
 	unsigned noticed;     /* .. and had when a round ended in which the next could go; 0 = none has .. */
-	uint64_t gather_us;   /* .. the first of which was then */
+	uint64_t gather_us;   /* .. the first of which was then .. */
+	unsigned quiet;	      /* .. and so many of the last ones have brought nobody */
 	unsigned asked_for;   /* how many the last question was for */
 	struct round *asking; /* owned; the question in flight */
 	struct round *spare;  /* owned: for the next question */

@@ -3,6 +3,7 @@
  *   null_server PORT
  * Single-threaded; one recv and one send for each wake-up. */
 #include "tests/bench/loopback.h"
+#include "tests/bench/null_protocol.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -29,100 +30,9 @@ struct server {
 	struct event_base *base;
 	uint8_t in[IN_MAX];
 	uint8_t out[OUT_MAX];
-	size_t nout;
 };
 
 static struct server server;
-
-/* A result of one int4 column with one row. */
-static const char row_description[] = "T\0\0\0\x21\0\x01"
-				      "abalance\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0";
-static const char data_row[] = "D\0\0\0\x0b\0\x01\0\0\0\x01"
-			       "0";
-static const char complete[] = "C\0\0\0\x0dSELECT 1";
-static const char ready[] = "Z\0\0\0\x05I";
-static const char parameters[] = "t\0\0\0\x0a\0\x01\0\0\0\x17";
-
-static void put(const void *p, size_t n)
-{
-	if (server.nout + n > OUT_MAX)
-		abort();
-	memcpy(server.out + server.nout, p, n);
-	server.nout += n;
-}
-
-static void answer(uint8_t type, const uint8_t *body)
-{
-	switch (type) {
-	case 'Q':
-		put(row_description, sizeof row_description - 1);
-		put(data_row, sizeof data_row - 1);
-		put(complete, sizeof complete);
-		put(ready, sizeof ready - 1);
-		break;
-	case 'P': put("1\0\0\0\x04", 5); break;
-	case 'B': put("2\0\0\0\x04", 5); break;
-	case 'C': put("3\0\0\0\x04", 5); break;
-	case 'D':
-		if (body[0] == 'S')
-			put(parameters, sizeof parameters - 1);
-		put(row_description, sizeof row_description - 1);
-		break;
-	case 'E':
-		put(data_row, sizeof data_row - 1);
-		put(complete, sizeof complete);
-		break;
-	case 'S': put(ready, sizeof ready - 1); break;
-	default: break;
-	}
-}
-
-static uint32_t number(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-/* The startup packet, or a question for encryption before it. */
-static void greet(struct client *c, const uint8_t *p, size_t n)
-{
-	if (n == 8) {
-		put("N", 1);
-		return;
-	}
-	(void)p;
-	c->started = true;
-	put("R\0\0\0\x08\0\0\0\0", 9);
-	put("S\0\0\0\x19"
-	    "client_encoding\0UTF8",
-	    26);
-	put("S\0\0\0\x18server_version\00015.0", 25);
-	put("S\0\0\0\x23standard_conforming_strings\0on", 36);
-	put("K\0\0\0\x0c\0\0\0\x01\0\0\0\x02", 13);
-	put(ready, sizeof ready - 1);
-}
-
-/* Answers the whole messages; the number of bytes they had. (size_t)-1 = goodbye. */
-static size_t take(struct client *c, const uint8_t *p, size_t n)
-{
-	size_t at = 0;
-
-	for (;;) {
-		size_t head = c->started ? 1 : 0, total;
-
-		if (n - at < head + 4)
-			return at;
-		total = head + number(p + at + head);
-		if (n - at < total)
-			return at;
-		if (!c->started)
-			greet(c, p + at, total);
-		else if (p[at] == 'X')
-			return SIZE_MAX;
-		else
-			answer(p[at], p + at + 5);
-		at += total;
-	}
-}
 
 static void leave(struct client *c)
 {
@@ -135,6 +45,7 @@ static void leave(struct client *c)
 static void on_client(evutil_socket_t fd, short what, void *arg)
 {
 	struct client *c = arg;
+	struct null_out out = {.p = server.out, .max = OUT_MAX};
 	ssize_t n;
 	size_t used;
 
@@ -148,10 +59,8 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
 		leave(c);
 		return;
 	}
-	server.nout = 0;
-	used = take(c, server.in, c->nrest + (size_t)n);
-	if (used == SIZE_MAX ||
-	    (server.nout > 0 && send(fd, server.out, server.nout, MSG_NOSIGNAL) != (ssize_t)server.nout)) {
+	used = null_take(&out, &c->started, server.in, c->nrest + (size_t)n);
+	if (used == SIZE_MAX || (out.n > 0 && send(fd, out.p, out.n, MSG_NOSIGNAL) != (ssize_t)out.n)) {
 		leave(c);
 		return;
 	}

@@ -40,7 +40,7 @@ def one_pass(work, names, parties, options, scripts):
 
 def warm_up(work, names, parties, options, scripts):
     for name in names:
-        if work.warm and name not in ("direct", "null", "redis"):
+        if work.warm and name not in ("direct", "null", "uring", "redis"):
             try:
                 work.warm(parties.get(name), max(1.0, options.seconds), scripts)
             except load.Failed as error:
@@ -166,7 +166,7 @@ def binary():
     """The program, and a warning where it is no release build."""
     path = pathlib.Path(os.environ["PGWEIR_BIN"])
     if not os.access(path, os.X_OK):
-        sys.exit(f"{path} is not there: meson setup build --buildtype=release && ninja -C build, or set PGWEIR_BIN")
+        sys.exit(f"{path} is not there: meson setup build -Db_lto=true && ninja -C build proxy/pgweir, or set PGWEIR_BIN")
     about = path.resolve().parents[1] / "meson-info" / "intro-buildoptions.json"
     kinds = [row["value"] for row in json.loads(about.read_text()) if row["name"] == "buildtype"] if about.exists() else []
     return "" if kinds in ([], ["release"]) else f"; NOT A RELEASE BUILD: {kinds[0]}"

@@ -23,6 +23,7 @@ PGBOUNCER = "/usr/sbin/pgbouncer"
 PGPOOL = "/usr/sbin/pgpool"
 PG_INCLUDE = subprocess.run(["pg_config", "--includedir"], check=True, capture_output=True, text=True).stdout.strip()
 PEERS = {"pgbouncer": (PGBOUNCER,), "pgbouncer_s": (PGBOUNCER,), "pgpool": (PGPOOL,), "redis": ("redis-server", "redis-benchmark")}
+URING = pathlib.Path("/usr/include/liburing.h")
 IDLE = 5000     # clients of the crowded party
 
 
@@ -30,7 +31,8 @@ def compile_programs():
     """The C programs of this folder; returns where they are."""
     made = new_dir("programs")
     command = ["cc", "-O2", "-D_GNU_SOURCE", f"-I{HERE.parents[1]}"]
-    for name, more in (("null_server", ["-levent_core"]), ("null_relay", ["-levent_core"]), ("flood", []),
+    uring = [("null_uring", ["-luring"])] if URING.exists() else []
+    for name, more in (*uring, ("null_server", ["-levent_core"]), ("null_relay", ["-levent_core"]), ("flood", []),
                        ("smallest", [f"-I{PG_INCLUDE}", "-lpq"]), ("tls_floor", ["-lssl", "-lcrypto"]), ("count_malloc", ["-fPIC", "-shared"])):
         subprocess.run([*command, "-o", made / name, HERE / f"{name}.c", *more], check=True)
     return made
@@ -73,6 +75,8 @@ class Parties:
 
     def lacks(self, name):
         """The program of a peer that is not installed here, or None."""
+        if name == "uring":
+            return None if URING.exists() else "liburing"
         return next((program for program in PEERS.get(name, ()) if shutil.which(program) is None), None)
 
     def get(self, name):
@@ -112,6 +116,10 @@ class Parties:
     def _null(self):
         port = free_port()
         return self._spawn("null", port, [self.programs / "null_server", port])
+
+    def _uring(self):
+        port = free_port()
+        return self._spawn("uring", port, [self.programs / "null_uring", port])
 
     # --- pgweir ---
 

@@ -146,7 +146,7 @@ ALL = [
     Workload("churn_tls", ["pgbouncer", "pass"], "the same over TLS",
              bench("point", clients=8, reconnect=True, tls=True), quick=True),
     Workload("tls", ["pgbouncer", "pass"], "point reads over TLS, 32 clients", bench("point", tls=True)),
-    Workload("hit", ["null", "redis", "strict", "bounded", "direct"], f"hits: {HOT} rows, simple protocol, 32 clients",
+    Workload("hit", ["null", "uring", "redis", "strict", "bounded", "direct"], f"hits: {HOT} rows, simple protocol, 32 clients",
              hits("hot", 32), fill("hot"), quick=True),
     Workload("hit_extended", ["null", "strict", "bounded", "direct"], "the same, extended protocol",
              hits("hot", 32, "extended"), fill("hot", "extended")),
