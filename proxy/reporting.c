@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(REPORT_PINS == SESSION_PINS, "every pin is reported");
+
 static void origin_counts(void *arg, const char *database, struct origin *origin)
 {
 	(void)database;

@@ -57,24 +57,46 @@ static void guess(struct session *s, const char *name)
 		settings_set(&s->touched, span_str(name), &mark);
 }
 
-/* A text or the values of a Bind: what stands in quotes, behind SET, or at the begin of a value may be a setting's name. */
-void customs_note_words(struct session *s, struct span bytes)
+/* What stands behind SET, and, when `quoted`, in quotes or at the begin of a value may be a setting's name. */
+static void note_words(struct session *s, struct span bytes, bool quoted)
 {
 	char name[LENGTH_MAX + 1];
 	uint8_t before;
-	unsigned n = 0;
+	unsigned nset = 0, nquoted = 0;
 
-	for (size_t at = 0; n < NAMES_MAX && next_name(bytes, &at, name, &before);) {
+	for (size_t at = 0; next_name(bytes, &at, name, &before);) {
 		const uint8_t *end = bytes.p + at - strlen(name);
 		bool set = end - bytes.p >= 4 && (strncasecmp((const char *)end - 4, "set ", 4) == 0 ||
 						  strncasecmp((const char *)end - 4, "cal ", 4) == 0 ||
 						  strncasecmp((const char *)end - 4, "ion ", 4) == 0);
 
-		if (before == '\'' || before < ' ' || set) {
+		if (set ? nset++ < NAMES_MAX
+			: quoted && (before == '\'' || before < ' ') && nquoted++ < NAMES_MAX)
 			guess(s, name);
-			n++;
-		}
 	}
+}
+
+void customs_note_words(struct session *s, struct span bytes)
+{
+	note_words(s, bytes, true);
+}
+
+static bool calls_set_config(struct span text)
+{
+	static const char call[] = "set_config";
+	const uint8_t *p = text.p, *end = text.p + text.n;
+
+	for (; p < end && (p = memchr(p, '_', (size_t)(end - p))) != NULL; p++)
+		if (p - text.p >= 3 && (size_t)(end - p) >= sizeof call - 4 &&
+		    strncasecmp((const char *)p - 3, call, sizeof call - 1) == 0)
+			return true;
+	return false;
+}
+
+/* One that is too long to be looked at in another way is mostly rows, whose values look like all kinds of things. */
+void customs_note_long(struct session *s, struct span text)
+{
+	note_words(s, text, calls_set_config(text));
 }
 
 /* The names that functions of the database mention (hooks.h). */

@@ -50,7 +50,15 @@ static void pass_on(struct session *s, struct span in, size_t total)
 	conn_send(s->backend->conn, in.p, n);
 	conn_consume(s->client, n);
 	s->client_left = (uint32_t)(total - n);
-	s->client_skip = false;
+	s->client_skip = s->left_unread = false;
+}
+
+/* Of a text that is too long to be held, a piece as it came. A name that lies in two of them is not seen. */
+static void pass_unread(struct session *s, struct span in, size_t total)
+{
+	customs_note_long(s, span_of(in.p, in.n < total ? in.n : total));
+	pass_on(s, in, total);
+	s->left_unread = s->client_left > 0;
 }
 
 static void skip(struct session *s, struct span in, size_t total)
@@ -385,6 +393,8 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 		write_query(conn_out(s->backend->conn), stmt->text);
 		conn_flush_later(s->backend->conn);
 		skip(s, in, total);
+	} else if (stmt == NULL) {
+		pass_unread(s, in, total);
 	} else {
 		pass_on(s, in, total);
 	}
@@ -574,6 +584,8 @@ static bool forward_rest(struct session *s)
 		return false;
 	if (s->client_skip)
 		skip(s, in, left);
+	else if (s->left_unread)
+		pass_unread(s, in, left);
 	else
 		pass_on(s, in, left);
 	return s->client_left == 0;

@@ -210,8 +210,10 @@ static void touch(struct session *s, const char *name, bool reset)
 
 	if (strncasecmp(name, "transaction_", 12) == 0)
 		return; /* of the transaction, not of the session */
-	if (settings_set(&s->touched, span_str(name), &v) < 0)
-		s->effects |= EFFECT_TAINT; /* too many to remember: the probe sees them all */
+	if (settings_set(&s->touched, span_str(name), &v) >= 0)
+		return;
+	s->effects |= EFFECT_TAINT; /* too many to remember: the probe sees them all, but for custom ones */
+	s->settings_pin |= customs_name(name);
 }
 
 const char *image_reset_value(const struct session *s, struct span name, struct span value)
@@ -349,7 +351,8 @@ bool image_inspect(struct session *s)
 	if (probe) {
 		count(&s->house->host.counters, probes_after_taint);
 		settings_clear(&s->probed);
-		s->probed_pins = (s->load_pin ? 1u << PIN_LOAD : 0) | (s->pins & (1u << PIN_SEQUENCE));
+		s->probed_pins = (s->load_pin ? 1u << PIN_LOAD : 0) |
+				 (s->pins & (1u << PIN_SEQUENCE | 1u << PIN_SETTINGS));
 		s->probing = true;
 		s->asked++;
 		/* Custom settings made by code that nobody saw do not show in pg_settings. */
@@ -372,6 +375,12 @@ static bool is_default(const struct session *s, const char *name, struct span va
 	return false;
 }
 
+/* What does not fit is known to the backend alone, which the session then keeps to its end. */
+static void keep(struct session *s, struct settings *in, struct span name, const struct span *value)
+{
+	s->settings_pin |= settings_set(in, name, value) < 0;
+}
+
 static void learned(struct session *s, const char *name, const char *mark, const struct span *value)
 {
 	const char *back = may_be_reset(mark) ? settings_get(&s->startup, name) : NULL;
@@ -381,9 +390,9 @@ static void learned(struct session *s, const char *name, const char *mark, const
 		return;
 	if (value != NULL && is_default(s, name, *value))
 		value = NULL;
-	settings_set(&s->backend->image, span_str(name), value);
+	keep(s, &s->backend->image, span_str(name), value);
 	/* RESET goes back to what the startup packet asked for, which the shared backend does not know. */
-	settings_set(&s->image, span_str(name), value == NULL && back != NULL ? &startup : value);
+	keep(s, &s->image, span_str(name), value == NULL && back != NULL ? &startup : value);
 }
 
 /* The row of one inspected setting. While a login is being learned the names are those of the image itself. */
@@ -416,7 +425,7 @@ void image_probed(struct session *s, char kind, struct span name, struct span va
 		return;
 	}
 	if (!is_default(s, n, value))
-		settings_set(&s->probed, name, &value);
+		keep(s, &s->probed, name, &value);
 }
 
 /* Is it not set on the backend? statement_timeout is probed by its value. */
@@ -438,7 +447,7 @@ static void take_shown(struct session *s, struct settings *image)
 		struct span v = span_str(image->at[i].value);
 
 		if (customs_name(image->at[i].name))
-			settings_set(&shown, span_str(image->at[i].name), &v);
+			keep(s, &shown, span_str(image->at[i].name), &v);
 	}
 	settings_copy(&shown, image);
 	settings_free(&shown);
@@ -479,10 +488,11 @@ void image_count_pin(struct session *s)
 
 void image_inspect_done(struct session *s, bool probe)
 {
-	if (probe) {
+	if (probe)
 		take_probe(s);
+	s->pins |= s->settings_pin ? 1u << PIN_SETTINGS : 0;
+	if (probe || s->settings_pin)
 		image_count_pin(s);
-	}
 	settings_clear(&s->inspecting);
 	s->probing = false;
 	s->asked = 0;

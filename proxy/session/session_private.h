@@ -165,9 +165,10 @@ struct session {
 	struct stmt *deallocating; /* counted: the newest of them */
 	int deallocating_at;	   /* the next of its statements that may be a DEALLOCATE */
 	unsigned pins;
-	bool pin_counted; /* in its pool */
-	bool over_pinned; /* max_pinned is reached: it has to go */
-	bool load_pin;	  /* LOAD was seen: nothing can take that back */
+	bool pin_counted;  /* in its pool */
+	bool over_pinned;  /* max_pinned is reached: it has to go */
+	bool load_pin;	   /* LOAD was seen: nothing can take that back */
+	bool settings_pin; /* it has more settings than an image holds: only its backend has them all */
 	struct listening
 		*listen; /* owned: channels and notifications (listen.h); NULL until its first LISTEN */
 
@@ -205,6 +206,7 @@ struct session {
 	bool copying_in;      /* the client sends CopyData */
 	uint32_t client_left; /* bytes of a long message that are still to be forwarded */
 	bool client_skip;     /* .. to be thrown away instead */
+	bool left_unread;     /* .. and is of a text that nobody has analysed */
 	bool parting; /* a Sync of ours stands for the client's Flush; until its answer nothing is forwarded */
 	bool skipping;	  /* an error came, and the Sync that ends it is still to come from the client */
 	bool quiet_waits; /* for a cancel request that is still on its way to the server */
@@ -433,6 +435,7 @@ void sequence_let_go(struct session *s);
 bool customs_name(const char *name);
 bool customs_known(const struct session *s, const char *name); /* to this client */
 void customs_note_words(struct session *s, struct span bytes); /* of a statement that may set them unseen */
+void customs_note_long(struct session *s, struct span text);   /* of which nothing else is known */
 void customs_note_code(struct session *s);
 /* What a setting is after a transaction. true = it is dealt with. */
 bool customs_learned(struct session *s, const char *name, const char *mark, const struct span *value);

@@ -209,6 +209,7 @@ void txn_note(struct session *s, struct stmt *stmt)
 		return;
 	if (!txn_text_certain(s, stmt)) {
 		txn_note_unknown(s);
+		customs_note_long(s, stmt->text);
 		return;
 	}
 	effects |= txn_runs_hidden_code(s, stmt) ? EFFECT_TAINT : 0;

@@ -1,4 +1,5 @@
 """Everything at once for a long time, with faults: still fresh, still served, memory flat. `tests/truth/run --soak [SECONDS]`."""
+import collections
 import os
 import random
 import signal
@@ -71,38 +72,47 @@ def grown(samples):
     return statistics.median(samples[-quarter:]) - statistics.median(samples[quarter:2 * quarter])
 
 
+def load_and_faults(truth, cluster, proxies, table, dice, samples, seconds, *args):
+    """The checker runs while faults happen; how many of each did."""
+    done = collections.Counter()
+    with truth(cluster, proxies, "--faults", "--lists", "--ddl", "--pause", 4000, *args, cycles=10**9, seconds=seconds) as run:
+        end, next_fault = time.monotonic() + seconds - 15, time.monotonic() + 5
+        while time.monotonic() < end:
+            time.sleep(SAMPLE_S)
+            for proxy, list_of in zip(proxies, samples):
+                list_of.append(proxy.rss_kib())
+            if time.monotonic() > next_fault:
+                _, name, fault = dice.choices(table, weights=[weight for weight, _, _ in table])[0]
+                fault(dice)
+                done[name] += 1
+                next_fault = time.monotonic() + dice.uniform(3, 15)
+    run.fresh()
+    return done
+
+
 @pytest.mark.soak
 @pytest.mark.skipif(not PGWEIR, reason="needs pgweir")
 def test_a_long_run_with_faults(truth):
+    """Half of the time with asynchronous commits, half of it with crashes: together PostgreSQL loses what it has acknowledged."""
     dice = random.Random(SEED)
     cluster = new_cluster()
     proxies = start_pair(cluster, {"cache_size": "64MB", "max_client_conn": 300})
     pgbench(cluster.dsn(), "-i", "-q", "-s", 5)
-    over, samples, done = threading.Event(), [[] for _ in proxies], {}
+    over, samples, done = threading.Event(), [[] for _ in proxies], []
     loads = [Churn(over, proxies[0].dsn(), "-S", "-c", 8, "-M", "prepared"), Churn(over, proxies[1].dsn(), "-c", 4, "-M", "extended"),
              Churn(over, proxies[1].dsn(), "-S", "-C", "-c", 2)]
     table = faults(cluster, proxies)
     try:
-        with truth(cluster, proxies, "--faults", "--async", "--lists", "--ddl", "--pause", 4000, cycles=10**9, seconds=SECONDS) as run:
-            end, next_fault = time.monotonic() + SECONDS - 15, time.monotonic() + 5
-            while time.monotonic() < end:
-                time.sleep(SAMPLE_S)
-                for proxy, list_of in zip(proxies, samples):
-                    list_of.append(proxy.rss_kib())
-                if time.monotonic() > next_fault:
-                    _, name, fault = dice.choices(table, weights=[weight for weight, _, _ in table])[0]
-                    fault(dice)
-                    done[name] = done.get(name, 0) + 1
-                    next_fault = time.monotonic() + dice.uniform(3, 15)
-            over.set()
-        run.fresh()
+        done.append(load_and_faults(truth, cluster, proxies, [row for row in table if row[1] != "crash"], dice, samples, SECONDS // 2,
+                                    "--async"))
+        done.append(load_and_faults(truth, cluster, proxies, table, dice, samples, SECONDS - SECONDS // 2))
     finally:
         over.set()
         for load in loads:
             load.thread.join()
     for proxy in proxies:
         wait_for("the cache to be back", lambda proxy=proxy: cache_is_on(proxy))
-    print("faults", done, "rounds of load", [load.rounds for load in loads])
+    print("faults", *map(dict, done), "rounds of load", [load.rounds for load in loads])
     for list_of in samples:
         print("RSS in KiB, first, middle, last:", list_of[0], list_of[len(list_of) // 2], list_of[-1], "grown", grown(list_of))
         assert grown(list_of) < SLACK_KIB, list_of
