@@ -96,8 +96,8 @@ def test_a_long_run_with_faults(truth):
     """Half of the time with asynchronous commits, half of it with crashes: together PostgreSQL loses what it has acknowledged."""
     dice = random.Random(SEED)
     cluster = new_cluster()
+    pgbench(cluster.dsn(), "-i", "-q", "-s", 5)  # before the feeds, which would have its 500,000 rows to read first
     proxies = start_pair(cluster, {"cache_size": "64MB", "max_client_conn": 300})
-    pgbench(cluster.dsn(), "-i", "-q", "-s", 5)
     over, samples, done = threading.Event(), [[] for _ in proxies], []
     loads = [Churn(over, proxies[0].dsn(), "-S", "-c", 8, "-M", "prepared"), Churn(over, proxies[1].dsn(), "-c", 4, "-M", "extended"),
              Churn(over, proxies[1].dsn(), "-S", "-C", "-c", 2)]
