@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GATHER_QUIET 3u	    /* rounds of the loop without a reader: no more are to be expected now */
-#define GATHER_QUESTIONS 4u /* or so many questions could have been asked meanwhile */
+#define GATHER_QUIET 3u /* rounds of the loop without a reader: no more are to be expected now */
 
 /* --- telling readers --- */
 
@@ -401,7 +400,7 @@ static bool gather(struct fresh *f)
 	f->quiet = f->arrived != f->noticed ? 0 : f->quiet + 1;
 	f->noticed = f->arrived;
 	if (f->asked_for <= 1 || f->arrived == 0 || f->quiet >= GATHER_QUIET ||
-	    now_us - f->gather_us > GATHER_QUESTIONS * f->rtt_us)
+	    now_us - f->gather_us > FRESH_GATHER * f->rtt_us)
 		return false;
 	loop_later_round(f->loop, &f->later);
 	return true;

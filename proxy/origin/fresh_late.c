@@ -3,6 +3,7 @@
 #include "proxy/origin/fresh_private.h"
 
 #define WINDOW_US 1000000u
+#define QUESTIONS (1 + FRESH_GATHER + 1) /* that one read may have to wait for */
 
 void fresh_patience(struct fresh *f, uint64_t patience_us, uint64_t max_us)
 {
@@ -25,13 +26,15 @@ void fresh_note_took(struct fresh *f, uint64_t took_us)
 }
 
 /* Waiting is worth what asking would cost now. For that stand what the statement took when its answer was stored, and, until the
- * question is answered, the probe itself, which takes as long as PostgreSQL and this machine need for anything at all (twice, as a
- * reader may have to wait for the question in flight first). Readers that do not wait for it would make a busy machine busier.
+ * question is answered, the probe itself, which takes as long as PostgreSQL and this machine need for anything at all (and longer, as a
+ * reader may have to wait for the question in flight and for further readers first). Readers that do not wait for it would make a
+ * busy machine busier.
  * r = the question that is answered; then it is the feed that is waited for, which may be held up for other reasons. */
 static uint64_t due_us(const struct fresh *f, const struct fresh_wait *w, const struct round *r)
 {
 	uint64_t longest_us = f->longest_us > f->longest_before_us ? f->longest_us : f->longest_before_us;
-	uint64_t worth_us = r == NULL && longest_us * 2 > w->cost_us ? longest_us * 2 : w->cost_us, at_us;
+	uint64_t asking_us = r == NULL ? longest_us * QUESTIONS : 0;
+	uint64_t worth_us = asking_us > w->cost_us ? asking_us : w->cost_us, at_us;
 
 	if (worth_us > f->patience_max_us)
 		worth_us = f->patience_max_us;

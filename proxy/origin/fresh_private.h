@@ -32,6 +32,8 @@ struct round {
 	struct position_wait position;
 };
 
+#define FRESH_GATHER 2u /* a question waits for further readers for as long as so many questions take */
+
 #define FRESH_PROBE_NAME "probe" /* of the prepared statement */
 
 enum fresh_link { LINK_DOWN, LINK_CONNECTING, LINK_IDENTIFYING, LINK_PREPARING, LINK_IDLE, LINK_ASKING };
