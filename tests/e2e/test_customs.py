@@ -51,50 +51,48 @@ def test_a_name_by_parameter(proxy):
 LONG = {"long": 70_000, "streamed": 130_000, "most": 900_000, "too long to be kept apart": 3_000_000}
 
 
+@pytest.fixture(scope="module")
+def two_servers(cluster):
+    made = Proxy(cluster, {"default_pool_size": 2})
+    yield made
+    assert made.stop() == 0, made.log_text()[-2000:]
+
+
 @pytest.mark.parametrize("size", LONG.values(), ids=LONG)
-@pytest.mark.parametrize("sets", ["SET app.{name} = '{value}'", "SELECT 1; SET SESSION app.{name} = '{value}'", "SELECT set_config('app.{name}', '{value}', false)",
-                                  "DO $$ BEGIN PERFORM set_config('app.{name}', repeat('x', {size}), false); END $$",
-                                  "SELECT '{value}'; SET app.{name} = '{value}'",
-                                  "INSERT INTO pg_temp.none VALUES ('www.example.com'); SET app.{name} = '{value}'"], ids=range(6))
-def test_long_values(cluster, sets, size):
+@pytest.mark.parametrize("number, sets", enumerate([
+    "SET long.{name} = '{value}'", "SELECT 1; SET SESSION long.{name} = '{value}'", "SELECT set_config('long.{name}', '{value}', false)",
+    "DO $$ BEGIN PERFORM set_config('long.{name}', repeat('x', {size}), false); END $$", "SELECT '{value}'; SET long.{name} = '{value}'",
+    "INSERT INTO pg_temp.none VALUES ('www.example.com'); SET long.{name} = '{value}'"]))
+def test_long_values(two_servers, number, sets, size):
     """More than a text may have to be analysed, more than is held whole, more than is kept for a session: then it keeps its server connection."""
-    name = f"long_{size}"
+    name = f"of_{number}_{size}"
     text = sets.format(name=name, value="x" * size, size=size)
-    proxy = Proxy(cluster, {"default_pool_size": 2})
-    try:
-        with proxy.connect() as one, proxy.connect() as two:
-            if "none" in sets:
-                with pytest.raises(psycopg.errors.UndefinedTable):
-                    one.execute(text)
-                assert value(one, f"SHOW app.{name}") == UNKNOWN
-                text = text.partition("; ")[2]
-            one.execute(text)
-            assert value(two, f"SHOW app.{name}") == UNKNOWN
-            for _ in range(3):
-                assert value(one, f"SELECT length(current_setting('app.{name}'))") == size
-                assert value(two, f"SELECT current_setting('app.{name}', true)") is None
-            with proxy.connect("pgbouncer") as console:
-                pins = console.execute("SHOW PINS").fetchall()
-            assert ["settings" in row for row in pins] == [True] * (size > 1_000_000)
-        with proxy.connect() as three, proxy.connect() as four:
-            for other in (three, four):
-                with other.transaction():
-                    assert value(other, f"SELECT coalesce(length(current_setting('app.{name}', true)), 0)") == 0
-    finally:
-        proxy.stop()
+    with two_servers.connect() as one, two_servers.connect() as two:
+        if "none" in sets:
+            assert value(one, text) == "42P01"
+            assert value(one, f"SHOW long.{name}") == UNKNOWN
+            text = text.partition("; ")[2]
+        one.execute(text)
+        assert value(two, f"SHOW long.{name}") == UNKNOWN
+        for _ in range(3):
+            assert value(one, f"SELECT length(current_setting('long.{name}'))") == size
+            assert value(two, f"SELECT current_setting('long.{name}', true)") is None
+        with two_servers.connect("pgbouncer") as console:
+            pins = console.execute("SHOW PINS").fetchall()
+        assert ["settings" in row for row in pins] == [True] * (size > 1_000_000)
+    with two_servers.connect() as three, two_servers.connect() as four:
+        for other in (three, four):
+            with other.transaction():
+                assert value(other, f"SELECT coalesce(length(current_setting('long.{name}', true)), 0)") == 0
 
 
-def test_more_settings_than_are_kept_apart(cluster):
-    proxy = Proxy(cluster, {"default_pool_size": 2})
-    try:
-        with proxy.connect() as one, proxy.connect() as two:
-            one.execute("".join(f"SET app.many_{i} = '{i}';" for i in range(700)))
-            two.execute("SELECT 1")
-            for i in (0, 300, 699):
-                assert value(one, f"SHOW app.many_{i}") == str(i)
-                assert value(two, f"SHOW app.many_{i}") == UNKNOWN
-    finally:
-        proxy.stop()
+def test_more_settings_than_are_kept_apart(two_servers):
+    with two_servers.connect() as one, two_servers.connect() as two:
+        one.execute("".join(f"SET many.of_{i} = '{i}';" for i in range(700)))
+        two.execute("SELECT 1")
+        for i in (0, 300, 699):
+            assert value(one, f"SHOW many.of_{i}") == str(i)
+            assert value(two, f"SHOW many.of_{i}") == UNKNOWN
 
 
 def test_what_was_set_locally_is_known_and_empty(proxy):
