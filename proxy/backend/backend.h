@@ -46,6 +46,7 @@ struct backend {
 	unsigned server_at, servers_tried; /* of the hosts of its database */
 	struct login *login;		   /* owned, during login */
 	struct timer timer;		   /* connect timeout, settle timeout */
+	unsigned settle_cancels;	   /* how often its query has been cancelled again */
 	struct err last_error;
 
 	uint64_t id;

@@ -9,6 +9,9 @@
 #include "protocol/write.h"
 
 #define SETTLE_PATIENCE_US 15000000u
+/* PostgreSQL ignores a cancel request that comes before it has begun with the query, so it is repeated: after 0.2, 0.4, .. 6.4 s. */
+#define SETTLE_CANCEL_US 200000u
+#define SETTLE_CANCELS 6u
 #define SETTLE_LONG_BODY (64u * 1024u)
 
 static void fail_copy(struct backend *b)
@@ -101,11 +104,13 @@ void backend_give_back(struct backend *b, bool cancel)
 			fail_copy(b);
 		if (b->expects.visible > 0 && cancel)
 			backend_cancel(b);
+		b->settle_cancels = 0;
 		if (cancel)
-			timer_set(b->host->loop, &b->timer, SETTLE_PATIENCE_US);
+			timer_set(b->host->loop, &b->timer, SETTLE_CANCEL_US);
 		if (b->expects.syncs == 0)
 			backend_sync(b, WHY_SETTLE);
 	} else if (b->status != 'I' || b->dirty || b->reset_all || b->cancel != NULL || b->ignoring) {
+		b->settle_cancels = SETTLE_CANCELS;
 		timer_set(b->host->loop, &b->timer, SETTLE_PATIENCE_US);
 	}
 	settle_go_on(b);
@@ -165,6 +170,12 @@ bool settle_skip(struct backend *b)
 
 void settle_timed_out(struct backend *b)
 {
+	if (b->settle_cancels < SETTLE_CANCELS) {
+		if (b->expects.visible > 0)
+			backend_cancel(b);
+		timer_set(b->host->loop, &b->timer, SETTLE_CANCEL_US << ++b->settle_cancels);
+		return;
+	}
 	b->broken = true;
 	settle_go_on(b);
 }

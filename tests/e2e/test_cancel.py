@@ -1,10 +1,12 @@
 """Cancel requests, and what becomes of the work of a client that is gone."""
+import os
 import signal
 import threading
 import time
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from pgweir_test.proxy import DIRECT, Proxy, PGBOUNCER, PGWEIR
 from pgweir_test.tools import wait_for
@@ -133,6 +135,41 @@ def peers(cluster, count, known=None):
         proxy.ini.write_text(proxy.ini.read_text() + "[peers]\n" + "\n".join(lines) + "\n")
         proxy.start()
     return made
+
+
+@pytest.mark.skipif(not PGWEIR, reason="PgBouncer closes the backend")
+@pytest.mark.sanitizer
+def test_a_query_that_has_not_begun_is_cancelled_too(cluster):
+    """PostgreSQL ignores a cancel request that comes between two queries: here it comes to a process that stands still in front of one."""
+    proxy = Proxy(cluster, {"default_pool_size": 1})
+    try:
+        with Wire(proxy.port).login() as wire:
+            server = int(rows(wire.simple("SELECT pg_backend_pid()"))[0][0])
+            os.kill(server, signal.SIGSTOP)
+            try:
+                wire.send(query("SELECT pg_sleep(60) /* mark_not_begun */"))
+                wait_for("the query to be sent", lambda: active(proxy) == 1)
+                wire.sock.close()
+                wait_for("the cancel request", lambda: cancels_seen(server))
+            finally:
+                os.kill(server, signal.SIGCONT)
+        with proxy.connect() as conn:
+            assert conn.execute("SELECT pg_backend_pid()").fetchone() == (server,)
+        assert running(cluster, "mark_not_begun") == 0
+    finally:
+        proxy.stop()
+
+
+def active(proxy):
+    with proxy.connect("pgbouncer", row_factory=dict_row) as console:
+        return sum(row["sv_active"] for row in console.execute("SHOW POOLS").fetchall() if row["database"] == "postgres")
+
+
+def cancels_seen(pid):
+    """Has it a SIGINT to handle?"""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        pending = {name: int(mask, 16) for name, _, mask in (line.partition(":") for line in status) if name in ("SigPnd", "ShdPnd")}
+    return any(mask >> (signal.SIGINT - 1) & 1 for mask in pending.values())
 
 
 @pytest.mark.skipif(not PGWEIR, reason="PgBouncer 1.18 has no peers")

@@ -115,13 +115,20 @@ def parties(broken):
     made.client.end()
 
 
+def each_once(parties, run):
+    """Again where the machine was too slow for all four."""
+    for _ in range(4):
+        run()
+        if parties.turn >= 4:
+            return
+    pytest.fail(f"only {parties.turn} faults")
+
+
 def test_all_are_killed_in_turn(truth, broken, parties):
     """Commits are synchronous: what was acknowledged is there after the crash."""
-    run_while(truth, broken, parties.kill, 0.5, seconds=SECONDS, hits=False)
-    assert parties.turn >= 4, "each once"
+    each_once(parties, lambda: run_while(truth, broken, parties.kill, 0.5, seconds=SECONDS, hits=False))
     parties.client.left_nothing()
 
 
 def test_all_hang_in_turn(truth, broken, parties):
-    run_while(truth, broken, parties.hang, 0.3, "--async", seconds=SECONDS)
-    assert parties.turn >= 4, "each once"
+    each_once(parties, lambda: run_while(truth, broken, parties.hang, 0.3, "--async", seconds=SECONDS))
