@@ -70,6 +70,14 @@
 	" WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_proc'::regclass" \
 	" UNION ALL SELECT k.conrelid FROM pg_depend d JOIN pg_constraint k ON k.oid = d.objid" \
 	" WHERE d.classid = 'pg_constraint'::regclass AND d.refclassid = 'pg_proc'::regclass)"
+/* Functions that run where no function is named: of casts, and of what operator classes compare and sort by. Those that are immutable and
+ * in C or built in, as extensions have them, are as good as PostgreSQL's own. */
+#define USERS_FUNCTION "f.oid >= " FIRST_USER_OID " AND NOT (f.provolatile = 'i' AND f.prolang IN (12, 13))"
+#define CASTS \
+	"EXISTS (SELECT FROM pg_cast x JOIN pg_proc f ON f.oid = x.castfunc WHERE " USERS_FUNCTION ")" \
+	" OR EXISTS (SELECT FROM pg_amproc x JOIN pg_proc f ON f.oid = x.amproc WHERE " USERS_FUNCTION ")" \
+	" OR EXISTS (SELECT FROM pg_amop x JOIN pg_operator o ON o.oid = x.amopopr JOIN pg_proc f ON f.oid = o.oprcode WHERE " USERS_FUNCTION ")"
+
 #define LOAD_SCHEMA \
 	UP " SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity," \
 	" CASE c.relkind WHEN 'p' THEN c.oid IN (SELECT u.parent FROM up u JOIN pg_class x ON x.oid = u.relid" \
@@ -90,7 +98,7 @@
 	UP " SELECT relid, parent FROM up ORDER BY 1, 2;" \
 	"SELECT DISTINCT proname FROM pg_proc WHERE pronamespace <> 11 OR oid >= " FIRST_USER_OID ";" \
 	"SELECT DISTINCT oprname FROM pg_operator WHERE oprnamespace <> 11 OR oid >= " FIRST_USER_OID ";" \
-	"SELECT count(DISTINCT t.evtevent) = 3, " CODE " FROM pg_event_trigger t JOIN pg_proc f ON f.oid = t.evtfoid" \
+	"SELECT count(DISTINCT t.evtevent) = 3, " CODE ", " CASTS " FROM pg_event_trigger t JOIN pg_proc f ON f.oid = t.evtfoid" \
 	" WHERE t.evtenabled = 'A' AND (t.evttags IS NULL AND t.evtevent IN ('ddl_command_end', 'sql_drop')" \
 	" OR t.evtevent = 'ddl_command_start' AND coalesce('ALTER TABLE' = ANY (t.evttags), true))" \
 	" AND f.prosrc LIKE '%pg_logical_emit_message(true, ''pgweir''%';"
@@ -284,6 +292,7 @@ static int fill(struct catalog *catalog, PGresult *const *parts, const struct pu
 	}
 	catalog_set_strict(catalog, published->publication == NULL || (PQntuples(parts[SCHEMA_DDL]) == 1 &&
 								       bool_at(parts[SCHEMA_DDL], 0, 0)));
+	catalog_set_casts(catalog, PQntuples(parts[SCHEMA_DDL]) == 1 && bool_at(parts[SCHEMA_DDL], 0, 2));
 	return catalog_set_fingerprint(catalog, PQgetvalue(parts[SCHEMA_STATE], 0, 2)) != 0
 		       ? -1
 		       : catalog_set_code(catalog, PQgetvalue(parts[SCHEMA_DDL], 0, 1));
@@ -291,7 +300,7 @@ static int fill(struct catalog *catalog, PGresult *const *parts, const struct pu
 
 struct catalog *schema_build(PGresult *const *parts, const struct published *published, struct err *err)
 {
-	static const int widths[SCHEMA_PARTS] = {3, 11, 8, 2, 2, 1, 1, 2, 3};
+	static const int widths[SCHEMA_PARTS] = {3, 11, 8, 2, 2, 1, 1, 3, 3};
 	struct catalog *catalog;
 
 	for (int i = 0; i < SCHEMA_PARTS; i++) {

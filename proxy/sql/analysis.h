@@ -218,6 +218,8 @@ struct span figure_name(const PgQuery__Node *node);
 bool keys_find(struct analysis *a, const struct scope *scope, const struct entry *entry,
 	       const PgQuery__Node *qual);
 bool keys_same_family(uint32_t a, uint32_t b);
+/* An unquoted NULL in the text of an array of that type is the word when array_nulls is off. */
+bool keys_null_may_be_text(uint32_t type);
 /* The values on the other side of column = .., IN, = ANY; false when they are not certain. */
 bool keys_values(struct analysis *a, uint32_t type, PgQuery__AExprKind kind, const PgQuery__Node *node,
 		 struct key_column *values_r);

@@ -23,6 +23,7 @@ struct catalog {
 	uint64_t serial;
 	bool frozen;
 	bool strict;
+	bool users_casts;
 	struct arena mem; /* all nodes and strings */
 	struct relation_node *by_name;
 	struct relation_node *by_oid;
@@ -200,6 +201,17 @@ void catalog_set_strict(struct catalog *c, bool strict)
 bool catalog_strict(const struct catalog *c)
 {
 	return c->strict;
+}
+
+void catalog_set_casts(struct catalog *c, bool users)
+{
+	check(!c->frozen);
+	c->users_casts = users;
+}
+
+bool catalog_users_casts(const struct catalog *c)
+{
+	return c->users_casts;
 }
 
 void catalog_freeze(struct catalog *c)

@@ -59,6 +59,9 @@ int catalog_set_code(struct catalog *c, const char *text);
  * and nothing may be served as strict. A new one says yes. */
 void catalog_set_strict(struct catalog *c, bool strict);
 bool catalog_strict(const struct catalog *c);
+/* May a cast or a comparison that no text shows run users' code? A new one says no. */
+void catalog_set_casts(struct catalog *c, bool users);
+bool catalog_users_casts(const struct catalog *c);
 void catalog_freeze(struct catalog *c);
 /* A number that no other catalog of this process has; an address may be used again. */
 uint64_t catalog_serial(const struct catalog *c);

@@ -181,6 +181,11 @@ static bool value_sources(struct analysis *a, uint32_t type, PgQuery__Node *cons
 	return true;
 }
 
+bool keys_null_may_be_text(uint32_t type)
+{
+	return is_text(type) || type == DATUM_BYTEA;
+}
+
 /* The elements of '{1,2}'. */
 static bool array_literal(struct analysis *a, uint32_t array_type, struct span text,
 			  struct key_column *column)
@@ -193,7 +198,8 @@ static bool array_literal(struct analysis *a, uint32_t array_type, struct span t
 	    datum_array_open(array_type, false, text, &array) != DATUM_OK)
 		return false;
 	buf_init(&buf, 2 * KEY_VALUE_MAX);
-	while ((next = datum_array_next(&array, &buf)) == DATUM_ELEMENT || next == DATUM_NULL) {
+	while ((next = datum_array_next(&array, &buf)) == DATUM_ELEMENT ||
+	       (next == DATUM_NULL && !keys_null_may_be_text(array.element_oid))) {
 		if (next == DATUM_ELEMENT) {
 			char *copy = arena_str(a->mem, buf_span(&buf));
 			struct key_source source = {.kind = SOURCE_CONST,
@@ -297,7 +303,11 @@ bool keys_values(struct analysis *a, uint32_t type, PgQuery__AExprKind kind, con
 {
 	*values_r = (struct key_column){.fixed = true};
 	switch (kind) {
-	case PG_QUERY__A__EXPR__KIND__AEXPR_OP: return value_source(a, type, node, values_r);
+	case PG_QUERY__A__EXPR__KIND__AEXPR_OP:
+		/* Under transform_null_equals x = NULL is x IS NULL. */
+		return !(node != NULL && node->node_case == PG_QUERY__NODE__NODE_A_CONST &&
+			 node->a_const->isnull) &&
+		       value_source(a, type, node, values_r);
 	case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY: return array_sources(a, type, node, values_r);
 	case PG_QUERY__A__EXPR__KIND__AEXPR_IN:
 		return node != NULL && node->node_case == PG_QUERY__NODE__NODE_LIST &&

@@ -156,7 +156,10 @@ static void resolve_body(struct reads *r, const struct facts *facts, const struc
 	/* With pg_catalog behind other schemas, any name may be a user's. */
 	if (facts->shape != NULL && a.names.odd)
 		r->reason = REASON_RELATION_AMBIGUOUS;
-	if (a.names.odd)
+	/* A cast that is implicit, or that a type has by default, does not show in the text. */
+	if (facts->shape != NULL && catalog_users_casts(catalog))
+		r->reason = REASON_CAST;
+	if (a.names.odd || catalog_users_casts(catalog))
 		goto out;
 	r->harmless = harmless_tree(stmt, &a.names);
 	if (facts->shape == NULL)
@@ -318,9 +321,9 @@ static enum found array_values(struct values *v, uint32_t array_type, const stru
 		next = datum_array_next(&array, v->buf);
 		if (next == DATUM_END)
 			return FOUND;
-		if (next == DATUM_NULL)
+		if (next == DATUM_NULL && (param->binary || !keys_null_may_be_text(array.element_oid)))
 			continue;
-		if (next == DATUM_BROKEN ||
+		if (next != DATUM_ELEMENT ||
 		    !ascii_or_not_text(array.element_oid, span_of(v->buf->p + from, v->buf->len - from)) ||
 		    note_value(v, from) != FOUND)
 			return FOUND_UNCERTAIN;

@@ -1,0 +1,132 @@
+"""What a text means may depend on a setting or on a cast that it does not show."""
+import pytest
+
+from pgweir_test.proxy import PGWEIR, Proxy
+from pgweir_test.tools import wait_for
+from pgweir_test.wire import SYNC, Wire, bind, execute, parse, rows
+from test_cache import PATIENT, Counted, warm
+
+pytestmark = pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")
+DB = "meanings"
+TABLES = """
+    DROP SCHEMA IF EXISTS w CASCADE; CREATE SCHEMA w;
+    CREATE TYPE w.mood AS ENUM ('sad', 'happy');
+    CREATE TABLE w.t (id int PRIMARY KEY, n int, s text, v text, m w.mood);
+    INSERT INTO w.t SELECT i, i, i::text, 'one', 'sad' FROM generate_series(1, 20) i;
+    CREATE TABLE w.o (id int PRIMARY KEY, tid int, v text); INSERT INTO w.o VALUES (1, 1, 'o1'), (2, 2, 'o2');
+    CREATE TABLE w.k (id text PRIMARY KEY, v text); INSERT INTO w.k VALUES ('a', 'a'), ('NULL', 'n');
+"""
+ADD = "INSERT INTO w.t (id, n, s, v) VALUES (50, NULL, 'NULL', 'new')"
+CHANGE = "UPDATE w.t SET v = 'changed' WHERE id = 50"
+REMOVE = "DELETE FROM w.t WHERE id = 50"
+NULL_EQUALS, ARRAY_NULLS = "SET transform_null_equals = on", "SET array_nulls = off"
+
+
+@pytest.fixture(scope="module")
+def db(cluster):
+    cluster.sql(f"CREATE DATABASE {DB}")
+    cluster.sql(TABLES + "CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 1000) i;", DB)
+    yield DB
+    cluster.drop_database(DB)
+
+
+@pytest.fixture(scope="module")
+def proxy(cluster, db):
+    made = Proxy(cluster, PATIENT)
+    warm(made, db)
+    yield made
+    assert made.stop() == 0, made.log_text()[-2000:]
+
+
+def is_cached(proxy, wire, sql):
+    """Until it is a hit, or not for long."""
+    for _ in range(8):
+        with Counted(proxy) as counted:
+            wire.simple(sql)
+        if counted.rise("cache_hits") > 0:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("sets, sql, changes", [
+    (NULL_EQUALS, "SELECT id, v FROM w.t WHERE n = NULL", [ADD, CHANGE, "UPDATE w.t SET n = NULL WHERE id = 1", REMOVE]),
+    (NULL_EQUALS, "SELECT count(*) FROM w.t WHERE NULL = n", [ADD, REMOVE]),
+    (NULL_EQUALS, "SELECT o.id, t.id FROM w.o LEFT JOIN w.t ON t.id = o.tid WHERE t.id = NULL", ["DELETE FROM w.t WHERE id = 1", "INSERT INTO w.t (id) VALUES (1)"]),
+    (ARRAY_NULLS, "SELECT id, v FROM w.t WHERE s = ANY ('{NULL,1}')", [ADD, CHANGE, REMOVE]),
+    (ARRAY_NULLS, "SELECT count(*) FROM w.t WHERE s = ANY ('{NULL}'::text[])", [ADD, REMOVE]),
+    (ARRAY_NULLS, "SELECT v FROM w.k WHERE id = ANY ('{a,NULL}') ORDER BY 1", ["UPDATE w.k SET v = 'z' WHERE id = 'NULL'", "DELETE FROM w.k WHERE id = 'NULL'"])])
+def test_null_under_settings(proxy, cluster, db, sets, sql, changes):
+    cluster.sql(TABLES, db)
+    with Wire(proxy.port).login(database=db) as ours, Wire(cluster.port).login(database=db) as real:
+        ours.simple(sets)
+        real.simple(sets)
+        wait_for("the catalog to be known again", lambda: is_cached(proxy, ours, "SELECT v FROM w.o WHERE id = 1"))
+        hits = 0
+        for change in changes:
+            hits += is_cached(proxy, ours, sql)
+            cluster.sql(change, db)
+            assert rows(ours.simple(sql)) == rows(real.simple(sql)), change
+        assert hits > 0
+
+
+def test_null_in_an_array_parameter(proxy, cluster, db):
+    cluster.sql(TABLES, db)
+    with Wire(proxy.port).login(database=db) as ours:
+        ours.simple(ARRAY_NULLS)
+
+        def ask():
+            ours.send(parse("", "SELECT v FROM w.t WHERE s = ANY ($1::text[])") + bind("", "", [b"{NULL}"]) + execute() + SYNC)
+            return rows(ours.until(b"Z"))
+        wait_for("a hit", lambda: proxy.metrics().count("cache_hits") < (ask(), proxy.metrics().count("cache_hits"))[1])
+        cluster.sql(ADD, db)
+        assert ask() == [[b"new"]]
+
+
+CASTS = {
+    "explicit": ("CREATE CAST (text AS int) WITH FUNCTION w.number(text)", "SELECT id, s::int FROM w.t WHERE id = 1"),
+    "implicit": ("CREATE CAST (int AS text) WITH FUNCTION w.words(int) AS IMPLICIT", "SELECT id FROM w.t WHERE s = n"),
+    "to json": ("CREATE CAST (w.mood AS json) WITH FUNCTION w.tojson(w.mood)", "SELECT id, to_json(m) FROM w.t WHERE id = 1"),
+    "in an object": ("CREATE CAST (w.mood AS json) WITH FUNCTION w.tojson(w.mood)", "SELECT json_build_object('m', m) FROM w.t WHERE id = 1"),
+    "to text": ("CREATE CAST (w.mood AS text) WITH FUNCTION w.mooded(w.mood) AS IMPLICIT", "SELECT lower(m) FROM w.t WHERE id = 1"),
+    "operator class": ("CREATE OPERATOR CLASS w.moods DEFAULT FOR TYPE w.mood USING btree AS FUNCTION 1 w.compared(w.mood, w.mood)",
+                       "SELECT id, m FROM w.t ORDER BY m, id DESC LIMIT 3"),
+}
+FUNCTIONS = """
+    CREATE FUNCTION w.number(text) RETURNS int LANGUAGE sql AS 'SELECT tid + 1000 FROM w.o WHERE id = 1';
+    CREATE FUNCTION w.words(int) RETURNS text LANGUAGE sql AS 'SELECT tid::oid::text FROM w.o WHERE id = 1';
+    CREATE FUNCTION w.tojson(w.mood) RETURNS json LANGUAGE sql AS 'SELECT json_build_object(''is'', v) FROM w.o WHERE id = 1';
+    CREATE FUNCTION w.mooded(w.mood) RETURNS text LANGUAGE sql AS 'SELECT v FROM w.o WHERE id = 1';
+    CREATE FUNCTION w.compared(w.mood, w.mood) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 0';
+"""
+
+
+@pytest.mark.parametrize("name", CASTS)
+def test_a_cast_runs_code_that_no_text_shows(proxy, cluster, db, name):
+    cast, sql = CASTS[name]
+    cluster.sql(TABLES + FUNCTIONS + cast, db)
+    with Wire(proxy.port).login(database=db) as ours, Wire(cluster.port).login(database=db) as real:
+        for change in ("UPDATE w.o SET tid = 7, v = 'q' WHERE id = 1", "UPDATE w.o SET tid = 8, v = 'r' WHERE id = 1"):
+            is_cached(proxy, ours, sql)
+            cluster.sql(change, db)
+            assert rows(ours.simple(sql)) == rows(real.simple(sql)), change
+        before = proxy.metrics().one("pgweir_pass_total", reason="CAST")
+        ours.simple(sql)
+        assert proxy.metrics().one("pgweir_pass_total", reason="CAST") > before
+
+
+def test_a_cast_that_writes(proxy, cluster, db):
+    cluster.sql(TABLES + """CREATE FUNCTION w.writes(text) RETURNS int LANGUAGE sql AS $$UPDATE w.o SET v = 'written' WHERE id = 1 RETURNING 1$$;
+                            CREATE CAST (text AS int) WITH FUNCTION w.writes(text)""", db)
+    with Wire(proxy.port).login(database=db) as ours:
+        is_cached(proxy, ours, "SELECT v FROM w.o WHERE id = 1")
+        ours.simple("BEGIN")
+        ours.simple("SELECT id, s::int FROM w.t WHERE id = 1")
+        assert rows(ours.simple("SELECT v FROM w.o WHERE id = 1")) == [[b"written"]]
+        ours.simple("COMMIT")
+
+
+def test_a_cast_of_an_extensions_kind_is_no_matter(proxy, cluster, db):
+    cluster.sql(TABLES + """CREATE FUNCTION w.own(w.mood) RETURNS text LANGUAGE internal IMMUTABLE STRICT AS 'enum_out';
+                            CREATE CAST (w.mood AS text) WITH FUNCTION w.own(w.mood)""", db)
+    with Wire(proxy.port).login(database=db) as ours:
+        wait_for("a hit", lambda: is_cached(proxy, ours, "SELECT v FROM w.o WHERE id = 1"))
