@@ -363,15 +363,24 @@ bool image_inspect(struct session *s)
 	return s->asked > 0;
 }
 
+/* What the backend had when it had logged in. */
+static const char *login_value(const struct session *s, const char *name, const char *otherwise)
+{
+	const char *v = settings_get(&s->backend->defaults, name);
+
+	return v != NULL ? v : otherwise;
+}
+
 /* Settings that are asked for whether or not they were set: what they are on a backend that nobody has used. */
 static bool is_default(const struct session *s, const char *name, struct span value)
 {
 	if (strcasecmp(name, "role") == 0)
-		return span_eq(value, span_str("none"));
+		return span_eq(value, span_str(login_value(s, "role", "none")));
 	if (strcasecmp(name, "session_authorization") == 0)
 		return span_eq(value, span_str(s->backend->target->user));
 	if (strcasecmp(name, "statement_timeout") == 0)
-		return span_eq(value, span_str("0")) && settings_get(&s->image, name) == NULL;
+		return span_eq(value, span_str(login_value(s, "statement_timeout", "0"))) &&
+		       settings_get(&s->image, name) == NULL;
 	return false;
 }
 
@@ -433,7 +442,8 @@ static bool probed_default(const struct session *s, const char *name)
 {
 	const char *value = settings_get(&s->probed, name);
 
-	return value == NULL || (strcasecmp(name, "statement_timeout") == 0 && strcmp(value, "0") == 0);
+	return value == NULL || (strcasecmp(name, "statement_timeout") == 0 &&
+				 strcmp(value, login_value(s, "statement_timeout", "0")) == 0);
 }
 
 /* The image becomes what the probe has shown, and its custom settings, which no probe shows. */
@@ -540,7 +550,7 @@ static const char *setting_now(const struct session *s, const char *name)
 
 static const char *role_now(const struct session *s)
 {
-	const char *role = settings_get(&s->image, "role");
+	const char *role = setting_now(s, "role");
 
 	if (role == NULL || strcmp(role, "none") == 0)
 		role = settings_get(&s->image, "session_authorization");
