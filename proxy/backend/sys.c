@@ -12,6 +12,9 @@ static const struct sys_row {
 	[SYS_BEGIN] = {"pgweir_sys_begin", "BEGIN"},
 	[SYS_COMMIT] = {"pgweir_sys_commit", "COMMIT"},
 	[SYS_SET] = {"pgweir_sys_set", "SELECT pg_catalog.set_config($1, $2, false)"},
+	[SYS_SERVER_ENCODING] = {"pgweir_sys_server_encoding",
+				 "SELECT pg_catalog.set_config('client_encoding', "
+				 "pg_catalog.current_setting('server_encoding'), true)"},
 	[SYS_GET] = {"pgweir_sys_get",
 		     "SELECT pg_catalog.current_setting($1, true), "
 		     "(SELECT source FROM pg_catalog.pg_settings WHERE lower(name) = lower($1))"},

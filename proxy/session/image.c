@@ -25,8 +25,9 @@ static const char *const harmless_names[] = {"application_name",
 /* Everything that a transaction can leave behind, in one query: 's' rows are settings, 'p' rows are pins. */
 static const char probe_query[] =
 	"BEGIN; SET LOCAL statement_timeout = 0; "
+	"SELECT pg_catalog.set_config('client_encoding', pg_catalog.current_setting('server_encoding'), true); "
 	"SELECT 's', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session' "
-	"AND name NOT IN ('statement_timeout', 'transaction_isolation', 'transaction_read_only', 'transaction_deferrable') "
+	"AND name NOT IN ('statement_timeout', 'client_encoding', 'transaction_isolation', 'transaction_read_only', 'transaction_deferrable') "
 	"UNION ALL SELECT 's', 'role', pg_catalog.current_setting('role') "
 	"UNION ALL SELECT 's', 'session_authorization', session_user::text "
 	"UNION ALL SELECT 'p', 'advisory', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
@@ -37,7 +38,8 @@ static const char probe_query[] =
 	"')::text, pg_catalog.count(*) FILTER (WHERE from_sql)::text FROM pg_catalog.pg_prepared_statements "
 	"UNION ALL SELECT 'p', 'temp', '' WHERE pg_catalog.pg_my_temp_schema() <> 0 AND EXISTS (SELECT 1 FROM pg_catalog.pg_depend "
 	"WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = pg_catalog.pg_my_temp_schema()); "
-	"COMMIT; SELECT 's', 'statement_timeout', pg_catalog.current_setting('statement_timeout')";
+	"COMMIT; SELECT 's', 'statement_timeout', pg_catalog.current_setting('statement_timeout') "
+	"UNION ALL SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE name = 'client_encoding' AND source = 'session'";
 
 static const struct pin_row {
 	const char *name;
@@ -46,6 +48,18 @@ static const struct pin_row {
 #include "proxy/session/pins.def"
 #undef PIN
 };
+
+/* Images are in the server's encoding, whatever their clients speak: only so can values be compared, and be put onto a backend that
+ * another client has had. So client_encoding is the last that is set and the first that is asked for. */
+static const char encoding[] = "client_encoding";
+
+static bool speaks_server_encoding(const struct backend *b)
+{
+	const char *client = settings_get(&b->params, encoding);
+	const char *server = settings_get(&b->params, "server_encoding");
+
+	return client == NULL || server == NULL || strcasecmp(client, server) == 0;
+}
 
 /* --- from the session to the backend --- */
 
@@ -63,7 +77,8 @@ static void put_difference(void *arg, const char *name, const char *value)
 	struct session *s = arg;
 	struct span empty = span_str("");
 
-	if (strcasecmp(name, "session_authorization") == 0 || strcasecmp(name, "role") == 0)
+	if (strcasecmp(name, "session_authorization") == 0 || strcasecmp(name, "role") == 0 ||
+	    strcasecmp(name, encoding) == 0)
 		return;
 	set_on_backend(s, name, value);
 	if (customs_name(name)) {
@@ -96,10 +111,23 @@ static void put_roles(struct session *s)
 		set_on_backend(s, "role", role);
 }
 
+/* `apart`: for now it speaks the server's. */
+static void put_encoding(struct session *s, bool apart)
+{
+	const char *want = settings_get(&s->image, encoding),
+		   *have = settings_get(&s->backend->image, encoding);
+
+	if (want == NULL && have == NULL && !apart)
+		return;
+	if (apart || s->welcome_learning || want == NULL || have == NULL || strcmp(want, have) != 0)
+		set_on_backend(s, encoding, want);
+}
+
 static void reset_first(struct session *s)
 {
 	for (unsigned i = 0; i < s->image.n; i++)
-		if (settings_get(&s->backend->image, s->image.at[i].name) != NULL) {
+		if (strcasecmp(s->image.at[i].name, encoding) != 0 &&
+		    settings_get(&s->backend->image, s->image.at[i].name) != NULL) {
 			set_on_backend(s, s->image.at[i].name, NULL);
 			settings_set(&s->backend->image, span_str(s->image.at[i].name), NULL);
 		}
@@ -181,6 +209,7 @@ static void adopt_defaults(struct session *s)
 void image_link(struct session *s)
 {
 	struct backend *b = s->backend;
+	bool apart = !speaks_server_encoding(b);
 
 	adopt_defaults(s);
 
@@ -191,12 +220,15 @@ void image_link(struct session *s)
 	image_tell_params(s, true);
 	count(&s->house->host.counters, image_syncs);
 	backend_sys(b, SYS_BEGIN, NULL, 0, WHY_IMAGE, 0);
+	if (apart)
+		set_on_backend(s, encoding, settings_get(&b->params, "server_encoding"));
 	if (s->welcome_learning)
 		reset_first(s);
 	put_roles_back(s);
 	settings_diff(&b->image, &s->image, put_difference, s);
 	customs_define(s);
 	put_roles(s);
+	put_encoding(s, apart);
 	backend_sys(b, SYS_COMMIT, NULL, 0, WHY_IMAGE, IMAGE_LAST);
 	if (settings_copy(&s->image, &b->image) != 0)
 		b->dirty = true;
@@ -322,6 +354,30 @@ static void touch_custom(struct session *s, struct settings *touched)
 			settings_set(touched, span_str(s->image.at[i].name), &v);
 }
 
+static void ask(struct session *s, const struct settings *of, unsigned i)
+{
+	struct span name = span_str(of->at[i].name);
+
+	backend_sys(s->backend, customs_name(of->at[i].name) ? SYS_GET_CUSTOM : SYS_GET, &name, 1,
+		    WHY_INSPECT, i);
+	s->asked++;
+}
+
+void image_ask(struct session *s, const struct settings *of)
+{
+	for (unsigned i = 0; i < of->n; i++)
+		if (strcasecmp(of->at[i].name, encoding) == 0)
+			ask(s, of, i);
+	/* Local to the transaction that the Sync ends. */
+	if (of->n > 0 && (!speaks_server_encoding(s->backend) || s->asked > 0))
+		backend_sys(s->backend, SYS_SERVER_ENCODING, NULL, 0, WHY_IMAGE, 0);
+	for (unsigned i = 0; i < of->n; i++)
+		if (strcasecmp(of->at[i].name, encoding) != 0)
+			ask(s, of, i);
+	if (s->asked > 0)
+		backend_sync(s->backend, WHY_INSPECT);
+}
+
 bool image_inspect(struct session *s)
 {
 	struct backend *b = s->backend;
@@ -339,15 +395,7 @@ bool image_inspect(struct session *s)
 	settings_clear(&s->touched);
 	s->inspecting = touched;
 	s->effects = 0;
-	for (unsigned i = 0; i < s->inspecting.n; i++) {
-		struct span name = span_str(s->inspecting.at[i].name);
-
-		backend_sys(b, customs_name(s->inspecting.at[i].name) ? SYS_GET_CUSTOM : SYS_GET, &name, 1,
-			    WHY_INSPECT, i);
-		s->asked++;
-	}
-	if (s->asked > 0)
-		backend_sync(b, WHY_INSPECT);
+	image_ask(s, &s->inspecting);
 	if (probe) {
 		count(&s->house->host.counters, probes_after_taint);
 		settings_clear(&s->probed);

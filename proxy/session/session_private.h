@@ -472,6 +472,8 @@ void image_note_params(struct session *s);
 void image_note(struct session *s, const struct stmt_facts *f);
 void image_note_unknown(struct session *s); /* a text that is not understood */
 /* After a transaction: asks for what has changed; true = answers are outstanding. */
+/* Asks what has become of these settings, then Sync; the answers come by image_inspected, in the server's encoding. */
+void image_ask(struct session *s, const struct settings *of);
 bool image_inspect(struct session *s);
 void image_inspected(struct session *s, uint32_t index, struct span row, bool null);
 void image_probed(struct session *s, char kind, struct span name, struct span value);

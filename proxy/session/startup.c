@@ -548,13 +548,9 @@ static void learn(struct session *s, struct backend *b)
 	/* Make it so on the backend, then ask what came of it. */
 	s->welcome_learning = true;
 	image_link(s);
-	for (unsigned i = 0; i < s->image.n; i++) {
-		struct span name = span_str(s->image.at[i].name);
-
-		backend_sys(b, SYS_GET, &name, 1, WHY_INSPECT, i);
-		s->asked++;
-	}
-	backend_sync(b, WHY_INSPECT);
+	image_ask(s, &s->image);
+	if (s->image.n == 0)
+		backend_sync(b, WHY_INSPECT);
 }
 
 static void lent_for_welcome(struct lend *lend, struct backend *b, const struct err *err)
