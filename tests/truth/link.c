@@ -189,6 +189,22 @@ bool link_do(struct link *l, enum protocol protocol, const char *sql, const int6
 	return result != NULL;
 }
 
+bool link_begin(struct link *l)
+{
+	return link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0);
+}
+
+bool link_commit(struct link *l)
+{
+	char prepare[96], commit[96];
+
+	if (!l->two_phase || ++l->ncommits % 2 == 0)
+		return link_do(l, PROTOCOL_SIMPLE, "COMMIT", NULL, 0);
+	snprintf(prepare, sizeof(prepare), "PREPARE TRANSACTION 'truth %p %u'", (void *)l, l->ncommits);
+	snprintf(commit, sizeof(commit), "COMMIT PREPARED 'truth %p %u'", (void *)l, l->ncommits);
+	return link_do(l, PROTOCOL_SIMPLE, prepare, NULL, 0) && link_do(l, PROTOCOL_SIMPLE, commit, NULL, 0);
+}
+
 int64_t link_value(const PGresult *result, int row, int column)
 {
 	const char *value = PQgetvalue(result, row, column);

@@ -31,6 +31,8 @@ struct link {
 	PGconn *conn;			     /* owned; NULL = to be connected */
 	const char *prepared[LINK_PREPARED]; /* statement texts, by pointer */
 	unsigned nprepared;
+	bool two_phase; /* every other commit is made in two steps */
+	unsigned ncommits;
 	_Atomic uint64_t busy_us; /* since when a call has been under way; 0 = none */
 	_Atomic uint64_t ok_us;	  /* when one last succeeded */
 	_Atomic uint64_t errors;
@@ -42,6 +44,9 @@ PGresult *link_run(struct link *l, enum protocol protocol, const char *sql, cons
 		   unsigned nargs);
 /* The same for statements whose rows do not matter. */
 bool link_do(struct link *l, enum protocol protocol, const char *sql, const int64_t *args, unsigned nargs);
+bool link_begin(struct link *l);
+/* Ends what link_begin began; half the time, where the link is told so, by PREPARE TRANSACTION and COMMIT PREPARED. */
+bool link_commit(struct link *l);
 int64_t link_value(const PGresult *result, int row, int column);
 void link_close(struct link *l);
 /* Text of the last error of any link, for the report. */

@@ -205,7 +205,7 @@ bool lists_read(struct link *l, enum protocol protocol, unsigned dice)
 
 static bool in_transaction(struct link *l, bool ok)
 {
-	return ok && link_do(l, PROTOCOL_SIMPLE, "COMMIT", NULL, 0);
+	return ok && link_commit(l);
 }
 
 static bool write_item(struct link *l, enum protocol protocol, unsigned id, int64_t version, unsigned dice)
@@ -215,11 +215,11 @@ static bool write_item(struct link *l, enum protocol protocol, unsigned id, int6
 	switch (dice % 8) {
 	case 0:
 		return in_transaction(
-			l, link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0) &&
+			l, link_begin(l) &&
 				   link_do(l, protocol, "DELETE FROM owned WHERE id = $1::bigint", args, 1) &&
 				   link_do(l, protocol, INSERT_ITEM, args, 2));
 	case 1:
-		return in_transaction(l, link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0) &&
+		return in_transaction(l, link_begin(l) &&
 						 link_do(l, protocol,
 							 "UPDATE owned SET id = $2, owner = 1 WHERE id = $1",
 							 away, 2) &&
@@ -229,7 +229,7 @@ static bool write_item(struct link *l, enum protocol protocol, unsigned id, int6
 							 args, 2));
 	case 2: /* no trigger tells of it */
 		return in_transaction(
-			l, link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0) &&
+			l, link_begin(l) &&
 				   link_do(l, PROTOCOL_SIMPLE, "SET LOCAL session_replication_role = replica",
 					   NULL, 0) &&
 				   link_do(l, protocol, "UPDATE owned SET " SET " WHERE id = $1::bigint",

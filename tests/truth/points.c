@@ -188,10 +188,10 @@ static bool write_both(struct link *l, enum protocol protocol, unsigned pair, in
 
 	if (at_once)
 		return link_do(l, protocol, "UPDATE twins SET version = $2 WHERE id IN ($1, $3)", args, 3);
-	return link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0) &&
+	return link_begin(l) &&
 	       link_do(l, protocol, "UPDATE twins SET version = $2 WHERE id = $1", args, 2) &&
 	       link_do(l, protocol, "UPDATE twins SET version = $2 WHERE id = $1", other, 2) &&
-	       link_do(l, PROTOCOL_SIMPLE, "COMMIT", NULL, 0);
+	       link_commit(l);
 }
 
 bool points_write(struct link *l, enum protocol protocol, unsigned pair, int64_t version, unsigned dice)

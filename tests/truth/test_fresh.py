@@ -6,7 +6,7 @@ import time
 import psycopg
 import pytest
 
-from conftest import CYCLES, LIST_CYCLES, cache_is_on, start_pair, stop_pair
+from conftest import CYCLES, LIST_CYCLES, cache_is_on, new_cluster, start_pair, stop_pair
 from pgweir_test.proxy import PGWEIR
 from pgweir_test.tools import PG_BIN, as_pg_user, new_dir, reap, spawn, wait_for
 
@@ -131,6 +131,28 @@ def test_fresh_with_pgoutput(cluster, truth):
     finally:
         stop_pair(pair)
         cluster.sql("DROP PUBLICATION pgweir")
+
+
+@pytest.fixture(scope="module")
+def preparing():
+    """A PostgreSQL that allows for prepared transactions."""
+    made = new_cluster(max_prepared_transactions="20")
+    made.sql("CREATE PUBLICATION pgweir FOR ALL TABLES")
+    yield made
+    made.remove()
+
+
+@pytest.mark.skipif(not PGWEIR, reason="needs the cache")
+@pytest.mark.parametrize("settings", [{}, {"refresh_in_place": "on"}, {"feed_plugin": "pgoutput"}], ids=["plain", "refresh", "pgoutput"])
+def test_fresh_with_commits_of_two_phases(preparing, truth, settings):
+    """What is decoded as one transaction was written in one session and is committed by a later statement, of whomever."""
+    pair = start_pair(preparing, settings)
+    try:
+        truth(preparing, pair, "--two-phase", "--pause", 4000, "--async").finish().fresh()
+        truth(preparing, pair, "--two-phase", "--points", "--rows", 20, "--writers", 3, "--readers", 9, "--pause", 8000, "--async",
+              cycles=LIST_CYCLES).finish().fresh()
+    finally:
+        stop_pair(pair)
 
 
 def hung_standby(cluster):

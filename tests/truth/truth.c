@@ -44,7 +44,7 @@ static struct {
 	unsigned ntargets, writers, readers, rows, patience_s, pause_us;
 	uint64_t cycles, seconds;
 	int protocol; /* -1 = mix */
-	bool async, ddl, faults, hung, first, lists, points, parted, mirror;
+	bool async, ddl, faults, hung, first, lists, points, parted, mirror, two_phase;
 } opt = {
 	.writers = 6,
 	.readers = 6,
@@ -213,16 +213,6 @@ static void *reader(void *arg)
 
 static const char *const write_one = "UPDATE truth SET version = $2 WHERE id = $1";
 
-static bool begin(struct link *l)
-{
-	return link_do(l, PROTOCOL_SIMPLE, "BEGIN", NULL, 0);
-}
-
-static bool commit(struct link *l)
-{
-	return link_do(l, PROTOCOL_SIMPLE, "COMMIT", NULL, 0);
-}
-
 static bool update(struct member *self, unsigned id, int64_t version)
 {
 	return link_do(&self->link, protocol_of(self), write_one, (int64_t[]){id, version}, 2);
@@ -231,17 +221,17 @@ static bool update(struct member *self, unsigned id, int64_t version)
 /* Two rows in one transaction. */
 static bool write_pair(struct member *self, unsigned id, unsigned other)
 {
-	return begin(&self->link) && update(self, id, self->next[id]) &&
-	       update(self, other, self->next[other]) && commit(&self->link);
+	return link_begin(&self->link) && update(self, id, self->next[id]) &&
+	       update(self, other, self->next[other]) && link_commit(&self->link);
 }
 
 static bool write_in_savepoint(struct member *self, unsigned id)
 {
 	struct link *l = &self->link;
 
-	return begin(l) && update(self, id, self->next[id] + BOGUS) &&
+	return link_begin(l) && update(self, id, self->next[id] + BOGUS) &&
 	       link_do(l, PROTOCOL_SIMPLE, "SAVEPOINT a", NULL, 0) && update(self, id, self->next[id]) &&
-	       link_do(l, PROTOCOL_SIMPLE, "RELEASE a", NULL, 0) && commit(l);
+	       link_do(l, PROTOCOL_SIMPLE, "RELEASE a", NULL, 0) && link_commit(l);
 }
 
 /* What was rolled back to the savepoint never was. */
@@ -249,21 +239,21 @@ static bool write_around_savepoint(struct member *self, unsigned id)
 {
 	struct link *l = &self->link;
 
-	return begin(l) && update(self, id, self->next[id]) &&
+	return link_begin(l) && update(self, id, self->next[id]) &&
 	       link_do(l, PROTOCOL_SIMPLE, "SAVEPOINT a", NULL, 0) &&
 	       update(self, id, self->next[id] + BOGUS) &&
-	       link_do(l, PROTOCOL_SIMPLE, "ROLLBACK TO a", NULL, 0) && commit(l);
+	       link_do(l, PROTOCOL_SIMPLE, "ROLLBACK TO a", NULL, 0) && link_commit(l);
 }
 
 static bool write_by_replacing(struct member *self, unsigned id)
 {
 	struct link *l = &self->link;
 
-	return begin(l) &&
+	return link_begin(l) &&
 	       link_do(l, protocol_of(self), "DELETE FROM truth WHERE id = $1", (int64_t[]){id}, 1) &&
 	       link_do(l, protocol_of(self), "INSERT INTO truth (id, version) VALUES ($1, $2)",
 		       (int64_t[]){id, self->next[id]}, 2) &&
-	       commit(l);
+	       link_commit(l);
 }
 
 /* The key goes away and comes back. */
@@ -272,12 +262,12 @@ static bool write_by_moving(struct member *self, unsigned id)
 	struct link *l = &self->link;
 	int64_t away = id + 1000;
 
-	return begin(l) &&
+	return link_begin(l) &&
 	       link_do(l, protocol_of(self), "UPDATE truth SET id = $2, version = $3 WHERE id = $1",
 		       (int64_t[]){id, away, BOGUS}, 3) &&
 	       link_do(l, protocol_of(self), "UPDATE truth SET id = $2, version = $3 WHERE id = $1",
 		       (int64_t[]){away, id, self->next[id]}, 3) &&
-	       commit(l);
+	       link_commit(l);
 }
 
 /* Sees its own write, and nobody else ever does. */
@@ -288,7 +278,7 @@ static void roll_back(struct member *self, unsigned id)
 	int64_t arg = id, bogus = self->next[id] + BOGUS;
 	PGresult *result;
 
-	if (!begin(l) || !update(self, id, bogus))
+	if (!link_begin(l) || !update(self, id, bogus))
 		return;
 	result = link_run(l, protocol, read_one, &arg, 1);
 	if (result == NULL)
@@ -378,12 +368,12 @@ static bool truncate_and_fill(struct member *self, int64_t version)
 	snprintf(copy, sizeof(copy),
 		 "COPY truncated FROM PROGRAM 'seq -f \"%%.0f,%" PRId64 "\" 1 4' WITH (FORMAT csv)", version);
 	if (version % 4 == 0)
-		return begin(l) && link_do(l, PROTOCOL_SIMPLE, "TRUNCATE truncated", NULL, 0) &&
-		       link_do(l, PROTOCOL_SIMPLE, copy, NULL, 0) && commit(l);
-	return begin(l) && link_do(l, PROTOCOL_SIMPLE, "TRUNCATE truncated", NULL, 0) &&
+		return link_begin(l) && link_do(l, PROTOCOL_SIMPLE, "TRUNCATE truncated", NULL, 0) &&
+		       link_do(l, PROTOCOL_SIMPLE, copy, NULL, 0) && link_commit(l);
+	return link_begin(l) && link_do(l, PROTOCOL_SIMPLE, "TRUNCATE truncated", NULL, 0) &&
 	       link_do(l, PROTOCOL_SIMPLE, "INSERT INTO truncated SELECT i, $1 FROM generate_series(1, 4) i",
 		       &version, 1) &&
-	       commit(l);
+	       link_commit(l);
 }
 
 /* New values without a single row change in the stream. */
@@ -503,6 +493,7 @@ static struct member *join(const char *role, unsigned number, void *(*run)(void 
 	} else if (run == writer && opt.async && number / opt.ntargets % 2 == 0) {
 		self->link.setup = "SET synchronous_commit = off";
 	}
+	self->link.two_phase = opt.two_phase && run == writer;
 	atomic_store(&self->link.ok_us, link_now_us());
 	for (unsigned i = 0; i < opt.ntargets; i++) {
 		self->check[i].target = &opt.target[i];
@@ -612,13 +603,13 @@ static void set_protocol(const char *name)
 static void parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"target", 1, NULL, 't'},  {"direct", 1, NULL, 'd'},   {"writers", 1, NULL, 'w'},
-		{"readers", 1, NULL, 'r'}, {"rows", 1, NULL, 'n'},     {"cycles", 1, NULL, 'c'},
-		{"seconds", 1, NULL, 's'}, {"protocol", 1, NULL, 'p'}, {"patience", 1, NULL, 'P'},
-		{"lists", 0, NULL, 'l'},   {"pause", 1, NULL, 'u'},    {"async", 0, NULL, 'a'},
-		{"ddl", 0, NULL, 'D'},	   {"faults", 0, NULL, 'f'},   {"hung", 0, NULL, 'h'},
-		{"first", 0, NULL, 'F'},   {"parted", 0, NULL, 'R'},   {"mirror", 0, NULL, 'M'},
-		{"points", 0, NULL, 'o'},  {NULL, 0, NULL, 0},
+		{"target", 1, NULL, 't'},  {"direct", 1, NULL, 'd'},	{"writers", 1, NULL, 'w'},
+		{"readers", 1, NULL, 'r'}, {"rows", 1, NULL, 'n'},	{"cycles", 1, NULL, 'c'},
+		{"seconds", 1, NULL, 's'}, {"protocol", 1, NULL, 'p'},	{"patience", 1, NULL, 'P'},
+		{"lists", 0, NULL, 'l'},   {"pause", 1, NULL, 'u'},	{"async", 0, NULL, 'a'},
+		{"ddl", 0, NULL, 'D'},	   {"faults", 0, NULL, 'f'},	{"hung", 0, NULL, 'h'},
+		{"first", 0, NULL, 'F'},   {"parted", 0, NULL, 'R'},	{"mirror", 0, NULL, 'M'},
+		{"points", 0, NULL, 'o'},  {"two-phase", 0, NULL, '2'}, {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -640,6 +631,7 @@ static void parse_options(int argc, char **argv)
 		case 'l': opt.lists = true; break;
 		case 'R': opt.parted = true; break;
 		case 'M': opt.mirror = true; break;
+		case '2': opt.two_phase = true; break;
 		case 'o': opt.lists = opt.points = true; break;
 		case 'u': opt.pause_us = (unsigned)atoi(optarg); break;
 		case 'P': opt.patience_s = (unsigned)atoi(optarg); break;
