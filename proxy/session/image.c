@@ -209,7 +209,7 @@ static void adopt_defaults(struct session *s)
 void image_link(struct session *s)
 {
 	struct backend *b = s->backend;
-	bool apart = !speaks_server_encoding(b);
+	bool apart;
 
 	adopt_defaults(s);
 
@@ -217,6 +217,7 @@ void image_link(struct session *s)
 		image_tell_params(s, false);
 		return;
 	}
+	apart = !speaks_server_encoding(b);
 	image_tell_params(s, true);
 	count(&s->house->host.counters, image_syncs);
 	backend_sys(b, SYS_BEGIN, NULL, 0, WHY_IMAGE, 0);
