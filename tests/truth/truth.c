@@ -42,8 +42,8 @@
 static struct {
 	struct target target[TARGETS_MAX];
 	unsigned ntargets, writers, readers, rows, patience_s, pause_us;
-	uint64_t cycles, seconds;
-	int protocol; /* -1 = mix */
+	uint64_t cycles, seconds, least; /* it goes on for `least` seconds when the cycles are done sooner */
+	int protocol;			 /* -1 = mix */
 	bool async, ddl, faults, hung, first, lists, points, parted, mirror, two_phase;
 } opt = {
 	.writers = 6,
@@ -57,6 +57,7 @@ static struct {
 
 static atomic_bool over;
 static _Atomic uint64_t cycles, writes, reads, alterations;
+static _Atomic uint64_t least_us; /* before that it is not over */
 
 struct member {
 	pthread_t thread;
@@ -347,7 +348,7 @@ static void *writer(void *arg)
 		atomic_fetch_add_explicit(&writes, 1, memory_order_relaxed);
 		for (unsigned i = 0; i < opt.ntargets && !atomic_load(&over); i++)
 			judge_one(self, &self->check[i], id);
-		if (atomic_fetch_add(&cycles, 1) + 1 >= opt.cycles)
+		if (atomic_fetch_add(&cycles, 1) + 1 >= opt.cycles && link_now_us() >= atomic_load(&least_us))
 			atomic_store(&over, true);
 		if (opt.pause_us > 0 && dice(self, 2) == 0)
 			nanosleep(&(struct timespec){.tv_nsec = 1000 * (long)dice(self, opt.pause_us)}, NULL);
@@ -609,7 +610,8 @@ static void parse_options(int argc, char **argv)
 		{"lists", 0, NULL, 'l'},   {"pause", 1, NULL, 'u'},	{"async", 0, NULL, 'a'},
 		{"ddl", 0, NULL, 'D'},	   {"faults", 0, NULL, 'f'},	{"hung", 0, NULL, 'h'},
 		{"first", 0, NULL, 'F'},   {"parted", 0, NULL, 'R'},	{"mirror", 0, NULL, 'M'},
-		{"points", 0, NULL, 'o'},  {"two-phase", 0, NULL, '2'}, {NULL, 0, NULL, 0},
+		{"points", 0, NULL, 'o'},  {"two-phase", 0, NULL, '2'}, {"least", 1, NULL, 'L'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -622,6 +624,7 @@ static void parse_options(int argc, char **argv)
 		case 'n': opt.rows = (unsigned)atoi(optarg); break;
 		case 'c': opt.cycles = strtoull(optarg, NULL, 10); break;
 		case 's': opt.seconds = strtoull(optarg, NULL, 10); break;
+		case 'L': opt.least = strtoull(optarg, NULL, 10); break;
 		case 'p': set_protocol(optarg); break;
 		case 'a': opt.async = true; break;
 		case 'D': opt.ddl = true; break;
@@ -655,6 +658,7 @@ int main(int argc, char **argv)
 	parse_options(argc, argv);
 	set_up();
 	began = link_now_us();
+	atomic_store(&least_us, began + opt.least * 1000000);
 	for (unsigned i = 0; i < opt.writers; i++)
 		join("writer", i, writer);
 	for (unsigned i = 0; i < opt.readers; i++)
