@@ -41,9 +41,4 @@ bool startup_param_next(struct span params, size_t *at, struct span *name_r, str
  * `_pq_.` option). */
 int startup_negotiate(uint32_t version, struct span params, bool *negotiate_r);
 
-/* Next setting of the startup parameter `options` ("-c a=b --c=d", backslash escapes): 1 = one
- * found, 0 = end, -1 = not understood. The unescaped text goes to out[0..outsz). */
-int startup_option_next(struct span options, size_t *at, char *out, size_t outsz, struct span *name_r,
-			struct span *value_r);
-
 #endif

@@ -7,6 +7,7 @@
 #include "proxy/session/peer_cancel.h"
 #include "protocol/frame.h"
 #include "protocol/startup.h"
+#include "protocol/switches.h"
 #include "protocol/write.h"
 
 #include <stdio.h>
@@ -101,14 +102,30 @@ static bool is_off(struct span v)
 	return false;
 }
 
+static const char too_many[] = "too many startup parameters";
+
+/* The switches of the parameter `options`. true = they are taken, or the client has been told why not. */
+static bool take_switches(struct session *s, struct span options)
+{
+	struct switches w;
+	struct span name, value;
+	enum switch_status status;
+
+	if (switches_begin(&w, options) != 0)
+		return false;
+	while ((status = switches_next(&w, &name, &value)) == SWITCH_SETTING)
+		if (wish(s, name, value) != 0)
+			return false;
+	if (status == SWITCH_BAD && !config_list_has(s->config->ignore_startup_parameters, "options")) {
+		count(&s->house->host.counters, clients_refused);
+		session_fatal(s, w.sqlstate, w.why, w.hint);
+	}
+	return true;
+}
+
 /* One startup parameter; static text = why it is refused. */
 static const char *take_param(struct session *s, struct span name, struct span value)
 {
-	char text[4096];
-	struct span n, v;
-	size_t at = 0;
-	int rc;
-
 	if (span_eq(name, span_str("user"))) {
 		free(s->user);
 		s->user = dup_span(value);
@@ -120,15 +137,11 @@ static const char *take_param(struct session *s, struct span name, struct span v
 		free(s->replication);
 		s->replication = is_off(value) ? NULL : dup_span(value);
 	} else if (span_eq(name, span_str("options"))) {
-		while ((rc = startup_option_next(value, &at, text, sizeof text, &n, &v)) == 1)
-			if (wish(s, n, v) != 0)
-				return "too many startup parameters";
-		if (rc < 0 && !config_list_has(s->config->ignore_startup_parameters, "options"))
-			return "startup parameter \"options\" is not understood";
+		return take_switches(s, value) ? NULL : too_many;
 	} else if (name.n > 5 && memcmp(name.p, "_pq_.", 5) == 0) {
 		/* An option of the protocol: answered by NegotiateProtocolVersion. */
 	} else if (wish(s, name, value) != 0) {
-		return "too many startup parameters";
+		return too_many;
 	}
 	return NULL;
 }
@@ -158,9 +171,13 @@ static const char *take_params(struct session *s, struct span params)
 	size_t at = 0;
 	const char *why = NULL;
 
-	while (why == NULL && startup_param_next(params, &at, &name, &value))
-		why = take_param(s, name, value);
-	if (why != NULL)
+	/* PostgreSQL takes the switches first: a parameter of its own comes before them. */
+	for (int own = 0; own < 2; own++)
+		for (at = 0; why == NULL && s->state != SESSION_CLOSED &&
+			     startup_param_next(params, &at, &name, &value);)
+			if (span_eq(name, span_str("options")) != (own == 1))
+				why = take_param(s, name, value);
+	if (why != NULL || s->state == SESSION_CLOSED)
 		return why;
 	if (s->config->application_name_add_host)
 		add_host(s);
@@ -224,6 +241,8 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 		return STEP_WAIT;
 	}
 	why = take_params(s, hello->params);
+	if (s->state == SESSION_CLOSED)
+		return STEP_WAIT; /* it has been told */
 	if (why != NULL) {
 		refused(s, "08P01", why);
 		return STEP_WAIT;

@@ -1,19 +1,21 @@
 #include "tests/fuzz/fuzz.h"
 
-#include "protocol/startup.h"
+#include "protocol/switches.h"
 
 static void walk_options(struct span options)
 {
-	char out[64];
+	struct switches w;
 	struct span name, value;
-	size_t at = 0, before = 0;
+	size_t settings = 0;
+	enum switch_status status;
 
-	while (startup_option_next(options, &at, out, sizeof(out), &name, &value) == 1) {
-		FUZZ_CHECK(at > before && at <= options.n && name.n > 0);
-		fuzz_within(name, span_of(out, sizeof(out)));
-		fuzz_within(value, span_of(out, sizeof(out)));
-		before = at;
+	if (switches_begin(&w, options) != 0)
+		return;
+	while ((status = switches_next(&w, &name, &value)) == SWITCH_SETTING) {
+		FUZZ_CHECK(name.n > 0 && ++settings <= 5 * options.n);
+		FUZZ_CHECK(value.n <= sizeof(w.text));
 	}
+	FUZZ_CHECK(status == SWITCH_END || w.why[0] != '\0');
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
