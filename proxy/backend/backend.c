@@ -5,11 +5,11 @@
 #include "proxy/backend/server_cancel.h"
 #include "proxy/backend/servers.h"
 #include "proxy/backend/settle.h"
+#include "proxy/backend/setup.h"
 #include "proxy/backend/target.h"
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
-#include "protocol/hooks.h"
 #include "protocol/back.h"
 #include "protocol/frame.h"
 #include "protocol/startup.h"
@@ -38,6 +38,7 @@ static void free_late(void *arg)
 	settings_free(&b->params);
 	settings_free(&b->own_params);
 	settings_free(&b->defaults);
+	settings_free(&b->base);
 	settings_free(&b->image);
 	settings_free(&b->customs);
 	prepared_clear(&b->prepared);
@@ -97,8 +98,9 @@ static void connect_elsewhere(struct backend *b, const struct err *err)
 	login_free(&b->login);
 	settings_clear(&b->params);
 	settings_clear(&b->defaults);
+	settings_clear(&b->base);
+	settings_clear(&b->customs);
 	b->code[0] = '\0';
-	b->code_asked = false;
 	expects_free(&b->expects);
 	b->expects = (struct expects){0};
 	b->sys_prepared = b->sys_doubtful = 0;
@@ -215,6 +217,7 @@ struct backend *backend_new(struct pool *pool, struct pool_target *target, struc
 	settings_init(&b->params);
 	settings_init(&b->own_params);
 	settings_init(&b->defaults);
+	settings_init(&b->base);
 	settings_init(&b->image);
 	settings_init(&b->customs);
 	prepared_init(&b->prepared);
@@ -345,49 +348,6 @@ static void server_error(struct backend *b, struct span body)
 	backend_fail(b, &err);
 }
 
-/* Settings that the server does not report but that decide what statements mean; the last row stands for all that a session
- * may set, so that backends made before and after an ALTER ROLE .. SET can be told apart. */
-static const char setup_query[] =
-	"SELECT 'search_path', pg_catalog.current_setting('search_path') "
-	"UNION ALL SELECT 'default_transaction_isolation', pg_catalog.current_setting('default_transaction_isolation') "
-	"UNION ALL SELECT 'role', pg_catalog.current_setting('role') "
-	"UNION ALL SELECT 'statement_timeout', pg_catalog.current_setting('statement_timeout') "
-	"UNION ALL SELECT 'session_replication_role', pg_catalog.current_setting('session_replication_role') "
-	"UNION ALL SELECT 'read_only', pg_catalog.current_setting('transaction_read_only') "
-	"UNION ALL SELECT 'all', pg_catalog.md5(pg_catalog.string_agg(name || '=' || setting, ',' ORDER BY name)) "
-	"FROM pg_catalog.pg_settings WHERE context IN ('user', 'superuser') "
-	"UNION ALL SELECT 'server', pg_catalog.concat_ws(' ', (SELECT system_identifier FROM pg_catalog.pg_control_system()), "
-	"extract(epoch FROM pg_catalog.pg_postmaster_start_time()), pg_catalog.pg_is_in_recovery()::int) "
-	"UNION ALL SELECT 'code', " CODE_SQL;
-
-/* What code the database has. It reads all sources, so it is asked only when the last backend of the pool found other code. All of one
- * snapshot. */
-static const char code_query[] =
-	"SELECT 'code', " CODE_SQL " UNION ALL SELECT 'hooks', " HOOKS_SQL
-	" UNION ALL SELECT 'customs', " CUSTOMS_SQL " UNION ALL SELECT 'readers', " READERS_SQL;
-static const char *const code_rows[] = {"hooks", "customs", "readers"};
-#define CODE_ROWS_N (sizeof code_rows / sizeof *code_rows)
-
-/* From the last backend that has logged in, if it was the same database of the same server, and as it is now. */
-static bool code_known(struct backend *b)
-{
-	struct pool_defaults *d = pool_defaults(b->pool);
-	const char *server = settings_get(&b->defaults, "server");
-	const char *theirs = d != NULL ? settings_get(&d->defaults, "server") : NULL;
-	bool known = theirs != NULL && server != NULL && strcmp(server, theirs) == 0 && b->code[0] != '\0' &&
-		     strcmp(b->code, d->code) == 0;
-
-	for (unsigned i = 0; i < CODE_ROWS_N && known; i++)
-		known = settings_get(&d->defaults, code_rows[i]) != NULL;
-	for (unsigned i = 0; i < CODE_ROWS_N && known; i++) {
-		struct span value = span_str(settings_get(&d->defaults, code_rows[i]));
-
-		known = settings_set(&b->defaults, span_str(code_rows[i]), &value) >= 0;
-	}
-	pool_defaults_unref(d);
-	return known;
-}
-
 static void setup_done(struct backend *b)
 {
 	struct err err;
@@ -400,38 +360,20 @@ static void setup_done(struct backend *b)
 	hist_add(&pool_tally(b->pool, b->host)->connect, clock_us() - b->born_us);
 	b->state = BACKEND_SETTLING;
 	settings_copy(&b->params, &b->own_params);
+	settings_copy(&b->base, &b->image);
 	pool_backend_ready(b->pool, b);
 	settle_go_on(b);
 }
 
-static void setup_begin(struct backend *b)
+static void logged_in(struct backend *b)
 {
-	const char *extra = b->target->db->connect_query;
-
 	login_free(&b->login);
 	b->state = BACKEND_SETUP;
 	count(&b->host->counters, backends_opened);
-	if (b->target->replication[0] != '\0') {
+	if (b->target->replication[0] != '\0')
 		setup_done(b); /* a walsender may not even know SELECT */
-		return;
-	}
-	if (extra[0] != '\0')
-		backend_query(b, extra, WHY_SETTLE);
-	backend_query(b, setup_query, WHY_SETTLE);
-}
-
-static void setup_row(struct backend *b, struct span body)
-{
-	struct span name, value;
-	size_t at = 2;
-
-	if (back_count(body) != 2 || back_value_next(body, &at, &name) != 0 ||
-	    back_value_next(body, &at, &value) != 0)
-		return;
-	if (!span_eq(name, span_str("code")))
-		settings_set(&b->defaults, name, &value);
-	else if (value.n < sizeof b->code)
-		snprintf(b->code, sizeof b->code, "%.*s", (int)value.n, (const char *)value.p);
+	else
+		setup_begin(b);
 }
 
 static void login_message(struct backend *b, const struct frame *f)
@@ -454,7 +396,7 @@ static void login_message(struct backend *b, const struct frame *f)
 			return;
 		}
 		break;
-	case 'Z': setup_begin(b); return;
+	case 'Z': logged_in(b); return;
 	case 'v': return;
 	default: break;
 	}
@@ -464,23 +406,23 @@ static void login_message(struct backend *b, const struct frame *f)
 static void setup_message(struct backend *b, const struct frame *f)
 {
 	enum reply_step step = backend_reply(b, f->type);
+	const char *why;
 
 	if (step == REPLY_BAD) {
 		backend_failf(b, "08P01", "unexpected message during setup");
 		return;
 	}
-	if (f->type == 'D')
-		setup_row(b, f->body);
-	backend_reply_done(b, f->type, step, NULL, NULL);
-	if (expect_head(&b->expects) != NULL)
-		return;
-	if (!b->code_asked && !code_known(b)) {
-		b->code_asked = true;
-		count(&b->host->counters, code_looks);
-		backend_query(b, code_query, WHY_SETTLE);
+	if (f->type == 'D' && setup_row(b, f->body) != 0) {
+		backend_failf(b, "53200", "no room for the settings that connect_query makes");
 		return;
 	}
-	setup_done(b);
+	if (f->type == 'Z' && back_ready_decode(f->body, &b->status, &why) != 0) {
+		backend_failf(b, "08P01", why);
+		return;
+	}
+	backend_reply_done(b, f->type, step, NULL, NULL);
+	if (expect_head(&b->expects) == NULL && !setup_next(b))
+		setup_done(b);
 }
 
 /* One message while nobody has the backend on loan. */

@@ -22,6 +22,14 @@ enum backend_state {
 #undef S
 };
 
+/* The question of setup.c that is in work. */
+enum setup {
+	SETUP_DEFAULTS, /* of its login */
+	SETUP_CODE,	/* what code the database has */
+	SETUP_CONNECT,	/* connect_query */
+	SETUP_BASE,	/* what that has set */
+};
+
 struct pool;
 struct pool_target;
 
@@ -60,9 +68,11 @@ struct backend {
 	struct settings params;	    /* reported by ParameterStatus */
 	struct settings own_params; /* .. when nobody had used it yet */
 	char code[33];		    /* hooks.h: which code the database has; "" = not known */
-	bool code_asked;	    /* what it can do */
-	struct settings defaults;   /* unreported ones asked at login: search_path, .. */
-	struct settings image;	    /* what sessions have set on it, differing from the defaults */
+	enum setup setup;
+	struct settings defaults; /* unreported ones asked at login: search_path, .. */
+	struct settings base;	  /* what connect_query has set: every session begins with it */
+	struct settings
+		image; /* what sessions, and connect_query, have set on it, differing from the defaults */
 	struct settings
 		customs; /* custom settings that are known to it, values unused: nothing can make them unknown again */
 	struct prepared prepared;
@@ -76,6 +86,7 @@ struct backend {
 	struct expects expects;
 	bool ignoring;	/* the server skips everything until Sync */
 	bool reset_all; /* may have custom settings that nobody knows of: RESET ALL before the next session */
+	bool temp_used; /* temporary objects were: nothing can change temp_buffers any more */
 	bool dirty;	/* has state that only DISCARD ALL removes */
 	unsigned loans; /* so far */
 	bool broken;	/* close it instead of reusing it */
@@ -109,6 +120,7 @@ enum sys_stmt {
 	SYS_GET,
 	SYS_GET_CUSTOM,
 	SYS_SNAPSHOT,
+	SYS_RESET_ALL,
 	SYS_DISCARD_SEQUENCES,
 	NSYS_STMTS
 };

@@ -31,6 +31,7 @@ enum expect_kind {
 enum expect_why {
 	WHY_CLIENT,    /* not hidden */
 	WHY_IMAGE,     /* making the settings equal; a failure must not let the client's statement run */
+	WHY_TRY,       /* .. with one that may be refused; index: its place in session.tried */
 	WHY_BEGIN,     /* a deferred BEGIN; the same */
 	WHY_PARSE,     /* parsing again what the client parsed elsewhere */
 	WHY_SNAPSHOT,  /* the snapshot in front of a fill */

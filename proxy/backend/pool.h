@@ -33,6 +33,7 @@ struct pool_defaults {
 	atomic_uint refs;
 	struct settings params;	  /* reported */
 	struct settings defaults; /* search_path, default_transaction_isolation, .. */
+	struct settings base;	  /* what connect_query has set */
 	char code[33];		  /* the backend's */
 };
 

@@ -185,8 +185,9 @@ struct pool_defaults *pool_defaults_new(const struct backend *b)
 	atomic_init(&d->refs, 1);
 	settings_init(&d->params);
 	settings_init(&d->defaults);
+	settings_init(&d->base);
 	check(settings_copy(&b->own_params, &d->params) == 0 &&
-	      settings_copy(&b->defaults, &d->defaults) == 0);
+	      settings_copy(&b->defaults, &d->defaults) == 0 && settings_copy(&b->base, &d->base) == 0);
 	memcpy(d->code, b->code, sizeof d->code);
 	return d;
 }
@@ -197,6 +198,7 @@ void pool_defaults_unref(struct pool_defaults *d)
 		return;
 	settings_free(&d->params);
 	settings_free(&d->defaults);
+	settings_free(&d->base);
 	free(d);
 }
 

@@ -49,7 +49,7 @@ void settle_go_on(struct backend *b)
 			backend_query(b, b->target->db->connect_query, WHY_SETTLE);
 		prepared_clear(&b->prepared);
 		b->sys_prepared = b->sys_doubtful = 0;
-		settings_clear(&b->image);
+		settings_copy(&b->base, &b->image);
 		b->seq_owner = 0;
 		b->dirty = false;
 		b->reset_all = false;
@@ -129,7 +129,7 @@ void settle_message(struct backend *b, const struct frame *f)
 		settle_go_on(b);
 		return;
 	}
-	if (f->type == 'E' && head != NULL && head->why == WHY_IMAGE)
+	if (f->type == 'E' && head != NULL && (head->why == WHY_IMAGE || head->why == WHY_TRY))
 		b->dirty = true; /* what b->image says has been rolled back */
 	if (f->type == 'E' && head != NULL && head->why == WHY_SETTLE)
 		b->broken = true; /* not even ROLLBACK or DISCARD ALL works */

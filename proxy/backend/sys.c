@@ -18,8 +18,8 @@ static const struct sys_row {
 	[SYS_GET] = {"pgweir_sys_get",
 		     "SELECT pg_catalog.current_setting($1, true), "
 		     "(SELECT source FROM pg_catalog.pg_settings WHERE lower(name) = lower($1))"},
-	[SYS_GET_CUSTOM] = {"pgweir_sys_get_custom",
-			    "SELECT pg_catalog.current_setting($1, true), 'session'"},
+	[SYS_GET_CUSTOM] = {"pgweir_sys_get_custom", "SELECT pg_catalog.current_setting($1, true), NULL"},
+	[SYS_RESET_ALL] = {"pgweir_sys_reset_all", "RESET ALL"},
 	[SYS_DISCARD_SEQUENCES] = {"pgweir_sys_discard_sequences", "DISCARD SEQUENCES"},
 	[SYS_SNAPSHOT] = {"pgweir_sys_snapshot", "SELECT pg_catalog.pg_current_snapshot()"},
 };

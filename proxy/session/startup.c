@@ -492,7 +492,7 @@ static void welcome_done(struct session *s, const struct settings *params, const
 	session_enter(s, SESSION_READY);
 }
 
-/* The startup parameters as a settings image, as given by the client. */
+/* The startup parameters, as given by the client, on top of what is in the image. */
 static int wished_image(struct session *s, struct settings *image)
 {
 	struct span key = buf_span(&s->arrival->welcome_key);
@@ -540,8 +540,13 @@ static bool welcome_known(struct session *s)
 		pool_welcome_unref(w);
 	} else if (only_name(s)) {
 		known = true;
-		wished_image(s, &image);
-		welcome_done(s, &d->params, &image, d);
+		settings_copy(&d->base, &image);
+		if (wished_image(s, &image) == 0)
+			welcome_done(s, &d->params, &image, d);
+		else {
+			pool_defaults_unref(d);
+			session_fatal(s, "53200", "out of memory", NULL);
+		}
 	} else {
 		pool_defaults_unref(d);
 	}
@@ -556,6 +561,8 @@ static void learn(struct session *s, struct backend *b)
 	s->backend = b;
 	backend_lent(b, &relay_ops, s);
 	settings_clear(&s->image);
+	if (s->replication == NULL)
+		settings_copy(&b->base, &s->image);
 	if (wished_image(s, &s->image) != 0) {
 		session_fatal(s, "53200", "out of memory", NULL);
 		return;
