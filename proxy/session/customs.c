@@ -3,43 +3,9 @@
  * parameter" to a session that has never set them: a client that has asked so gets a backend that does not know the name. */
 #include "proxy/session/session_private.h"
 
-#include <ctype.h>
 #include <strings.h>
 
 #define NAMES_MAX 32 /* that one statement may mean, or a session has asked for in vain */
-#define LENGTH_MAX 63
-
-bool customs_name(const char *name)
-{
-	return strchr(name, '.') != NULL;
-}
-
-static bool in_name(uint8_t c)
-{
-	return isalnum(c) || c == '_' || c == '$' || c == '.' || c >= 0x80;
-}
-
-/* The next x.y at or behind *at; *before_r is the byte in front of it. */
-static bool next_name(struct span text, size_t *at, char out[LENGTH_MAX + 1], uint8_t *before_r)
-{
-	for (size_t i = *at; i < text.n;) {
-		size_t from = i, dots = 0;
-
-		while (i < text.n && in_name(text.p[i]))
-			dots += text.p[i++] == '.';
-		if (dots > 0 && i - from <= LENGTH_MAX && text.p[from] != '.' && text.p[i - 1] != '.' &&
-		    !isdigit(text.p[from])) {
-			*before_r = from > 0 ? text.p[from - 1] : 0;
-			memcpy(out, text.p + from, i - from);
-			out[i - from] = '\0';
-			*at = i;
-			return true;
-		}
-		i += i == from;
-	}
-	*at = text.n;
-	return false;
-}
 
 bool customs_known(const struct session *s, const char *name)
 {
@@ -60,11 +26,11 @@ static void guess(struct session *s, const char *name)
 /* What stands behind SET, and, when `quoted`, in quotes or at the begin of a value may be a setting's name. */
 static void note_words(struct session *s, struct span bytes, bool quoted)
 {
-	char name[LENGTH_MAX + 1];
+	char name[CUSTOM_NAME_MAX + 1];
 	uint8_t before;
 	unsigned nset = 0, nquoted = 0;
 
-	for (size_t at = 0; next_name(bytes, &at, name, &before);) {
+	for (size_t at = 0; custom_name_next(bytes, &at, name, &before);) {
 		const uint8_t *end = bytes.p + at - strlen(name);
 		bool set = end - bytes.p >= 4 && (strncasecmp((const char *)end - 4, "set ", 4) == 0 ||
 						  strncasecmp((const char *)end - 4, "cal ", 4) == 0 ||
@@ -104,10 +70,10 @@ void customs_note_code(struct session *s)
 {
 	const char *names = settings_get(&s->backend->defaults, "customs");
 	struct span text = span_str(names != NULL ? names : "");
-	char name[LENGTH_MAX + 1];
+	char name[CUSTOM_NAME_MAX + 1];
 	uint8_t before;
 
-	for (size_t at = 0; next_name(text, &at, name, &before);)
+	for (size_t at = 0; custom_name_next(text, &at, name, &before);)
 		guess(s, name);
 }
 
@@ -118,11 +84,11 @@ bool customs_learned(struct session *s, const char *name, const char *mark, cons
 	struct backend *b = s->backend;
 	struct span empty = span_str("");
 
-	if (!customs_name(name))
+	if (!custom_name(name))
 		return false;
 	if (value != NULL && value->n == 0 && strcmp(mark, "guess") == 0 && !customs_known(s, name))
 		return true; /* another client has made it known here; this one has nothing to do with it */
-	if (value != NULL) {
+	if (value != NULL && !tries_library(b, name)) {
 		settings_set(&b->customs, span_str(name), &empty);
 		pool_has_custom(s->pool);
 	}
@@ -135,7 +101,8 @@ bool customs_learned(struct session *s, const char *name, const char *mark, cons
 		settings_set(&b->image, span_str(name), NULL);
 		return true;
 	}
-	settings_set(&s->defined, span_str(name), &empty);
+	if (!tries_library(b, name)) /* its library may refuse to make it known */
+		settings_set(&s->defined, span_str(name), &empty);
 	settings_set(&s->image, span_str(name), NULL);
 	settings_set(&b->image, span_str(name), NULL);
 	return true;
@@ -169,10 +136,10 @@ void customs_define(struct session *s)
 static void ask_text(struct session *s, struct span text)
 {
 	struct span empty = span_str("");
-	char name[LENGTH_MAX + 1];
+	char name[CUSTOM_NAME_MAX + 1];
 	uint8_t before;
 
-	for (size_t at = 0; s->unknowns.n < NAMES_MAX && next_name(text, &at, name, &before);)
+	for (size_t at = 0; s->unknowns.n < NAMES_MAX && custom_name_next(text, &at, name, &before);)
 		if (!customs_known(s, name)) {
 			settings_set(&s->unknowns, span_str(name), &empty);
 			s->lend.strict = true;
@@ -191,8 +158,8 @@ static bool mentions(struct span text, const char *word, size_t n)
 {
 	for (size_t i = 0; i + n <= text.n; i++)
 		if (strncasecmp((const char *)text.p + i, word, n) == 0 &&
-		    (i == 0 || !in_name(text.p[i - 1]) || text.p[i - 1] == '.') &&
-		    (i + n == text.n || !in_name(text.p[i + n]) || text.p[i + n] == '.'))
+		    (i == 0 || !custom_name_byte(text.p[i - 1]) || text.p[i - 1] == '.') &&
+		    (i + n == text.n || !custom_name_byte(text.p[i + n]) || text.p[i + n] == '.'))
 			return true;
 	return false;
 }
@@ -205,7 +172,7 @@ static void ask_code(struct session *s, struct span text)
 
 	while (at != NULL && *at != '\0' && s->unknowns.n < NAMES_MAX) {
 		size_t n = strcspn(at, " "), word = strcspn(at, "=");
-		char name[LENGTH_MAX + 1];
+		char name[CUSTOM_NAME_MAX + 1];
 
 		if (word < n && n - word - 1 < sizeof name) {
 			memcpy(name, at + word + 1, n - word - 1);
@@ -222,7 +189,7 @@ static void ask_code(struct session *s, struct span text)
 
 void customs_ask(struct session *s, const struct batch *batch)
 {
-	s->lend.strict = false;
+	s->lend.strict = s->picky;
 	if (!pool_customs(s->pool))
 		return;
 	for (unsigned i = 0; i < batch->n; i++) {
@@ -258,13 +225,15 @@ bool customs_fits(const struct lend *lend, const struct backend *b)
 	const struct session *s =
 		(const struct session *)(const void *)((const char *)lend - offsetof(struct session, lend));
 
+	if (s->picky && !tries_fit(&s->image, b))
+		return false;
 	for (unsigned i = 0; i < s->unknowns.n; i++)
 		if (settings_get(&b->customs, s->unknowns.at[i].name) != NULL &&
 		    !customs_known(s, s->unknowns.at[i].name))
 			return false;
 	/* Who has set some leaves those that know none to who has not. */
 	for (unsigned i = 0; i < s->image.n; i++)
-		if (customs_name(s->image.at[i].name))
+		if (custom_name(s->image.at[i].name) && !tries_library(b, s->image.at[i].name))
 			return settings_get(&b->customs, s->image.at[i].name) != NULL;
 	return s->defined.n == 0 || settings_get(&b->customs, s->defined.at[0].name) != NULL;
 }

@@ -611,8 +611,9 @@ bool forward_input(struct session *s)
 		in = conn_input(s->client);
 		if (in.n == 0)
 			return true;
-		if (s->asked > 0 || s->parting || s->skipping)
+		if (s->asked > 0 || s->parting || s->skipping || image_holds(s))
 			return true; /* what the transaction has changed, or whether it goes on, is known in a moment */
+		s->held = false;
 		if (forward_copy(s, in)) {
 			s->flushed = false;
 			continue;

@@ -1,7 +1,6 @@
 /* The session image: what a client has set, put onto whichever backend runs its next transaction, and learned from the backend
  * after a transaction that may have changed it. PostgreSQL itself is asked for the outcome, so rollbacks, savepoints, SET LOCAL
  * and rejected values need no rules here. */
-#include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
@@ -14,20 +13,14 @@
 /* The last hidden request of a synchronisation carries this index. */
 #define IMAGE_LAST 1
 
-/* Settings that cannot change an answer's bytes: they are no part of a cache key. */
-static const char *const harmless_names[] = {"application_name",
-					     "default_transaction_read_only",
-					     "idle_in_transaction_session_timeout",
-					     "idle_session_timeout",
-					     "lock_timeout",
-					     "statement_timeout"};
-
-/* Everything that a transaction can leave behind, in one query: 's' rows are settings, 'p' rows are pins. */
+/* Everything that a transaction can leave behind, in one query: 's' rows are settings, 'p' rows are pins, a 't' row says that the
+ * server has a schema for temporary objects. */
 static const char probe_query[] =
 	"BEGIN; SET LOCAL statement_timeout = 0; "
 	"SELECT pg_catalog.set_config('client_encoding', pg_catalog.current_setting('server_encoding'), true); "
 	"SELECT 's', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session' "
-	"AND name NOT IN ('statement_timeout', 'client_encoding', 'transaction_isolation', 'transaction_read_only', 'transaction_deferrable') "
+	"AND name NOT IN ('statement_timeout', 'client_encoding', 'seed', 'transaction_isolation', 'transaction_read_only', "
+	"'transaction_deferrable') "
 	"UNION ALL SELECT 's', 'role', pg_catalog.current_setting('role') "
 	"UNION ALL SELECT 's', 'session_authorization', session_user::text "
 	"UNION ALL SELECT 'p', 'advisory', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
@@ -36,6 +29,7 @@ static const char probe_query[] =
 	"UNION ALL SELECT 'p', 'listen', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_listening_channels()) "
 	"UNION ALL SELECT 'c', pg_catalog.count(*) FILTER (WHERE NOT from_sql AND name LIKE 'pgweir%' AND name <> '" STANDIN_NAME
 	"')::text, pg_catalog.count(*) FILTER (WHERE from_sql)::text FROM pg_catalog.pg_prepared_statements "
+	"UNION ALL SELECT 't', '', '' WHERE pg_catalog.pg_my_temp_schema() <> 0 "
 	"UNION ALL SELECT 'p', 'temp', '' WHERE pg_catalog.pg_my_temp_schema() <> 0 AND EXISTS (SELECT 1 FROM pg_catalog.pg_depend "
 	"WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = pg_catalog.pg_my_temp_schema()); "
 	"COMMIT; SELECT 's', 'statement_timeout', pg_catalog.current_setting('statement_timeout') "
@@ -72,16 +66,35 @@ static void set_on_backend(struct session *s, const char *name, const char *valu
 	count(&s->house->host.counters, image_commands);
 }
 
-static void put_difference(void *arg, const char *name, const char *value)
+static bool is_role(const char *name)
+{
+	return strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
+}
+
+/* What tries.c has dealt with is not to be put again. */
+static bool put_apart(const struct session *s, const char *name)
+{
+	return is_role(name) || strcasecmp(name, encoding) == 0 || tries_setting(s->backend, name);
+}
+
+/* Before values are: log_statement_stats and its like exclude each other. */
+static void put_reset(void *arg, const char *name, const char *value)
+{
+	struct session *s = arg;
+
+	if (value == NULL && !put_apart(s, name))
+		set_on_backend(s, name, NULL);
+}
+
+static void put_value(void *arg, const char *name, const char *value)
 {
 	struct session *s = arg;
 	struct span empty = span_str("");
 
-	if (strcasecmp(name, "session_authorization") == 0 || strcasecmp(name, "role") == 0 ||
-	    strcasecmp(name, encoding) == 0)
+	if (value == NULL || put_apart(s, name))
 		return;
 	set_on_backend(s, name, value);
-	if (customs_name(name)) {
+	if (custom_name(name)) {
 		settings_set(&s->backend->customs, span_str(name), &empty);
 		pool_has_custom(s->pool);
 	}
@@ -127,6 +140,7 @@ static void reset_first(struct session *s)
 {
 	for (unsigned i = 0; i < s->image.n; i++)
 		if (strcasecmp(s->image.at[i].name, encoding) != 0 &&
+		    !tries_setting(s->backend, s->image.at[i].name) &&
 		    settings_get(&s->backend->image, s->image.at[i].name) != NULL) {
 			set_on_backend(s, s->image.at[i].name, NULL);
 			settings_set(&s->backend->image, span_str(s->image.at[i].name), NULL);
@@ -183,6 +197,8 @@ void image_tell_params(struct session *s, bool changing)
 
 void image_synced(struct session *s)
 {
+	s->linking = false;
+	settings_clear(&s->tried);
 	if (image_reports_at_once(s->backend))
 		image_tell_params(s, false);
 }
@@ -204,15 +220,15 @@ static void adopt_defaults(struct session *s)
 }
 
 /* BEGIN, the settings, COMMIT, pipelined and without Sync: should one of them fail, the server skips all that follows, so the
- * client's statement cannot run under the wrong settings. The block keeps them when the client's statement fails, and
+ * client's statement cannot run under the wrong settings; what comes behind its Sync is held back (image_holds). The block keeps them when the client's statement fails, and
  * leaves no pipeline behind that VACUUM and its like would refuse. */
 void image_link(struct session *s)
 {
 	struct backend *b = s->backend;
-	bool apart;
+	bool apart, tried;
 
 	adopt_defaults(s);
-
+	s->linking = s->held = false;
 	if (settings_unite(&s->image, &b->image) && customs_defined_here(s)) {
 		image_tell_params(s, false);
 		return;
@@ -220,17 +236,24 @@ void image_link(struct session *s)
 	apart = !speaks_server_encoding(b);
 	image_tell_params(s, true);
 	count(&s->house->host.counters, image_syncs);
+	tried = tries_link(s, &apart);
 	backend_sys(b, SYS_BEGIN, NULL, 0, WHY_IMAGE, 0);
 	if (apart)
 		set_on_backend(s, encoding, settings_get(&b->params, "server_encoding"));
 	if (s->welcome_learning)
 		reset_first(s);
 	put_roles_back(s);
-	settings_diff(&b->image, &s->image, put_difference, s);
+	settings_diff(&b->image, &s->image, put_reset, s);
+	settings_diff(&b->image, &s->image, put_value, s);
 	customs_define(s);
 	put_roles(s);
 	put_encoding(s, apart);
 	backend_sys(b, SYS_COMMIT, NULL, 0, WHY_IMAGE, IMAGE_LAST);
+	s->linking = true;
+	s->held = tried && !s->welcome_learning;
+	s->link_batch = b->expects.batches_sent;
+	if (s->held)
+		backend_sync(b, WHY_IMAGE); /* the server does not answer before */
 	if (settings_copy(&s->image, &b->image) != 0)
 		b->dirty = true;
 }
@@ -241,12 +264,12 @@ static void touch(struct session *s, const char *name, bool reset)
 {
 	struct span v = span_str(reset ? "reset" : "set");
 
-	if (strncasecmp(name, "transaction_", 12) == 0)
+	if (strncasecmp(name, "transaction_", 12) == 0 || strcasecmp(name, IMAGE_UNSHOWN) == 0)
 		return; /* of the transaction, not of the session */
 	if (settings_set(&s->touched, span_str(name), &v) >= 0)
 		return;
 	s->effects |= EFFECT_TAINT; /* too many to remember: the probe sees them all, but for custom ones */
-	s->settings_pin |= customs_name(name);
+	s->settings_pin |= custom_name(name);
 }
 
 const char *image_reset_value(const struct session *s, struct span name, struct span value)
@@ -290,7 +313,8 @@ void image_reset_follows(struct session *s, const struct facts *f, bool sync)
 	 * RESET. */
 	if (s->startup.n == 0 || f->nstmts != 1 || (f->effects & EFFECT_DISCARD) || s->backend->status == 'E')
 		return;
-	for (unsigned i = 0; i < s->startup.n; i++) {
+	/* From the last to the first: session_authorization ends the role. */
+	for (unsigned i = s->startup.n; i-- > 0;) {
 		const struct setting *back = &s->startup.at[i];
 		struct span v[2] = {span_str(back->name), span_str(back->value)};
 
@@ -304,14 +328,20 @@ void image_reset_follows(struct session *s, const struct facts *f, bool sync)
 		backend_sync(s->backend, WHY_RESET);
 }
 
-static void touch_all(struct session *s)
+static void touch_each(struct session *s, const struct settings *of, bool roles)
 {
-	for (unsigned i = 0; i < s->image.n; i++)
-		touch(s, s->image.at[i].name, true);
-	for (unsigned i = 0; s->backend != NULL && i < s->backend->image.n; i++)
-		touch(s, s->backend->image.at[i].name, true);
-	for (unsigned i = 0; i < s->startup.n; i++)
-		touch(s, s->startup.at[i].name, true); /* also a custom setting that was made empty */
+	for (unsigned i = 0; i < of->n; i++)
+		if (roles || !is_role(of->at[i].name))
+			touch(s, of->at[i].name, true);
+}
+
+/* RESET ALL leaves the roles, DISCARD ALL does not. */
+static void touch_all(struct session *s, bool roles)
+{
+	touch_each(s, &s->image, roles);
+	if (s->backend != NULL)
+		touch_each(s, &s->backend->image, roles);
+	touch_each(s, &s->startup, roles); /* also a custom setting that was made empty */
 }
 
 /* What a RESET has left is not what the setting shows for the rest of the transaction. */
@@ -324,6 +354,16 @@ static void hide_reset(struct session *s, const char *name)
 		settings_set(&s->touched, span_str(name), &was);
 }
 
+/* What SET LOCAL leaves of the other one, and SET of both, is asked for, unless it is a RESET. */
+static void touch_roles(struct session *s)
+{
+	static const char *const names[] = {"role", "session_authorization"};
+
+	for (unsigned i = 0; i < 2; i++)
+		if (settings_get(&s->touched, names[i]) == NULL)
+			touch(s, names[i], false);
+}
+
 void image_note(struct session *s, const struct stmt_facts *f)
 {
 	for (unsigned i = 0; i < f->nsettings; i++) {
@@ -331,17 +371,15 @@ void image_note(struct session *s, const struct stmt_facts *f)
 
 		/* SET LOCAL makes a custom setting known to the session for ever. */
 		if (change->action != SETTING_SET_LOCAL ||
-		    (customs_name(change->name) && !customs_known(s, change->name)))
+		    (custom_name(change->name) && !customs_known(s, change->name)))
 			touch(s, change->name, change->action == SETTING_RESET);
 		else
 			hide_reset(s, change->name);
 	}
-	if (f->effects & EFFECT_ROLE) {
-		touch(s, "role", false);
-		touch(s, "session_authorization", false);
-	}
+	if (f->effects & EFFECT_ROLE)
+		touch_roles(s);
 	if (f->effects & EFFECT_RESET_ALL)
-		touch_all(s);
+		touch_all(s, (f->effects & EFFECT_DISCARD) != 0);
 }
 
 /* Custom settings (app.x) do not show in pg_settings: the probe is told which ones the session has. */
@@ -359,8 +397,10 @@ static void ask(struct session *s, const struct settings *of, unsigned i)
 {
 	struct span name = span_str(of->at[i].name);
 
-	backend_sys(s->backend, customs_name(of->at[i].name) ? SYS_GET_CUSTOM : SYS_GET, &name, 1,
-		    WHY_INSPECT, i);
+	/* pg_settings, which takes its time, is asked only where it may know the name. */
+	bool custom = custom_name(of->at[i].name) && !tries_library(s->backend, of->at[i].name);
+
+	backend_sys(s->backend, custom ? SYS_GET_CUSTOM : SYS_GET, &name, 1, WHY_INSPECT, i);
 	s->asked++;
 }
 
@@ -439,12 +479,13 @@ static void keep(struct session *s, struct settings *in, struct span name, const
 	s->settings_pin |= settings_set(in, name, value) < 0;
 }
 
-static void learned(struct session *s, const char *name, const char *mark, const struct span *value)
+static void learned(struct session *s, const char *name, const char *mark, const struct span *value,
+		    bool real)
 {
 	const char *back = may_be_reset(mark) ? settings_get(&s->startup, name) : NULL;
 	struct span startup = back != NULL ? span_str(back) : span_of(NULL, 0);
 
-	if (customs_learned(s, name, mark, value))
+	if (!real && customs_learned(s, name, mark, value))
 		return;
 	if (value != NULL && is_default(s, name, *value))
 		value = NULL;
@@ -454,7 +495,7 @@ static void learned(struct session *s, const char *name, const char *mark, const
 }
 
 /* The row of one inspected setting. While a login is being learned the names are those of the image itself. */
-void image_inspected(struct session *s, uint32_t index, struct span value, bool null)
+void image_inspected(struct session *s, uint32_t index, struct span value, bool null, bool real)
 {
 	if (s->welcome_learning) {
 		check(index < s->image.n);
@@ -463,11 +504,15 @@ void image_inspected(struct session *s, uint32_t index, struct span value, bool 
 		return;
 	}
 	check(index < s->inspecting.n);
-	learned(s, s->inspecting.at[index].name, s->inspecting.at[index].value, null ? NULL : &value);
+	learned(s, s->inspecting.at[index].name, s->inspecting.at[index].value, null ? NULL : &value, real);
 }
 
 void image_probed(struct session *s, char kind, struct span name, struct span value)
 {
+	if (kind == 't') {
+		s->backend->temp_used = true;
+		return;
+	}
 	if (kind == 'p') {
 		for (unsigned i = 0; i < NPINS; i++)
 			if (span_eq(name, span_str(pin_rows[i].name)))
@@ -495,6 +540,14 @@ static bool probed_default(const struct session *s, const char *name)
 				 strcmp(value, login_value(s, "statement_timeout", "0")) == 0);
 }
 
+/* It had a value and has none. Where no text tells more code has done that, by a RESET, or by SET ROLE NONE, which looks the same. */
+static bool was_reset(const struct session *s, const struct settings *before, const char *name)
+{
+	const char *how = settings_get(&s->inspecting, name);
+
+	return how != NULL ? may_be_reset(how) : settings_get(before, name) != NULL;
+}
+
 /* The image becomes what the probe has shown, and its custom settings, which no probe shows. */
 static void take_shown(struct session *s, struct settings *image)
 {
@@ -505,7 +558,7 @@ static void take_shown(struct session *s, struct settings *image)
 	for (unsigned i = 0; i < image->n; i++) {
 		struct span v = span_str(image->at[i].value);
 
-		if (customs_name(image->at[i].name))
+		if (custom_name(image->at[i].name))
 			keep(s, &shown, span_str(image->at[i].name), &v);
 	}
 	settings_copy(&shown, image);
@@ -514,19 +567,20 @@ static void take_shown(struct session *s, struct settings *image)
 
 static void take_probe(struct session *s)
 {
+	struct settings before = {0};
+
+	settings_copy(&s->image, &before);
 	take_shown(s, &s->backend->image);
 	take_shown(s, &s->image);
 	settings_same(&s->backend->image, &s->image);
-	for (unsigned i = 0; i < s->inspecting.n; i++) {
-		const char *name = s->inspecting.at[i].name, *back = settings_get(&s->startup, name);
+	for (unsigned i = 0; i < s->startup.n; i++) {
+		const char *name = s->startup.at[i].name;
+		struct span back = span_str(s->startup.at[i].value);
 
-		if (may_be_reset(s->inspecting.at[i].value) && back != NULL && !customs_name(name) &&
-		    probed_default(s, name)) {
-			struct span v = span_str(back);
-
-			settings_set(&s->image, span_str(name), &v);
-		}
+		if (!custom_name(name) && probed_default(s, name) && was_reset(s, &before, name))
+			keep(s, &s->image, span_str(name), &back);
 	}
+	settings_free(&before);
 	s->pins = s->probed_pins;
 }
 
@@ -556,96 +610,4 @@ void image_inspect_done(struct session *s, bool probe)
 	s->probing = false;
 	s->asked = 0;
 	image_key_refresh(s);
-}
-
-/* --- what the cache needs of it --- */
-
-static bool in_key(const char *name)
-{
-	for (size_t i = 0; i < sizeof harmless_names / sizeof *harmless_names; i++)
-		if (strcasecmp(name, harmless_names[i]) == 0)
-			return false;
-	return true;
-}
-
-/* Custom settings and roles cannot change what a literal means, so they do not keep prepared statements apart. */
-static bool in_parse_key(const char *name)
-{
-	return in_key(name) && strchr(name, '.') == NULL && strcasecmp(name, "role") != 0 &&
-	       strcasecmp(name, "session_authorization") != 0;
-}
-
-static void add_setting(struct buf *b, const struct setting *setting)
-{
-	for (const char *c = setting->name; *c != '\0'; c++)
-		buf_add_u8(b, (uint8_t)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c));
-	buf_add_u8(b, 0);
-	buf_add_cstr(b, setting->value);
-}
-
-static const char *default_now(const struct session *s, const char *name)
-{
-	const char *v = s->defaults != NULL ? settings_get(&s->defaults->defaults, name) : NULL;
-
-	return v != NULL ? v : "";
-}
-
-static const char *setting_now(const struct session *s, const char *name)
-{
-	const char *v = settings_get(&s->image, name);
-
-	return v != NULL || s->defaults == NULL ? v : settings_get(&s->defaults->defaults, name);
-}
-
-static const char *role_now(const struct session *s)
-{
-	const char *role = setting_now(s, "role");
-
-	if (role == NULL || strcmp(role, "none") == 0)
-		role = settings_get(&s->image, "session_authorization");
-	return role != NULL ? role : s->target->user;
-}
-
-void image_key_refresh(struct session *s)
-{
-	const char *path = setting_now(s, "search_path");
-	struct buf parse_key, *key;
-
-	serve_key_changes(s);
-	key = key_settings_begin(s, span_str(path != NULL ? path : ""), span_str(role_now(s)));
-	buf_add_cstr(key, default_now(s, "all"));
-	buf_init(&parse_key, SETTINGS_BYTES * 2);
-	for (unsigned i = 0; i < s->image.n; i++) {
-		if (in_key(s->image.at[i].name))
-			add_setting(key, &s->image.at[i]);
-		if (in_parse_key(s->image.at[i].name))
-			add_setting(&parse_key, &s->image.at[i]);
-	}
-	key_settings_end(s);
-	s->image_id = parse_key.failed ? image_ids_fresh(s->house->image_ids)
-				       : image_ids_of(s->house->image_ids, buf_span(&parse_key));
-	buf_free(&parse_key);
-	image_note_params(s);
-}
-
-static struct span param_now(const struct session *s, const char *name)
-{
-	const char *v = settings_get(&s->params, name);
-
-	return span_str(v != NULL ? v : "");
-}
-
-void image_note_params(struct session *s)
-{
-	struct span client = param_now(s, "client_encoding"), server = param_now(s, "server_encoding");
-	const char *level = setting_now(s, "default_transaction_isolation");
-	const char *hooks = default_now(s, "hooks");
-
-	s->hooks = strcmp(hooks, "off") != 0;
-	s->certain = facts_certain(client, param_now(s, "standard_conforming_strings"));
-	s->certain_plain = facts_certain(client, span_str("on"));
-	s->same_encoding = client.n > 0 && client.n == server.n &&
-			   strncasecmp((const char *)client.p, (const char *)server.p, client.n) == 0;
-	s->read_committed = level != NULL &&
-			    (strcmp(level, "read committed") == 0 || strcmp(level, "read uncommitted") == 0);
 }

@@ -123,18 +123,19 @@ static void fatal_from(struct session *s, struct run *r, struct span body, size_
 {
 	struct backend *b = s->backend;
 	struct back_error e = {0};
-	char text[600], state[6] = "XX000";
+	char text[600], hint[600] = "", state[6] = "XX000";
 	const char *why;
 
 	if (back_error_decode(body, &e, &why) != 0)
 		e.message = span_str(why);
 	if (e.sqlstate.n == 5)
 		memcpy(state, e.sqlstate.p, 5);
+	snprintf(hint, sizeof hint, "%.*s", (int)e.hint.n, (const char *)e.hint.p);
 	snprintf(text, sizeof text, "%s%.*s", prefix, (int)e.message.n, (const char *)e.message.p);
 	conn_consume(b->conn, r->to + used);
 	backend_reply_done(b, 'E', REPLY_ERROR, NULL, NULL);
 	b->dirty = true;
-	session_fatal(s, state, text, NULL);
+	session_fatal(s, state, text, hint[0] != '\0' ? hint : NULL);
 }
 
 /* An ErrorResponse. false = the session is closed. */
@@ -147,8 +148,14 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 
 	s->fill.spoiled = true;
 	run_send(s, r);
-	if (why == WHY_IMAGE || why == WHY_INSPECT || why == WHY_PROBE || why == WHY_INVENTORY ||
-	    why == WHY_LISTEN) {
+	if (why == WHY_ABORT || (why == WHY_RESET && head->index == 1) ||
+	    (why == WHY_TRY && tries_refused(s, head, f->body))) {
+		run_skip(r, used);
+		backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
+		return true;
+	}
+	if (why == WHY_IMAGE || why == WHY_TRY || why == WHY_INSPECT || why == WHY_PROBE ||
+	    why == WHY_INVENTORY || why == WHY_LISTEN) {
 		if (has_state(f->body, "26000"))
 			b->broken = true; /* our own statements are gone */
 		fatal_from(s, r, f->body, used,
@@ -158,11 +165,6 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 	if (replay_helps(s, head, f->body)) {
 		run_skip(r, used);
 		replay_prepare(s);
-		backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
-		return true;
-	}
-	if (why == WHY_ABORT || (why == WHY_RESET && head->index == 1)) {
-		run_skip(r, used);
 		backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
 		return true;
 	}
@@ -292,7 +294,7 @@ static void on_hidden_row(struct session *s, const struct expect *head, struct s
 	case WHY_INSPECT:
 		/* Refused or reset: the backend has its default, which belongs into no image. */
 		null |= !s->welcome_learning && n == 2 && !last_null && !span_eq(v[1], span_str("session"));
-		image_inspected(s, head->index, v[0], null);
+		image_inspected(s, head->index, v[0], null, n == 2 && !last_null);
 		break;
 	case WHY_LISTEN:
 		if (n == 2)
@@ -622,7 +624,7 @@ bool relay_quiet(struct session *s)
 
 	if (b == NULL || (s->state != SESSION_BUSY && s->state != SESSION_WELCOME) ||
 	    expect_head(&b->expects) != NULL || b->stream_left > 0 ||
-	    (s->client_left > 0 && !s->client_skip) || listen_waits(s))
+	    (s->client_left > 0 && !s->client_skip) || s->held || listen_waits(s))
 		return false;
 	if (s->unsynced) {
 		forward_part(s);

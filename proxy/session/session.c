@@ -125,6 +125,7 @@ void session_arrived(struct session *s)
 	if (a == NULL)
 		return;
 	buf_free(&a->welcome_key);
+	settings_free(&a->refused);
 	free(a->bad_wish);
 	free(a);
 }
@@ -168,6 +169,7 @@ static void free_late(void *arg)
 	settings_free(&s->startup);
 	settings_free(&s->image);
 	settings_free(&s->params);
+	settings_free(&s->tried);
 	settings_free(&s->touched);
 	settings_free(&s->defined);
 	settings_free(&s->unknowns);
@@ -209,7 +211,7 @@ void session_vanish_backend(struct session *s)
 	    s->policy->pool_mode == POOL_MODE_SESSION || s->config->server_reset_query_always)
 		b->dirty = true;
 	head = expect_head(&b->expects);
-	if (head != NULL && head->why == WHY_IMAGE)
+	if (head != NULL && s->linking)
 		b->dirty = true; /* nobody knows whether it will be done */
 	if (s->client_left > 0 && !s->client_skip)
 		b->broken = true; /* it waits for the rest of a message that will not come */

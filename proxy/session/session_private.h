@@ -8,6 +8,7 @@
 #define PROXY_SESSION_SESSION_PRIVATE_H
 
 #include "proxy/auth/gate.h"
+#include "proxy/backend/custom_names.h"
 #include "proxy/base/log.h"
 #include "proxy/session/batch.h"
 #include "proxy/session/cancel.h"
@@ -89,8 +90,9 @@ struct arrival {
 	struct buf welcome_key;	       /* startup parameters, name NUL value NUL .. */
 	bool wished[NWISHES];	       /* by the startup packet .. */
 	struct wish_values wish_start; /* .. and its values */
-	char *bad_wish;		       /* owned: what the startup packet may not ask for */
-	struct later handing;	       /* to the console, when the login's messages are out */
+	struct settings refused; /* values unused: what the server does not take, but can go on without */
+	char *bad_wish;		 /* owned: what the startup packet may not ask for */
+	struct later handing;	 /* to the console, when the login's messages are out */
 	unsigned handing_rounds;
 };
 
@@ -137,7 +139,12 @@ struct session {
 	struct settings startup; /* canonical values of the startup parameters: what RESET goes back to */
 	struct settings image;	 /* what it has set, startup parameters included */
 	struct settings params;	 /* what the client was told by ParameterStatus */
-	uint64_t image_id;	 /* number of the settings that literals are parsed under (image_ids.h) */
+	struct settings tried;	 /* what is being put onto the backend that it may refuse (tries.c) */
+	bool linking; /* the commands that make the backend's settings equal are not answered yet .. */
+	bool held; /* .. and nothing of the client goes out before; else not what is behind its first Sync: */
+	uint64_t link_batch; /* the batch that begins behind them (expect.h) */
+	bool picky;	     /* some backends cannot have its image (tries_fit) */
+	uint64_t image_id;   /* number of the settings that literals are parsed under (image_ids.h) */
 	uint64_t
 		txn_image_id; /* the same while a transaction has changed them and the outcome is open; 0 = not so */
 	struct pool_defaults *defaults; /* counted: of its login */
@@ -432,7 +439,6 @@ bool sequence_only(const struct session *s);
 void sequence_let_go(struct session *s);
 
 /* customs.c: settings like app.x */
-bool customs_name(const char *name);
 bool customs_known(const struct session *s, const char *name); /* to this client */
 void customs_note_words(struct session *s, struct span bytes); /* of a statement that may set them unseen */
 void customs_note_long(struct session *s, struct span text);   /* of which nothing else is known */
@@ -466,16 +472,15 @@ void image_link(struct session *s); /* pipelines what makes the backend's settin
 /* Tells the client what its backend reports differently. `changing`: what image commands still to be sent change is left out: now it
  * is another client's value. */
 void image_tell_params(struct session *s, bool changing);
-void image_key_refresh(struct session *s);
-/* Refreshes certain, same_encoding and read_committed after params or image have changed. */
-void image_note_params(struct session *s);
+#define IMAGE_UNSHOWN "seed" /* a setting that can be set but not asked for: it is in no image */
 void image_note(struct session *s, const struct stmt_facts *f);
 void image_note_unknown(struct session *s); /* a text that is not understood */
 /* After a transaction: asks for what has changed; true = answers are outstanding. */
 /* Asks what has become of these settings, then Sync; the answers come by image_inspected, in the server's encoding. */
 void image_ask(struct session *s, const struct settings *of);
 bool image_inspect(struct session *s);
-void image_inspected(struct session *s, uint32_t index, struct span row, bool null);
+/* `real`: pg_settings has it. */
+void image_inspected(struct session *s, uint32_t index, struct span row, bool null, bool real);
 void image_probed(struct session *s, char kind, struct span name, struct span value);
 void image_inspect_done(struct session *s, bool probe);
 /* s->pins have changed: max_pinned. */
@@ -488,6 +493,31 @@ const char *image_reset_value(const struct session *s, struct span name, struct 
 /* A statement with these facts has just been sent: behind a RESET the startup packet's values follow. */
 void image_reset_follows(struct session *s, const struct facts *f, bool sync);
 void image_synced(struct session *s); /* the backend's image is equal now */
+
+/* image_key.c */
+void image_key_refresh(struct session *s);
+/* Refreshes certain, same_encoding and read_committed after params or image have changed. */
+void image_note_params(struct session *s);
+
+/* Has what the client sends next to wait for the outcome of image_link? */
+static inline bool image_holds(const struct session *s)
+{
+	return s->linking && (s->held || s->backend->expects.batches_sent > s->link_batch);
+}
+
+/* tries.c: settings that a backend may refuse */
+bool tries_library(const struct backend *b, const char *name); /* may it be of a library? */
+bool tries_setting(const struct backend *b, const char *name); /* is it dealt with there? */
+/* In front of the commands of image_link. `apart`: the backend speaks another encoding than the server's, before and behind that. true =
+ * something was sent. */
+bool tries_link(struct session *s, bool *apart);
+/* One of them has failed, which is the head. true = the client has been warned, and goes on without. */
+bool tries_refused(struct session *s, const struct expect *head, struct span body);
+/* A login's image without those. -1: no memory. */
+int tries_learned(struct session *s, struct settings *image);
+/* Can the backend have that image? */
+bool tries_fit(const struct settings *image, const struct backend *b);
+bool tries_picky(const struct settings *image); /* is that a question? */
 
 /* local.c */
 /* Under which circumstances (pool, settings, catalog) a Parse that succeeded would succeed again. Never 0. */

@@ -85,6 +85,8 @@ static int wish(struct session *s, struct span name, struct span value)
 		return 0;
 	if (wishes_name(n))
 		return own_startup(s, n, value);
+	if (strcasecmp(n, "session_authorization") == 0)
+		return 0; /* the login itself comes before it */
 	buf_add_span(&s->arrival->welcome_key, name);
 	buf_add_u8(&s->arrival->welcome_key, 0);
 	buf_add_span(&s->arrival->welcome_key, value);
@@ -556,7 +558,8 @@ static bool welcome_known(struct session *s)
 
 static void lent_for_welcome(struct lend *lend, struct backend *b, const struct err *err);
 
-static void learn(struct session *s, struct backend *b)
+/* false = it needs another backend. */
+static bool learn(struct session *s, struct backend *b)
 {
 	s->backend = b;
 	backend_lent(b, &relay_ops, s);
@@ -565,11 +568,17 @@ static void learn(struct session *s, struct backend *b)
 		settings_copy(&b->base, &s->image);
 	if (wished_image(s, &s->image) != 0) {
 		session_fatal(s, "53200", "out of memory", NULL);
-		return;
+		return true;
 	}
 	if (s->replication != NULL) {
 		welcome_learned(s);
-		return;
+		return true;
+	}
+	if (!tries_fit(&s->image, b)) {
+		s->backend = NULL;
+		b->broken = true;
+		backend_give_back(b, true);
+		return false;
 	}
 	/* Make it so on the backend, then ask what came of it. */
 	s->welcome_learning = true;
@@ -577,6 +586,7 @@ static void learn(struct session *s, struct backend *b)
 	image_ask(s, &s->image);
 	if (s->image.n == 0)
 		backend_sync(b, WHY_INSPECT);
+	return true;
 }
 
 static void lent_for_welcome(struct lend *lend, struct backend *b, const struct err *err)
@@ -596,7 +606,8 @@ static void lent_for_welcome(struct lend *lend, struct backend *b, const struct 
 		session_fatal(s, err->sqlstate[0] ? err->sqlstate : "08006", err->text, NULL);
 		return;
 	}
-	learn(s, b);
+	if (!learn(s, b))
+		session_run(s);
 }
 
 /* All answers are in: s->image has the canonical values, the backend what it reports. */
@@ -608,7 +619,12 @@ void welcome_learned(struct session *s)
 	s->welcome_learning = false;
 	s->asked = 0;
 	settings_init(&s->image);
-	if (s->arrival->welcome_key.len > 0)
+	if (settings_set(&image, span_str(IMAGE_UNSHOWN), NULL) < 0 || tries_learned(s, &image) != 0) {
+		settings_free(&image);
+		session_fatal(s, "53200", "out of memory", NULL);
+		return;
+	}
+	if (s->arrival->welcome_key.len > 0 && s->arrival->refused.n == 0)
 		pool_welcome_add(s->pool, buf_span(&s->arrival->welcome_key), &b->params, &image);
 	settings_copy(&image, &b->image);
 	s->backend = NULL;
@@ -644,7 +660,5 @@ enum step step_welcome(struct session *s)
 	s->lend.fn = lent_for_welcome;
 	b = pool_lend(s->pool, &h->host, &s->lend);
 	s->lending = b == NULL;
-	if (b != NULL)
-		learn(s, b);
-	return STEP_WAIT;
+	return b == NULL || learn(s, b) ? STEP_WAIT : STEP_AGAIN;
 }

@@ -226,6 +226,8 @@ void txn_note(struct session *s, struct stmt *stmt)
 	}
 	if (f->effects & EFFECT_LOAD)
 		s->load_pin = true;
+	if (f->effects & EFFECT_TEMP)
+		s->backend->temp_used = true;
 	for (int i = 0; i < f->nstmts; i++) {
 		image_note(s, &f->stmts[i]);
 		wishes_note(&s->wishes, &f->stmts[i]);
