@@ -12,7 +12,8 @@
 #include "proxy/base/map.h"
 
 #define CLIENTS_MAX 100
-#define NAMED_MAX 1024 /* prepared statements and portals of one client */
+#define NAMED_MAX 1024		   /* prepared statements and portals of one client */
+#define NAMED_BYTES (1024u * 1024) /* .. and their names and texts */
 #define TEXT_MAX (128u * 1024)
 
 struct console {
@@ -31,6 +32,7 @@ struct named {
 	struct formats formats;
 	struct run *run; /* owned; of a portal that has run: its rows may be left */
 	bool portal;
+	size_t bytes; /* of name and text */
 	UT_hash_handle hh;
 	char key[]; /* 's' or 'p', then the name */
 };
@@ -64,6 +66,7 @@ struct client {
 
 	struct named *table; /* owned rows */
 	unsigned nnamed;
+	size_t named_bytes;
 };
 
 /* console.c */

@@ -201,7 +201,7 @@ static struct bufferevent *new_stream(struct event_base *base, void *arg)
 	claim(h);
 	stream = make_stream(h, base);
 	if (stream == NULL)
-		return NULL; /* evhttp fails in the same way and closes */
+		return NULL; /* evhttp makes a plain one then, and on_request does not know it */
 	c = check_alloc(sizeof *c);
 	c->http = h;
 	c->stream = stream;
@@ -243,7 +243,10 @@ static void on_request(struct evhttp_request *req, void *arg)
 
 	claim(h);
 	c = client_of(h, evhttp_request_get_connection(req));
-	check(c != NULL);
+	if (c == NULL) { /* new_stream had no memory: nothing is said on a connection that may lack its TLS */
+		evhttp_send_error(req, HTTP_SERVUNAVAIL, NULL);
+		return;
+	}
 	if (c->asked)
 		return; /* it was answered, and is about to be closed */
 	c->asked = true;

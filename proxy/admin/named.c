@@ -22,6 +22,7 @@ static void drop(struct client *c, struct named *n)
 {
 	HASH_DEL(c->table, n);
 	c->nnamed--;
+	c->named_bytes -= n->bytes;
 	if (n->run != NULL) {
 		run_free(n->run);
 		free(n->run);
@@ -33,13 +34,15 @@ static void drop(struct client *c, struct named *n)
 struct named *named_add(struct client *c, bool portal, struct span name, struct span text)
 {
 	struct named *n = named_find(c, portal, name);
+	size_t bytes = name.n + text.n;
 
 	if (n != NULL)
 		drop(c, n);
-	if (c->nnamed >= NAMED_MAX)
+	if (c->nnamed >= NAMED_MAX || c->named_bytes + bytes > NAMED_BYTES)
 		return NULL;
 	n = check_alloc(sizeof *n + name.n + 2);
 	n->portal = portal;
+	n->bytes = bytes;
 	n->text = check_alloc(text.n + 1);
 	if (text.n > 0)
 		memcpy(n->text, text.p, text.n);
@@ -48,6 +51,7 @@ struct named *named_add(struct client *c, bool portal, struct span name, struct 
 		memcpy(n->key + 1, name.p, name.n);
 	HASH_ADD_STR(c->table, key, n);
 	c->nnamed++;
+	c->named_bytes += bytes;
 	return n;
 }
 

@@ -1,43 +1,25 @@
 #include "proxy/admin/quote.h"
 
 #include "proxy/base/check.h"
+#include "proxy/base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-/* Bytes of the well-formed character at p, 0 when it is none. p ends with a NUL, which is no continuation byte. */
-static size_t utf8_length(const unsigned char *p)
-{
-	size_t n = p[0] < 0x80			  ? 1
-		   : p[0] >= 0xc2 && p[0] <= 0xdf ? 2
-		   : p[0] >= 0xe0 && p[0] <= 0xef ? 3
-		   : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-						  : 0;
-
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, beyond U+10FFFF. */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 static void quote(struct buf *b, const char *text, void (*ascii)(struct buf *b, unsigned char c))
 {
-	const unsigned char *p = (const unsigned char *)text;
+	struct span rest = span_str(text);
 
-	while (*p != '\0') {
-		size_t n = utf8_length(p);
+	while (rest.n > 0) {
+		size_t n = utf8_length(rest);
 
 		if (n == 0)
 			buf_add(b, "\xef\xbf\xbd", 3);
 		else if (n == 1)
-			ascii(b, *p);
+			ascii(b, rest.p[0]);
 		else
-			buf_add(b, p, n);
-		p += n == 0 ? 1 : n;
+			buf_add(b, rest.p, n);
+		rest = span_skip(rest, n == 0 ? 1 : n);
 	}
 }
 
@@ -61,6 +43,11 @@ static void json_ascii(struct buf *b, unsigned char c)
 	} else {
 		buf_add_u8(b, c);
 	}
+}
+
+void quote_text(struct buf *b, const char *text)
+{
+	quote(b, text, buf_add_u8);
 }
 
 void quote_label(struct buf *b, const char *text)

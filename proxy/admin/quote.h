@@ -1,4 +1,4 @@
-/* quote.h - names from outside inside the quotes of other languages.
+/* quote.h - names from outside inside the quotes of other languages, or in messages that are to be UTF-8.
  * Source  OpenMetrics 1.0 "escaped-string"; RFC 8259 section 7; RFC 3629.
  * Shape   appends the text without the quotes around it; bytes that are not UTF-8 become U+FFFD.
  * Owner   the caller's buf.
@@ -9,6 +9,8 @@
 
 #include "protocol/buf.h"
 
+/* As it is, but for those bytes. */
+void quote_text(struct buf *b, const char *text);
 void quote_label(struct buf *b, const char *text);
 void quote_json(struct buf *b, const char *text);
 

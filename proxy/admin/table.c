@@ -1,5 +1,6 @@
 #include "proxy/admin/table.h"
 
+#include "proxy/admin/quote.h"
 #include "proxy/base/check.h"
 #include "protocol/write.h"
 
@@ -37,11 +38,24 @@ void table_free(struct table *t)
 	buf_free(&t->cells);
 }
 
-static void cell(struct table *t, const char *value, size_t n)
+static void put_u32(uint8_t *p, uint32_t v)
 {
-	buf_add_u32(&t->cells, value == NULL ? UINT32_MAX : (uint32_t)n);
+	p[0] = (uint8_t)(v >> 24);
+	p[1] = (uint8_t)(v >> 16);
+	p[2] = (uint8_t)(v >> 8);
+	p[3] = (uint8_t)v;
+}
+
+/* Names of clients can be any bytes; one that is no UTF-8 would make the whole table unreadable to drivers. */
+static void cell(struct table *t, const char *value)
+{
+	size_t at = t->cells.len;
+
+	buf_add_u32(&t->cells, UINT32_MAX);
 	if (value != NULL)
-		buf_add(&t->cells, value, n);
+		quote_text(&t->cells, value);
+	if (value != NULL && !t->cells.failed)
+		put_u32(t->cells.p + at, (uint32_t)(t->cells.len - at - 4));
 	if (++t->ncells == t->ncolumns) {
 		t->ncells = 0;
 		t->nrows++;
@@ -51,12 +65,12 @@ static void cell(struct table *t, const char *value, size_t n)
 
 void table_text(struct table *t, const char *value)
 {
-	cell(t, value, value != NULL ? strlen(value) : 0);
+	cell(t, value);
 }
 
 void table_null(struct table *t)
 {
-	cell(t, NULL, 0);
+	cell(t, NULL);
 }
 
 void table_printf(struct table *t, const char *fmt, ...)

@@ -1,5 +1,6 @@
 /* The console's side of the protocol: simple and extended queries. */
 #include "proxy/admin/console_private.h"
+#include "proxy/admin/quote.h"
 #include "proxy/admin/shows.h"
 
 #include "proxy/base/check.h"
@@ -27,10 +28,17 @@ void client_fatal(struct client *c, const char *sqlstate, const char *message)
 	client_close(c, message);
 }
 
+/* The text may hold what the client has sent, cut somewhere. */
 static void error(struct client *c, const struct err *err)
 {
-	write_error(out(c), 'E', "ERROR", err->sqlstate[0] != '\0' ? err->sqlstate : "XX000", err->text, NULL,
-		    NULL);
+	struct buf text;
+
+	buf_init(&text, 4 * sizeof err->text);
+	quote_text(&text, err->text);
+	buf_add_u8(&text, 0);
+	write_error(out(c), 'E', "ERROR", err->sqlstate[0] != '\0' ? err->sqlstate : "XX000",
+		    text.failed ? "out of memory" : (const char *)text.p, NULL, NULL);
+	buf_free(&text);
 	if (c->transaction == 'T')
 		c->transaction = 'E';
 }
@@ -115,6 +123,15 @@ static void failed(struct client *c)
 	drop_run(c);
 }
 
+static void complete(struct client *c, const char *tag)
+{
+	size_t mark = write_begin(out(c), 'C');
+
+	quote_text(conn_out(c->conn), tag); /* SET's has what the client has sent, cut somewhere */
+	buf_add_u8(conn_out(c->conn), 0);
+	write_end(conn_out(c->conn), mark);
+}
+
 /* Sends as much as the client takes. false = there is more, on_output goes on. */
 static bool send_rows(struct client *c)
 {
@@ -141,7 +158,7 @@ static bool send_rows(struct client *c)
 			return true;
 		}
 	}
-	write_complete(out(c), run->tag);
+	complete(c, run->tag);
 	drop_run(c);
 	return true;
 }

@@ -1,5 +1,7 @@
 #include "proxy/base/log_line.h"
 
+#include "proxy/base/utf8.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,31 +66,6 @@ __attribute__((format(printf, 2, 3))) static bool line_put(struct log_line *line
 	memcpy(line->p + line->n, made, (size_t)n);
 	line->n += (size_t)n;
 	return true;
-}
-
-/* Length of the valid UTF-8 sequence at s, 0 when it is not one (RFC 3629: no surrogates, shortest form). */
-static size_t utf8_length(struct span s)
-{
-	uint32_t code;
-	size_t n;
-
-	if (s.p[0] < 0x80)
-		return 1;
-	if (s.p[0] < 0xc2 || s.p[0] > 0xf4)
-		return 0;
-	n = s.p[0] < 0xe0 ? 2 : s.p[0] < 0xf0 ? 3 : 4;
-	if (s.n < n)
-		return 0;
-	code = s.p[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((s.p[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (s.p[i] & 0x3fu);
-	}
-	if ((n == 3 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) ||
-	    (n == 4 && (code < 0x10000 || code > 0x10ffff)))
-		return 0;
-	return n;
 }
 
 static void line_char_json(struct log_line *line, struct span c, bool valid)
