@@ -24,6 +24,7 @@
 
 #define OFFLOAD_THREADS 2
 #define OFFLOAD_QUEUE 4096
+#define ASKER_THREADS 16 /* they wait nearly always */
 #define WATCH_DRAIN_US 50000u
 #define WATCH_CLOSE_US 1000u /* a round of the workers */
 #define LEAVE_US 200000u     /* for handshakes under way when we stop to listen */
@@ -33,9 +34,9 @@ _Static_assert((int)SSLMODE_VERIFY_FULL == (int)TLS_VERIFY_FULL, "sslmode and tl
 _Static_assert((int)CONFIG_LOG_DEBUG == (int)LOG_LEVEL_DEBUG, "log levels have one order");
 
 struct app {
-	struct config *cfg; /* counted */
-	struct loop *loop;  /* of the main thread: signals, stats, the console */
-	struct offload *offload;
+	struct config *cfg;		  /* counted */
+	struct loop *loop;		  /* of the main thread: signals, stats, the console */
+	struct offload *offload, *askers; /* of host.h */
 	struct secrets *secrets;
 	struct pools *pools;
 	struct cancels *cancels;
@@ -382,20 +383,21 @@ static bool origin_current(void *arg, struct config *cfg, const char *database, 
 
 static int make_workers(struct app *app, struct err *err)
 {
-	struct house model = {.config = app->cfg,
-			      .client_tls = app->client_tls,
-			      .server_tls = app->server_tls,
-			      .pools = app->pools,
-			      .cancels = app->cancels,
-			      .image_ids = app->image_ids,
-			      .census = app->census,
-			      .nclients = &app->nclients,
-			      .origin_of = origin_of,
-			      .origin_current = origin_current,
-			      .console = to_console,
-			      .app = app,
-			      .kin = app->kin_at,
-			      .host = {.offload = app->offload, .secrets = app->secrets}};
+	struct house model = {
+		.config = app->cfg,
+		.client_tls = app->client_tls,
+		.server_tls = app->server_tls,
+		.pools = app->pools,
+		.cancels = app->cancels,
+		.image_ids = app->image_ids,
+		.census = app->census,
+		.nclients = &app->nclients,
+		.origin_of = origin_of,
+		.origin_current = origin_current,
+		.console = to_console,
+		.app = app,
+		.kin = app->kin_at,
+		.host = {.offload = app->offload, .askers = app->askers, .secrets = app->secrets}};
 
 	for (unsigned i = 0; i < app->nworkers; i++) {
 		app->workers[i] = worker_new(&model, i, err);
@@ -498,7 +500,9 @@ struct app *app_new(struct config *cfg, struct err *err)
 	    make_server_tls(cfg, &app->server_tls, err) != 0)
 		goto fail;
 	app->offload = offload_new(OFFLOAD_THREADS, OFFLOAD_QUEUE, err);
-	if (app->offload == NULL)
+	if (app->offload != NULL)
+		app->askers = offload_new(ASKER_THREADS, OFFLOAD_QUEUE, err);
+	if (app->askers == NULL)
 		goto fail;
 	app->secrets = secrets_new();
 	app->cancels = cancels_new(cfg->peer_id);
@@ -566,6 +570,7 @@ void app_free(struct app **app_p)
 			worker_stop(app->workers[i]);
 	entrance_free(&app->entrance);
 	/* Lookups and PBKDF2 that are under way post to the workers' loops. */
+	offload_free(&app->askers);
 	offload_free(&app->offload);
 	for (unsigned i = 0; i < app->nworkers; i++)
 		worker_free(&app->workers[i]);

@@ -51,8 +51,10 @@ struct gate *gate_new(const struct gate_client *client, struct loop *l, struct o
 	copy_peer(g, client->peer);
 	g->ssl = client->ssl;
 	g->fd = client->fd;
+	g->replication = client->replication;
 	g->loop = l;
 	g->offload = o;
+	g->askers = client->askers;
 	g->secrets = secrets;
 	g->ready = ready;
 	g->arg = arg;
@@ -184,13 +186,14 @@ void gate_wake(struct gate *g)
 	g->ready(g->arg);
 }
 
-enum gate_step gate_run_slow(struct gate *g, struct slow *slow, gate_ready_fn on_ready, struct err *err)
+enum gate_step gate_run_slow(struct gate *g, struct offload *where, struct slow *slow, gate_ready_fn on_ready,
+			     struct err *err)
 {
 	char why[sizeof err->text];
 	struct err own;
 
 	check(g->slow == NULL);
-	if (slow_start(slow, g->loop, g->offload, &own) != 0) {
+	if (slow_start(slow, g->loop, where, &own) != 0) {
 		memcpy(why, own.text, sizeof why);
 		return gate_deny(g, err, own.sqlstate, why, why);
 	}
@@ -240,12 +243,19 @@ static const char *peer_text(const struct gate *g, char *out, size_t n)
 /* PostgreSQL's words, which people search for. */
 static enum gate_step deny_by_hba(struct gate *g, const struct hba_rule *rule, struct err *err)
 {
+	const char *peer, *tls = g->ssl != NULL ? "SSL encryption" : "no encryption";
 	char text[sizeof err->text], host[INET6_ADDRSTRLEN], reason[64];
 
-	snprintf(text, sizeof text, "%s host \"%s\", user \"%.100s\", database \"%.100s\", %s",
-		 rule != NULL ? "pg_hba.conf rejects connection for" : "no pg_hba.conf entry for",
-		 peer_text(g, host, sizeof host), g->user, g->database,
-		 g->ssl != NULL ? "SSL encryption" : "no encryption");
+	peer = peer_text(g, host, sizeof host);
+	if (g->replication)
+		snprintf(text, sizeof text, "%s host \"%s\", user \"%.100s\", %s",
+			 rule != NULL ? "pg_hba.conf rejects replication connection for"
+				      : "no pg_hba.conf entry for replication connection from",
+			 peer, g->user, tls);
+	else
+		snprintf(text, sizeof text, "%s host \"%s\", user \"%.100s\", database \"%.100s\", %s",
+			 rule != NULL ? "pg_hba.conf rejects connection for" : "no pg_hba.conf entry for",
+			 peer, g->user, g->database, tls);
 	if (rule != NULL)
 		snprintf(reason, sizeof reason, "rejected by line %d of auth_hba_file", rule->line);
 	else
@@ -275,6 +285,7 @@ static int choose_method(struct gate *g, struct err *err)
 	struct hba_facts facts = {
 		.addr = g->local ? NULL : (const struct sockaddr *)&g->peer,
 		.tls = g->ssl != NULL,
+		.replication = g->replication,
 		.database = g->database,
 		.user = g->user,
 	};

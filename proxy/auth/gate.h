@@ -34,6 +34,8 @@ struct gate_client {
 	const struct sockaddr *peer; /* NULL or AF_UNIX = unix socket */
 	SSL *ssl;		     /* NULL = plain */
 	int fd;			     /* for peer credentials on a unix socket */
+	bool replication;	     /* physical: has no database, and lines of its own in auth_hba_file */
+	struct offload *askers;	     /* for what waits for another machine: auth_query, the system's users */
 };
 
 /* ready(arg) is called from the loop: then call gate_step_again. Never NULL. */

@@ -9,6 +9,12 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 
+/* What PostgreSQL says to everybody: no user has an empty password, not even one whose verifier was made of it. */
+static enum gate_step deny_empty(struct gate *g, struct err *err)
+{
+	return gate_deny(g, err, "28P01", "empty password returned by client", "empty password");
+}
+
 /* --- in clear --- */
 
 static bool span_same(struct span a, struct span b)
@@ -22,7 +28,7 @@ static bool fits_at_once(const struct gate *g, struct span password)
 	char hash[MD5_TEXT];
 	bool fits = false;
 
-	if (g->secret == NULL || password.n == 0)
+	if (g->secret == NULL)
 		return false;
 	if (g->secret->kind == SECRET_PLAIN)
 		return span_same(span_str(g->secret->text), password);
@@ -120,7 +126,7 @@ static enum gate_step clear_by_verifier(struct gate *g, struct span password, st
 		slow_free(&slow);
 		return gate_refuse_password(g, "password too long, or no memory");
 	}
-	return gate_run_slow(g, slow, clear_judged, err);
+	return gate_run_slow(g, g->offload, slow, clear_judged, err);
 }
 
 static enum gate_step clear_input(struct gate *g, struct span body, struct buf *out, struct err *err)
@@ -131,6 +137,8 @@ static enum gate_step clear_input(struct gate *g, struct span body, struct buf *
 	(void)out;
 	if (front_password_decode(body, &password, &why) != 0)
 		return gate_deny(g, err, "08P01", why, why);
+	if (password.n == 0)
+		return deny_empty(g, err);
 	if (fits_at_once(g, password))
 		return admit_with_password(g, password);
 	return clear_by_verifier(g, password, err);
@@ -166,6 +174,8 @@ static enum gate_step md5_input(struct gate *g, struct span body, struct buf *ou
 	(void)out;
 	if (front_password_decode(body, &answer, &why) != 0)
 		return gate_deny(g, err, "08P01", why, why);
+	if (answer.n == 0)
+		return deny_empty(g, err);
 	if (!md5_stored(g, stored))
 		return gate_refuse_password(g, "no such user, or one without a password");
 	fits = md5_check(span_str(stored), g->md5_salt, answer);

@@ -27,8 +27,9 @@ struct gate {
 	bool local; /* unix socket */
 	SSL *ssl;   /* borrowed, may be NULL */
 	int fd;
+	bool replication;
 	struct loop *loop;
-	struct offload *offload;
+	struct offload *offload, *askers;
 	struct secrets *secrets;
 	void (*ready)(void *arg);
 	void *arg;
@@ -75,7 +76,8 @@ enum gate_step gate_expect(struct gate *g, gate_input_fn on_input);
 enum gate_step gate_admit(struct gate *g);
 /* Wakes the session; from callbacks of slow work only. */
 void gate_wake(struct gate *g);
-enum gate_step gate_run_slow(struct gate *g, struct slow *slow, gate_ready_fn on_ready, struct err *err);
+enum gate_step gate_run_slow(struct gate *g, struct offload *where, struct slow *slow, gate_ready_fn on_ready,
+			     struct err *err);
 bool gate_hold(struct gate *g, struct span body);
 void gate_unhold(struct gate *g);
 

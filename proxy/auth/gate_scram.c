@@ -182,7 +182,7 @@ static enum gate_step derive_late(struct gate *g, struct span body, struct err *
 		slow_free(&slow);
 		return gate_deny(g, err, "53200", "out of memory", "no memory");
 	}
-	return gate_run_slow(g, slow, late_judged, err);
+	return gate_run_slow(g, g->offload, slow, late_judged, err);
 }
 
 /* --- the client's two messages --- */

@@ -87,5 +87,5 @@ enum gate_step gate_check_peer(struct gate *g, gate_ready_fn then, struct err *e
 		return deny_peer(g, err, "no memory");
 	slow_set_name(slow, cred.uid);
 	g->then = then;
-	return gate_run_slow(g, slow, after_name, err);
+	return gate_run_slow(g, g->askers, slow, after_name, err);
 }

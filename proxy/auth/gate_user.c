@@ -23,11 +23,9 @@ static void lookup_done(void *arg, const char *secret, const struct err *err)
 	struct gate *g = arg;
 
 	g->lookup = NULL;
-	memset(&g->lookup_err, 0, sizeof g->lookup_err);
+	g->lookup_err = *err;
 	if (secret != NULL)
 		set_secret(g, secret);
-	else if (err != NULL)
-		g->lookup_err = *err;
 	gate_wake(g);
 }
 
@@ -90,7 +88,7 @@ static bool lookup_begin(struct gate *g, const struct policy *policy, const char
 	set.sslrootcert = g->config->server_tls_ca_file[0] != '\0' ? g->config->server_tls_ca_file : NULL;
 	set.query = policy->auth_query;
 	set.timeout_s = lookup_timeout_s(g->config);
-	g->lookup = lookup_start(g->loop, g->offload, &set, g->user, lookup_done, g);
+	g->lookup = lookup_start(g->loop, g->askers, &set, g->user, lookup_done, g);
 	*why_r = "too many logins are under way";
 	return g->lookup != NULL;
 }

@@ -81,7 +81,7 @@ static void connect_to_server(struct backend *b)
 	b->state = BACKEND_RESOLVING;
 	if (patience > 0)
 		timer_set(b->host->loop, &b->timer, patience);
-	b->resolve = resolve_start(b->host->loop, b->host->offload, servers_host(b), b->target->db->port,
+	b->resolve = resolve_start(b->host->loop, b->host->askers, servers_host(b), b->target->db->port,
 				   resolved, b);
 }
 

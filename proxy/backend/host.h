@@ -18,7 +18,9 @@ struct host {
 	unsigned index;
 	struct loop *loop;
 	struct counters counters;
-	struct offload *offload;
+	struct offload *offload; /* work that needs a processor, and ends soon: PBKDF2 */
+	struct offload *
+		askers; /* work that waits for another machine, perhaps for long: look-ups of names and users */
 	struct secrets *secrets;
 	struct ring backends;	    /* all that live in this worker */
 	struct ring server_cancels; /* all that are under way */

@@ -12,12 +12,18 @@
 #define LOOKUP_KEEP_US 30000000u /* an idle connection is used again that long */
 #define LOOKUP_KEPT_MAX 8u
 #define LOOKUP_TIMEOUT_S 15
+/* Of one target: those of others do not wait behind a server that does not answer. */
+#define LOOKUP_AT_ONCE 4
 
 enum setting { HOST, PORT, DBNAME, USER, PASSWORD, SSLMODE, SSLROOTCERT, QUERY, NSETTINGS };
 
 struct lookup_req {
 	struct offload_job job;
-	struct mail refused;  /* when the queue is full */
+	struct mail refused; /* when the queue is full */
+	struct loop *loop;
+	struct offload *offload;
+	struct ring node; /* in `running` or `waiting` */
+	bool waits;
 	char *set[NSETTINGS]; /* owned; "" = not given */
 	int timeout_s;
 	char *name;							  /* owned */
@@ -138,9 +144,60 @@ static void keep(struct lookup_req *r, PGconn *conn)
 	free_all(&old);
 }
 
+/* --- turns: any thread --- */
+
+static pthread_mutex_t turn_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ring running = {&running, &running}; /* given to an offload */
+static struct ring waiting = {&waiting,
+			      &waiting}; /* for one of the same target to end; first come, first served */
+
+static bool turn_take(struct lookup_req *r)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&turn_lock);
+	ring_each (node, &running)
+		n += same_target(ring_item(node, struct lookup_req, node)->set, r->set);
+	r->waits = n >= LOOKUP_AT_ONCE;
+	ring_add(r->waits ? &waiting : &running, &r->node);
+	pthread_mutex_unlock(&turn_lock);
+	return !r->waits;
+}
+
+/* r has ended; whose turn it is now, or NULL. */
+static struct lookup_req *turn_end(struct lookup_req *r)
+{
+	struct lookup_req *next = NULL;
+
+	pthread_mutex_lock(&turn_lock);
+	ring_remove(&r->node);
+	ring_each (node, &waiting)
+		if (next == NULL && same_target(ring_item(node, struct lookup_req, node)->set, r->set))
+			next = ring_item(node, struct lookup_req, node);
+	if (next != NULL) {
+		ring_remove(&next->node);
+		ring_add(&running, &next->node);
+		next->waits = false;
+	}
+	pthread_mutex_unlock(&turn_lock);
+	return next;
+}
+
+/* Gives r to its offload; when that takes nothing more, r is told so, and the next has its turn. */
+static void turn_run(struct lookup_req *r)
+{
+	while (r != NULL && offload_submit(r->offload, &r->job) != 0) {
+		struct lookup_req *next = turn_end(r);
+
+		err_set(&r->err, "too many lookups are waiting");
+		loop_post(r->loop, &r->refused);
+		r = next;
+	}
+}
+
 /* --- the work --- */
 
-/* `r->secret` stays NULL when there is no such user, or no password. */
+/* `r->secret` stays NULL when there is no such user. */
 static int read_secret(struct lookup_req *r, const PGresult *result)
 {
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
@@ -151,9 +208,7 @@ static int read_secret(struct lookup_req *r, const PGresult *result)
 		return err_set(&r->err, "auth_query must give one row of (user, secret)");
 	if (strcmp(PQgetvalue(result, 0, 0), r->name) != 0)
 		return err_set(&r->err, "auth_query gave another user's row");
-	if (PQgetisnull(result, 0, 1))
-		return 0;
-	r->secret = strdup(PQgetvalue(result, 0, 1));
+	r->secret = strdup(PQgetvalue(result, 0, 1)); /* "" of NULL */
 	return r->secret != NULL ? 0 : err_set(&r->err, "no memory for a secret");
 }
 
@@ -183,9 +238,8 @@ static int run_on(struct lookup_req *r, PGconn *conn, const struct link_wait *wa
 	return rc;
 }
 
-static void work(struct offload_job *job)
+static void ask(struct lookup_req *r)
 {
-	struct lookup_req *r = ring_item(job, struct lookup_req, job);
 	int timeout_s = r->timeout_s > 0 ? r->timeout_s : LOOKUP_TIMEOUT_S;
 	struct link_wait wait = {.wake_fd = -1, .until_us = clock_us() + (uint64_t)timeout_s * 1000000};
 	struct link_target target = {
@@ -210,6 +264,14 @@ static void work(struct offload_job *job)
 	}
 	if (link_open(&target, &wait, &conn, &r->err) == 0)
 		run_on(r, conn, &wait);
+}
+
+static void work(struct offload_job *job)
+{
+	struct lookup_req *r = ring_item(job, struct lookup_req, job);
+
+	ask(r);
+	turn_run(turn_end(r));
 }
 
 /* --- the contract --- */
@@ -277,17 +339,28 @@ struct lookup_req *lookup_start(struct loop *l, struct offload *o, const struct 
 	r->job.reply_to = loop_mailbox(l);
 	r->job.mail.run = on_done;
 	r->refused.run = on_refused;
-	if (offload_submit(o, &r->job) != 0) {
-		err_set(&r->err, "too many lookups are waiting");
-		loop_post(l, &r->refused);
-	}
+	r->loop = l;
+	r->offload = o;
+	if (turn_take(r))
+		turn_run(r);
 	return r;
 }
 
 void lookup_cancel(struct lookup_req **r)
 {
-	if (*r == NULL)
-		return;
-	(*r)->fn = NULL; /* the work goes on; its mail frees it */
+	struct lookup_req *req = *r;
+	bool waits;
+
 	*r = NULL;
+	if (req == NULL)
+		return;
+	pthread_mutex_lock(&turn_lock);
+	waits = req->waits;
+	if (waits)
+		ring_remove(&req->node);
+	pthread_mutex_unlock(&turn_lock);
+	if (waits)
+		req_free(req);
+	else
+		req->fn = NULL; /* the work goes on; its mail frees it */
 }

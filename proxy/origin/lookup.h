@@ -18,7 +18,8 @@ struct lookup_settings {
 	int timeout_s;
 };
 
-/* All strings are copied. fn: secret NULL and err->text empty = no such user; NULL with text = failed. */
+/* All strings are copied. fn: secret NULL and err->text empty = no such user; NULL with text = failed; "" = one without a
+ * password, whom a certificate may let in. */
 struct lookup_req *lookup_start(struct loop *l, struct offload *o, const struct lookup_settings *set,
 				const char *name,
 				void (*fn)(void *arg, const char *secret, const struct err *err), void *arg);

@@ -158,7 +158,7 @@ static void go(void *arg)
 	c->counted = cancels_peer_take(c->house->cancels, c->peer->id, limit > 0 ? (unsigned)limit : 1);
 	if (c->counted)
 		c->resolve =
-			resolve_start(host->loop, host->offload, c->peer->host, c->peer->port, resolved, c);
+			resolve_start(host->loop, host->askers, c->peer->host, c->peer->port, resolved, c);
 	else
 		timer_set(host->loop, &c->retry, BUSY_US);
 }

@@ -282,6 +282,7 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 	}
 	facts.database = s->database;
 	facts.user = s->user;
+	facts.askers = h->host.askers;
 	if (s->door == DOOR_TCP && getpeername(facts.fd, (struct sockaddr *)&peer, &npeer) == 0)
 		facts.peer = (struct sockaddr *)&peer;
 	s->gate = gate_new(&facts, h->host.loop, h->host.offload, h->host.secrets,

@@ -1,5 +1,7 @@
 """Who gets in: every method towards clients, and every method that a server may ask of us."""
 import hashlib
+import socket
+import time
 
 import psycopg
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from pgweir_test.certs import certs
 from pgweir_test.cluster import Cluster
 from pgweir_test.proxy import DIRECT, PGBOUNCER, PGWEIR, Proxy
+from pgweir_test.wire import Wire
 
 pytestmark = pytest.mark.skipif(DIRECT, reason="logins are the proxy's")
 SECRET = 'pa"ss \\ wörd'
@@ -174,6 +177,48 @@ def test_a_changed_password_counts_at_once_with_auth_query(guarded):
     refused(proxy, "fickle", "one")
     assert proxy.stop() == 0
     guarded.sql("DROP ROLE fickle")
+
+
+@pytest.mark.skipif(PGBOUNCER, reason="the default query is newer than 1.18")
+def test_a_role_without_a_password_is_a_role(guarded):
+    """A certificate, or trust, needs none; as in PgBouncer auth_query has found it all the same."""
+    guarded.sql("CREATE ROLE bare LOGIN")
+    proxy = Proxy(guarded, {"auth_type": "trust", "auth_user": "lookup"}, users={"lookup": "", "postgres": ""},
+                  databases={"*": f"host=127.0.0.1 port={guarded.port} user=by_trust"})
+    assert login(proxy, "bare", None) == "by_trust"
+    refused(proxy, "no_such_role", None)
+    assert proxy.stop() == 0
+    for auth_type in ("md5", "scram-sha-256", "plain"):
+        proxy = Proxy(guarded, {"auth_type": auth_type, "auth_user": "lookup"}, users={"lookup": ""})
+        refused(proxy, "bare", "x", "password authentication failed")
+        refused(proxy, "no_such_role", "x", "password authentication failed")
+        assert proxy.stop() == 0
+    guarded.sql("DROP ROLE bare")
+
+
+@pytest.mark.skipif(PGBOUNCER, reason="about pgweir")
+def test_users_of_a_database_that_hangs_hold_up_nobody_else(guarded):
+    """Anybody can name a user that has to be asked for: neither PBKDF2 nor another database's users wait for the answer."""
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(64)
+        databases = {"hung": f"host=127.0.0.1 port={hole.getsockname()[1]}",
+                     "*": f"host=127.0.0.1 port={guarded.port}"}
+        proxy = Proxy(guarded, {"auth_type": "scram-sha-256", "auth_user": "lookup"}, databases=databases,
+                      users={"lookup": "", "somebody": SECRET.replace('"', '""')})
+        waiting = [Wire(proxy.port) for _ in range(40)]
+        for i, wire in enumerate(waiting):
+            wire.startup(user=f"guess{i}", database="hung")
+        start = time.monotonic()
+        assert login(proxy, "somebody") == "somebody"
+        assert login(proxy, "by_scram") == "by_scram"
+        assert time.monotonic() - start < 5
+        for wire in waiting[::2]:
+            wire.sock.close()
+        assert login(proxy, "by_scram") == "by_scram"
+        for wire in waiting:
+            wire.sock.close()
+    assert proxy.stop() == 0
 
 
 # --- towards servers ---------------------------------------------------------------------------------------

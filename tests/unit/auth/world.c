@@ -242,6 +242,7 @@ struct gate *world_gate(struct world *w, const char *user)
 		.peer = w->unix_socket ? NULL : (const struct sockaddr *)&w->peer,
 		.ssl = w->server_ssl,
 		.fd = w->fd,
+		.askers = w->offload,
 	};
 
 	return gate_new(&client, w->loop, w->offload, w->secrets, world_ready, w);
