@@ -127,6 +127,7 @@ void session_arrived(struct session *s)
 	buf_free(&a->welcome_key);
 	settings_free(&a->refused);
 	free(a->bad_wish);
+	free(a->notice);
 	free(a);
 }
 

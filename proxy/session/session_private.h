@@ -92,6 +92,8 @@ struct arrival {
 	struct wish_values wish_start; /* .. and its values */
 	struct settings refused; /* values unused: what the server does not take, but can go on without */
 	char *bad_wish;		 /* owned: what the startup packet may not ask for */
+	char *notice;		 /* owned: of a name in it that was too long */
+	bool direct;		 /* TLS began without a request for it */
 	struct later handing;	 /* to the console, when the login's messages are out */
 	unsigned handing_rounds;
 };

@@ -1,4 +1,5 @@
 /* From the first byte to ReadyForQuery: startup packet, TLS, login, what the startup parameters mean. */
+#include "proxy/session/hello.h"
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
@@ -53,6 +54,7 @@ static enum step direct_tls(struct session *s)
 		session_close(s, "direct TLS is not offered");
 		return STEP_WAIT;
 	}
+	s->arrival->direct = true;
 	session_enter(s, SESSION_TLS);
 	if (conn_tls_accept(s->client, s->house->client_tls, &err) != 0)
 		session_close(s, "TLS could not be started");
@@ -62,7 +64,15 @@ static enum step direct_tls(struct session *s)
 void startup_tls_done(struct session *s)
 {
 	uint64_t since = s->since_us;
+	const unsigned char *protocol = NULL;
+	unsigned n = 0;
 
+	/* As PostgreSQL: who asks for nothing and names no protocol may be a client of another one, led here by somebody. */
+	SSL_get0_alpn_selected(conn_ssl(s->client), &protocol, &n);
+	if (s->arrival->direct && n == 0) {
+		session_close(s, "direct TLS without ALPN");
+		return;
+	}
 	session_enter(s, SESSION_HELLO);
 	s->since_us = since; /* client_login_timeout counts from the first byte */
 	session_run(s);
@@ -78,7 +88,7 @@ static char *dup_span(struct span v)
 
 static int wish(struct session *s, struct span name, struct span value)
 {
-	char n[128];
+	char n[128], app[HELLO_NAME];
 
 	snprintf(n, sizeof n, "%.*s", (int)name.n, (const char *)name.p);
 	if (config_list_has(s->config->ignore_startup_parameters, n))
@@ -87,21 +97,13 @@ static int wish(struct session *s, struct span name, struct span value)
 		return own_startup(s, n, value);
 	if (strcasecmp(n, "session_authorization") == 0)
 		return 0; /* the login itself comes before it */
+	if (strcasecmp(n, "application_name") == 0)
+		value = hello_application_name(s, value, app);
 	buf_add_span(&s->arrival->welcome_key, name);
 	buf_add_u8(&s->arrival->welcome_key, 0);
 	buf_add_span(&s->arrival->welcome_key, value);
 	buf_add_u8(&s->arrival->welcome_key, 0);
 	return s->arrival->welcome_key.failed ? -1 : 0;
-}
-
-static bool is_off(struct span v)
-{
-	static const char *const words[] = {"", "0", "off", "false", "no"};
-
-	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (span_eq(v, span_str(words[i])))
-			return true;
-	return false;
 }
 
 static const char too_many[] = "too many startup parameters";
@@ -135,9 +137,7 @@ static const char *take_param(struct session *s, struct span name, struct span v
 		free(s->database);
 		s->database = dup_span(value);
 	} else if (span_eq(name, span_str("replication"))) {
-		/* "off" and the like mean an ordinary connection. */
-		free(s->replication);
-		s->replication = is_off(value) ? NULL : dup_span(value);
+		hello_replication(s, value);
 	} else if (span_eq(name, span_str("options"))) {
 		return take_switches(s, value) ? NULL : too_many;
 	} else if (name.n > 5 && memcmp(name.p, "_pq_.", 5) == 0) {
@@ -154,7 +154,7 @@ static void add_host(struct session *s)
 	struct settings image;
 	struct span name, value;
 	size_t at = 0;
-	char text[256], peer[128] = "app";
+	char text[HELLO_NAME], peer[128] = "app";
 	const char *app;
 
 	settings_init(&image);
@@ -184,11 +184,12 @@ static const char *take_params(struct session *s, struct span params)
 	if (s->config->application_name_add_host)
 		add_host(s);
 	if (s->user == NULL || s->user[0] == '\0')
-		return "no PostgreSQL user name specified in startup packet";
+		return NULL;
 	if (s->database == NULL || s->database[0] == '\0') {
 		free(s->database);
 		s->database = dup_span(span_str(s->user));
 	}
+	hello_clip_names(s);
 	return NULL;
 }
 
@@ -249,6 +250,10 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 		refused(s, "08P01", why);
 		return STEP_WAIT;
 	}
+	if (s->user == NULL || s->user[0] == '\0') {
+		refused(s, "28000", "no PostgreSQL user name specified in startup packet");
+		return STEP_WAIT;
+	}
 	if (s->arrival->bad_wish != NULL) {
 		refused(s, "22023", s->arrival->bad_wish);
 		return STEP_WAIT;
@@ -282,6 +287,7 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 	}
 	facts.database = s->database;
 	facts.user = s->user;
+	facts.replication = hello_is_physical(s);
 	facts.askers = h->host.askers;
 	if (s->door == DOOR_TCP && getpeername(facts.fd, (struct sockaddr *)&peer, &npeer) == 0)
 		facts.peer = (struct sockaddr *)&peer;
@@ -480,6 +486,7 @@ static void welcome_done(struct session *s, const struct settings *params, const
 	}
 	s->defaults = defaults;
 	image_key_refresh(s);
+	hello_tell_notice(s);
 	for (unsigned i = 0; i < s->params.n; i++)
 		tell_param(s, s->params.at[i].name, s->params.at[i].value);
 	s->number = cancels_add(h->cancels, h, s, secret, nsecret);
@@ -508,15 +515,17 @@ static int wished_image(struct session *s, struct settings *image)
 	return 0;
 }
 
-/* application_name takes any text and differs from client to client: it is not worth a question. */
+/* application_name takes nearly any text and differs from client to client: it is not worth a question. */
 static bool only_name(struct session *s)
 {
 	struct settings image = {0};
+	const char *name;
 	bool only;
 
 	settings_init(&image);
-	only = wished_image(s, &image) == 0 &&
-	       (image.n == 0 || (image.n == 1 && settings_get(&image, "application_name") != NULL));
+	only = wished_image(s, &image) == 0;
+	name = settings_get(&image, "application_name");
+	only = only && (image.n == 0 || (image.n == 1 && name != NULL && hello_is_plain(name)));
 	settings_free(&image);
 	return only;
 }

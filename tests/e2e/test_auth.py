@@ -9,7 +9,7 @@ import pytest
 from pgweir_test.certs import certs
 from pgweir_test.cluster import Cluster
 from pgweir_test.proxy import DIRECT, PGBOUNCER, PGWEIR, Proxy
-from pgweir_test.wire import Wire
+from pgweir_test.wire import Wire, error_fields, message
 
 pytestmark = pytest.mark.skipif(DIRECT, reason="logins are the proxy's")
 SECRET = 'pa"ss \\ wörd'
@@ -179,6 +179,17 @@ def test_a_changed_password_counts_at_once_with_auth_query(guarded):
     guarded.sql("DROP ROLE fickle")
 
 
+@pytest.mark.skipif(PGBOUNCER, reason="1.18 has no replication connections")
+def test_replication_needs_its_own_line_of_the_hba_file(guarded):
+    hba = "host replication all 127.0.0.1/32 reject\nhost all all 127.0.0.1/32 trust\n"
+    proxy = Proxy(guarded, {"auth_type": "hba"}, hba=hba)
+    assert login(proxy, "postgres", None) == "postgres"
+    assert login(proxy, "postgres", None, replication="database") == "postgres"
+    refused(proxy, "postgres", None, "rejects replication connection for host \"127.0.0.1\", user \"postgres\"",
+            replication="true")
+    assert proxy.stop() == 0
+
+
 @pytest.mark.skipif(PGBOUNCER, reason="the default query is newer than 1.18")
 def test_a_role_without_a_password_is_a_role(guarded):
     """A certificate, or trust, needs none; as in PgBouncer auth_query has found it all the same."""
@@ -194,6 +205,21 @@ def test_a_role_without_a_password_is_a_role(guarded):
         refused(proxy, "no_such_role", "x", "password authentication failed")
         assert proxy.stop() == 0
     guarded.sql("DROP ROLE bare")
+
+
+@pytest.mark.skipif(PGBOUNCER, reason="about pgweir")
+@pytest.mark.parametrize("user", ["by_password", "by_md5"])
+def test_an_empty_password_is_answered_as_postgresql_does(guarded, user):
+    hba = "host all by_password all password\nhost all by_md5 all md5\nhost all all all trust\n"
+    proxy = Proxy(guarded, {"auth_type": "hba"}, users={user: md5_of(user), "postgres": ""}, hba=hba)
+    for port in (guarded.port, proxy.port):
+        with Wire(port) as wire:
+            wire.startup(user=user)
+            wire.recv()
+            wire.send(message(b"p", b"\0"))
+            fields = error_fields(wire.until(b"E")[-1][1])
+            assert (fields["C"], fields["M"]) == ("28P01", "empty password returned by client"), port
+    assert proxy.stop() == 0
 
 
 @pytest.mark.skipif(PGBOUNCER, reason="about pgweir")

@@ -10,7 +10,7 @@ from pgweir_test.certs import certs
 from pgweir_test.cluster import Cluster
 from pgweir_test.proxy import DIRECT, PGBOUNCER, PGWEIR, Proxy
 from pgweir_test.tools import wait_for
-from pgweir_test.wire import GSSENC_REQUEST, SSL_REQUEST, Wire, error_fields, request
+from pgweir_test.wire import GSSENC_REQUEST, SSL_REQUEST, Closed, Wire, error_fields, request
 
 pytestmark = pytest.mark.skipif(DIRECT, reason="TLS is the proxy's")
 
@@ -113,6 +113,19 @@ def test_direct_tls_with_alpn(cluster):
             s.send(b"GET / HTTP/1.1\r\n\r\n")
             if s.recv(1) == b"":
                 raise ConnectionError("closed")
+    assert proxy.stop() == 0
+
+
+def test_direct_tls_names_its_protocol(cluster):
+    """As PostgreSQL 17: without ALPN a client of another protocol could have been led here (ALPACA)."""
+    if PGBOUNCER:
+        pytest.skip("PgBouncer 1.18 has no direct TLS")
+    proxy = Proxy(cluster, tls())
+    with Wire(proxy.port) as wire:
+        wire.sock = ssl.create_default_context(cafile=str(certs().ca)).wrap_socket(wire.sock, server_hostname="localhost")
+        with pytest.raises((Closed, ConnectionError, ssl.SSLError)):
+            wire.login()
+    assert uses_tls(proxy, sslmode="require")  # behind a request nobody has to
     assert proxy.stop() == 0
 
 

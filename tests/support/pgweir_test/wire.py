@@ -170,7 +170,7 @@ def cancel(port, pid, key, host="127.0.0.1"):
 
 def error_fields(body):
     """{'S': 'ERROR', 'C': '08P01', ...} of an ErrorResponse or NoticeResponse."""
-    return {part[:1].decode(): part[1:].decode() for part in body.split(b"\0") if part}
+    return {part[:1].decode(): part[1:].decode(errors="backslashreplace") for part in body.split(b"\0") if part}
 
 
 def errors(messages):
