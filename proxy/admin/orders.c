@@ -78,7 +78,8 @@ static void watch_pause(void *arg)
 	struct run *run = arg;
 
 	if (!pools_paused(run->parts->pools, run_database(run)))
-		run_fail(run, "57014", "the pause was ended by RESUME");
+		run_fail(run, "57014",
+			 "the pause was ended, by RESUME or with the console that had begun it");
 	else if (pools_backends(run->parts->pools, run_database(run)) == 0)
 		run_done(run);
 	else

@@ -2,9 +2,23 @@
 
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
+#include "proxy/base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Clients' names can be any bytes, and are cut somewhere. Made text before equal ones are looked for: names that only read the same
+ * would make two series of one name. */
+static void make_text(char *name)
+{
+	for (size_t n; *name != '\0'; name += n) {
+		n = utf8_length(span_str(name));
+		if (n == 0) {
+			*name = '?';
+			n = 1;
+		}
+	}
+}
 
 static int pool_order(const void *a, const void *b)
 {
@@ -47,6 +61,10 @@ static void take_pools(const struct report_source *source, struct reading *r)
 		r->hidden_pools = n - REPORT_POOLS;
 		n = REPORT_POOLS;
 	}
+	for (unsigned i = 0; i < n; i++) {
+		make_text(r->pools[i].database);
+		make_text(r->pools[i].user);
+	}
 	qsort(r->pools, n, sizeof *r->pools, pool_order);
 	for (unsigned i = 0; i < n; i++) {
 		if (kept > 0 && pool_order(&r->pools[kept - 1], &r->pools[i]) == 0)
@@ -65,6 +83,8 @@ static void take_caches(const struct report_source *source, struct reading *r)
 	n = source->caches(source->arg, r->caches, REPORT_CACHES);
 	if (n > REPORT_CACHES)
 		n = REPORT_CACHES;
+	for (unsigned i = 0; i < n; i++)
+		make_text(r->caches[i].database);
 	qsort(r->caches, n, sizeof *r->caches, cache_order);
 	/* There is one per database; a second one would make the whole page unreadable to scrapers. */
 	for (unsigned i = 0; i < n; i++)
@@ -91,13 +111,23 @@ static int database_order(const void *a, const void *b)
 
 static void take_databases(const struct report_source *source, struct reading *r)
 {
+	unsigned n, kept = 0;
+
 	r->databases = check_alloc(REPORT_DATABASES * sizeof *r->databases);
-	r->ndatabases = source->databases(source->arg, r->databases, REPORT_DATABASES);
-	check(r->ndatabases <= REPORT_DATABASES);
-	if (r->ndatabases > 0)
-		qsort(r->databases, r->ndatabases, sizeof *r->databases, database_order);
-	for (unsigned i = 0; i < r->ndatabases; i++)
+	n = source->databases(source->arg, r->databases, REPORT_DATABASES);
+	check(n <= REPORT_DATABASES);
+	for (unsigned i = 0; i < n; i++)
+		make_text(r->databases[i].database);
+	if (n > 0)
+		qsort(r->databases, n, sizeof *r->databases, database_order);
+	for (unsigned i = 0; i < n; i++) {
 		tally_sum_add(&r->all, &r->databases[i].tally);
+		if (kept > 0 && database_order(&r->databases[kept - 1], &r->databases[i]) == 0)
+			tally_sum_add(&r->databases[kept - 1].tally, &r->databases[i].tally);
+		else
+			r->databases[kept++] = r->databases[i];
+	}
+	r->ndatabases = kept;
 }
 
 void reading_take(const struct report_source *source, uint64_t started_us, struct reading *r)

@@ -93,6 +93,16 @@ def test_names_that_are_no_text_do_not_blind_the_console(proxy):
             assert any("gone\ufffd\ufffd" in row for row in console.execute("SHOW POOLS").fetchall())
 
 
+def test_names_that_are_no_text_are_one_series(proxy):
+    """Two that read the same must not make a page with two series of one name, which scrapers refuse."""
+    for name in (b"odd\xff", b"odd\xfe"):
+        with begin(proxy.port, database=name) as wire:
+            assert "3D000" in errors(wire.drain())
+    series = [line.rsplit(" ", 1)[0] for line in proxy.http("/metrics")[1].split("\n") if line[:1] not in ("", "#")]
+    assert any("odd?" in name for name in series)
+    assert len(series) == len(set(series))
+
+
 def test_what_the_console_repeats_is_text(proxy):
     """Its errors and tags hold what was sent, cut after some bytes."""
     with Wire(proxy.port).login(database="pgweir") as wire:
