@@ -1,6 +1,7 @@
 #include "config/hba.h"
 
 #include "config/fields.h"
+#include "config/names.h"
 #include "config/text.h"
 #include "proxy/base/check.h"
 
@@ -31,6 +32,7 @@ struct rule {
 struct hba {
 	atomic_uint refs;
 	struct text_pool *pool; /* owned; holds the rules too */
+	const char *path; /* while a file is read: lists in it may name others; NULL = no file is opened */
 	struct rule *rules;
 	unsigned count;
 	unsigned room;
@@ -97,8 +99,8 @@ static int check_list(const struct fields_field *field, bool users, struct err *
 
 		if (item->quoted)
 			continue;
-		if (*item->text == '@')
-			return err_set(err, "lists in files (%s) are not supported", item->text);
+		if (item->text[0] == '@' && item->text[1] != '\0')
+			return err_set(err, "a list in a file (%s) needs a file to look from", item->text);
 		if (*item->text == '/')
 			return err_set(err, "regular expressions (%s) are not supported", item->text);
 		if (users && *item->text == '+')
@@ -183,8 +185,8 @@ static int parse_network(const struct fields *f, struct network *net, unsigned *
 			return err_set(err, "mask \"%s\" has holes", mask);
 	}
 	for (size_t i = 0; i < n; i++)
-		if (net->addr[i] & ~net->mask[i])
-			return err_set(err, "address \"%s\" has bits outside its mask", s);
+		net->addr[i] &=
+			net->mask[i]; /* as PostgreSQL: "10.0.0.7/8" is the network that 10.0.0.7 is in */
 	return 0;
 }
 
@@ -230,6 +232,9 @@ static int parse_rule(struct hba *hba, const struct fields *f, struct rule *rule
 		return err_set(err, "the line ends before the %s", f->count == 1 ? "database" : "user");
 	rule->databases = f->fields[1];
 	rule->users = f->fields[2];
+	if (hba->path != NULL && (names_expand(hba->pool, hba->path, &rule->databases, err) != 0 ||
+				  names_expand(hba->pool, hba->path, &rule->users, err) != 0))
+		return -1;
 	if (check_list(&rule->databases, false, err) != 0 || check_list(&rule->users, true, err) != 0)
 		return -1;
 	if (rule->type != TYPE_LOCAL) {
@@ -273,18 +278,26 @@ static int add_rule(void *hba, const struct fields *f, struct err *err)
 	return parse_rule(hba, f, new_rule(hba), err);
 }
 
-int hba_parse(const char *text, size_t n, const char *name, struct hba **hba_r, struct err *err)
+static int parse(const char *text, size_t n, const char *name, const char *path, struct hba **hba_r,
+		 struct err *err)
 {
 	struct hba *hba = check_alloc(sizeof *hba);
 
 	atomic_init(&hba->refs, 1);
 	hba->pool = text_pool_new();
+	hba->path = path;
 	if (fields_each(hba->pool, text, n, name, add_rule, hba, err) != 0) {
 		hba_unref(hba);
 		return -1;
 	}
+	hba->path = NULL;
 	*hba_r = hba;
 	return 0;
+}
+
+int hba_parse(const char *text, size_t n, const char *name, struct hba **hba_r, struct err *err)
+{
+	return parse(text, n, name, NULL, hba_r, err);
 }
 
 int hba_load(const char *path, struct hba **hba_r, struct err *err)
@@ -295,7 +308,7 @@ int hba_load(const char *path, struct hba **hba_r, struct err *err)
 	int rc = -1;
 
 	if (text_read(pool, path, &text, &n, err) == 0)
-		rc = hba_parse(text, n, path, hba_r, err);
+		rc = parse(text, n, path, path, hba_r, err);
 	text_pool_free(&pool);
 	return rc;
 }

@@ -9,6 +9,7 @@ import pytest
 from pgweir_test.certs import certs
 from pgweir_test.cluster import Cluster
 from pgweir_test.proxy import DIRECT, PGBOUNCER, PGWEIR, Proxy
+from pgweir_test.tools import wait_for
 from pgweir_test.wire import Wire, error_fields, message
 
 pytestmark = pytest.mark.skipif(DIRECT, reason="logins are the proxy's")
@@ -177,6 +178,39 @@ def test_a_changed_password_counts_at_once_with_auth_query(guarded):
     refused(proxy, "fickle", "one")
     assert proxy.stop() == 0
     guarded.sql("DROP ROLE fickle")
+
+
+@pytest.mark.skipif(PGBOUNCER, reason="compares pgweir with PostgreSQL")
+def test_lists_of_the_hba_file_may_be_files(guarded):
+    """And an address may be any of its network: both files say the same to the same lines."""
+    lines = "host postgres @friends 127.0.0.99/24 trust\nhost all @enemies 127.0.0.1/32 reject\n"
+    lines += "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 trust\n"
+    names = {"friends": "postgres, lookup # of all\n@more\n", "more": "by_trust\n", "enemies": '"somebody"\n'}
+    proxy = Proxy(guarded, {"auth_type": "hba"}, users={user: "" for user in ("postgres", "by_trust", "somebody", "lookup")},
+                  start=False)
+    for name, text in names.items():
+        for where in (guarded.data, proxy.dir):
+            (where / name).write_text(text)
+            (where / name).chmod(0o644)
+    (proxy.dir / "hba.conf").write_text(lines)
+    proxy.settings["auth_hba_file"] = proxy.dir / "hba.conf"
+    proxy.write()
+    guarded.write_hba("local all all trust\n" + lines)
+    guarded.reload()
+    try:
+        proxy.start()
+        for where in (guarded, proxy):
+            assert login(where, "by_trust", None) == "by_trust"
+            refused(where, "somebody", None, "pg_hba.conf rejects connection")
+            refused(where, "lookup", None, dbname="template1")
+        (proxy.dir / "more").unlink()
+        proxy.reload()
+        wait_for("the reload to be refused", lambda: "reload refused" in proxy.log_text())
+        assert login(proxy, "by_trust", None) == "by_trust"
+    finally:
+        guarded.write_hba(HBA)
+        guarded.reload()
+    assert proxy.stop() == 0
 
 
 @pytest.mark.skipif(PGBOUNCER, reason="1.18 has no replication connections")
