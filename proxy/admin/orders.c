@@ -36,14 +36,6 @@ static bool database_is_known(struct run *run)
 	return true;
 }
 
-static void set_database(struct run *run, struct round_order *order)
-{
-	const char *name = run_database(run);
-
-	order->one_database = name != NULL;
-	snprintf(order->database, sizeof order->database, "%.63s", name != NULL ? name : "");
-}
-
 static bool stopped(struct run *run)
 {
 	const struct control *c = &run->parts->control;
@@ -163,7 +155,8 @@ static void count_old(struct house *h, const struct round_order *order, struct r
 		const struct socket_row *row = &part->rows.rows[i];
 
 		if (row->close_needed &&
-		    (!order->one_database || strcmp(row->database, order->database) == 0))
+		    (order->database == NULL ||
+		     strncmp(row->database, order->database, ROSTER_NAME - 1) == 0)) /* rows' names are cut */
 			part->number++;
 	}
 }
@@ -181,9 +174,8 @@ static void have_old(struct run *run, struct round *r)
 static void ask_old(void *arg)
 {
 	struct run *run = arg;
-	struct round_order order = {.work = count_old};
+	struct round_order order = {.work = count_old, .database = run_database(run)};
 
-	set_database(run, &order);
 	run_round(run, &order, have_old);
 }
 
@@ -197,7 +189,7 @@ void do_wait_close(struct run *run)
 
 static void kill_clients(struct house *h, const struct round_order *order, struct round_part *part)
 {
-	part->number = roster_kill(h, order->one_database ? order->database : NULL, order->id, order->why);
+	part->number = roster_kill(h, order->database, order->id, order->why);
 	if (order->id == 0)
 		pools_tick(h->pools, &h->host);
 }
@@ -205,12 +197,12 @@ static void kill_clients(struct house *h, const struct round_order *order, struc
 void do_kill(struct run *run)
 {
 	struct round_order order = {.work = kill_clients,
+				    .database = run_database(run),
 				    .why = "terminating connection due to administrator command"};
 
 	if (!database_is_known(run) || stopped(run))
 		return;
 	pools_pause(run->parts->pools, run_database(run));
-	set_database(run, &order);
 	run_round(run, &order, resume_told);
 }
 

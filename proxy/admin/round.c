@@ -27,6 +27,7 @@ static void round_free(void *arg)
 		round_part_free(&r->parts[i]);
 	free(r->text);
 	free(r->user);
+	free(r->database);
 	free(r);
 }
 
@@ -80,6 +81,7 @@ struct round *round_start(const struct console_parts *parts, const struct round_
 	r->order = *order;
 	r->order.text = r->text = copy(order->text);
 	r->order.user = r->user = copy(order->user);
+	r->order.database = r->database = copy(order->database);
 	r->done = done;
 	r->arg = arg;
 	r->nparts = r->left = parts->nhouses;

@@ -30,13 +30,12 @@ struct round_part {
 /* What is asked; the same for all. */
 struct round_order {
 	void (*work)(struct house *h, const struct round_order *order, struct round_part *part);
-	char database[ROSTER_NAME];
-	bool one_database; /* else all */
 	uint64_t id;
 	bool on;
 	bool deep;
 	const char *why;	 /* static */
-	const char *text, *user; /* copied by round_start; NULL = none */
+	const char *text, *user; /* copied by round_start, like .. */
+	const char *database;	 /* NULL = all */
 };
 
 struct round {
@@ -46,7 +45,7 @@ struct round {
 	void *arg;
 	struct timer limit;
 	unsigned nparts, left, missing;
-	char *text, *user; /* owned: the order's */
+	char *text, *user, *database; /* owned: the order's */
 	struct round_part parts[];
 };
 

@@ -56,9 +56,10 @@ void run_round(struct run *run, const struct round_order *order,
 void run_later(struct run *run, void (*fn)(void *run), uint64_t after_us);
 /* The database argument, or NULL. */
 const char *run_database(const struct run *run);
+/* Rows' names are cut. */
 static inline bool run_wants(const struct run *run, const char *database)
 {
-	return run_database(run) == NULL || strcmp(run_database(run), database) == 0;
+	return run_database(run) == NULL || strncmp(run_database(run), database, ROSTER_NAME - 1) == 0;
 }
 
 #endif

@@ -223,13 +223,13 @@ static void have_lines(struct run *run, struct round *r)
 void show_explain(struct run *run)
 {
 	const char *database = run->parsed.arg[0];
-	struct round_order order = {.work = explain, .text = run->parsed.arg[1], .user = run->who.user};
+	struct round_order order = {
+		.work = explain, .text = run->parsed.arg[1], .user = run->who.user, .database = database};
 
 	if (console_name(database) ||
 	    config_database(run->parts->control.config(run->parts->control.arg), database) == NULL) {
 		run_fail(run, "3D000", "no such database: %s", database);
 		return;
 	}
-	snprintf(order.database, sizeof order.database, "%.63s", database);
 	run_round(run, &order, have_lines);
 }

@@ -81,6 +81,22 @@ def test_a_name_that_is_too_long_is_still_that_user(cluster):
     assert proxy.stop() == 0
 
 
+def test_the_console_knows_a_long_name_of_the_configuration(cluster):
+    name = f"v{LONG}{LONG}"
+    proxy = Proxy(cluster, {"coherence": "off"}, databases={name: f"host=127.0.0.1 port={cluster.port} dbname=postgres"})
+    with Wire(proxy.port).login(database="pgweir") as console, Wire(proxy.port).login(database=name) as wire:
+        assert kinds(wire.simple("SELECT 1")) == "TDCZ"
+        for order in ("RECONNECT", "WAIT_CLOSE"):
+            assert kinds(console.simple(f"{order} {name}")) == "CZ"
+        assert kinds(wire.simple("SELECT 1")) == "TDCZ"
+        for what in ("CLIENTS", "POOLS", "STATS", "SERVERS"):
+            assert len(rows(console.simple(f"SHOW {what} {name}"))) == 1, what
+        assert kinds(console.simple(f"KILL {name}")) == "CZ"
+        assert errors(wire.drain()) == ["57P01"]
+        assert kinds(console.simple(f"RESUME {name}")) == "CZ"
+    assert proxy.stop() == 0
+
+
 def test_names_that_are_no_text_do_not_blind_the_console(proxy):
     """Drivers refuse a whole table for one bad byte; whoever may connect could so have hidden himself."""
     with begin(proxy.port, application_name=b"\xff") as shown:
