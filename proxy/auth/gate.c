@@ -44,8 +44,7 @@ struct gate *gate_new(const struct gate_client *client, struct loop *l, struct o
 	g->database = strdup(client->database);
 	g->user = strdup(client->user);
 	check(g->database != NULL && g->user != NULL);
-	/* The console's names are ours even when a * entry would take them. */
-	g->console = strcmp(client->database, "pgweir") == 0 || strcmp(client->database, "pgbouncer") == 0;
+	g->console = client->console;
 	if (!g->console)
 		g->db = config_database(g->config, client->database);
 	copy_peer(g, client->peer);

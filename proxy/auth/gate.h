@@ -34,6 +34,7 @@ struct gate_client {
 	const struct sockaddr *peer; /* NULL or AF_UNIX = unix socket */
 	SSL *ssl;		     /* NULL = plain */
 	int fd;			     /* for peer credentials on a unix socket */
+	bool console;		     /* that database is our own console, even when a * entry would take it */
 	bool replication;	     /* physical: has no database, and lines of its own in auth_hba_file */
 	struct offload *askers;	     /* for what waits for another machine: auth_query, the system's users */
 };

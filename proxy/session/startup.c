@@ -287,6 +287,7 @@ static enum step hello(struct session *s, const struct startup *hello, size_t us
 	}
 	facts.database = s->database;
 	facts.user = s->user;
+	facts.console = s->console;
 	facts.replication = hello_is_physical(s);
 	facts.askers = h->host.askers;
 	if (s->door == DOOR_TCP && getpeername(facts.fd, (struct sockaddr *)&peer, &npeer) == 0)

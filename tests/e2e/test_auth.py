@@ -224,6 +224,18 @@ def test_replication_needs_its_own_line_of_the_hba_file(guarded):
     assert proxy.stop() == 0
 
 
+@pytest.mark.skipif(PGBOUNCER, reason="1.18 has no replication connections")
+@pytest.mark.parametrize("replication", [None, "true", "database"])
+def test_any_lets_nobody_in_as_whom_he_likes(guarded, replication):
+    """Not to a database of the console's name either, which is the server's when somebody asks for replication."""
+    guarded.sql("CREATE DATABASE pgbouncer")
+    proxy = Proxy(guarded, {"auth_type": "any"}, users={})
+    for dbname in ("postgres", "pgbouncer" if replication else "template1"):
+        refused(proxy, "postgres", None, "needs a user=", dbname=dbname, replication=replication)
+    assert proxy.stop() == 0
+    guarded.sql("DROP DATABASE pgbouncer")
+
+
 @pytest.mark.skipif(PGBOUNCER, reason="the default query is newer than 1.18")
 def test_a_role_without_a_password_is_a_role(guarded):
     """A certificate, or trust, needs none; as in PgBouncer auth_query has found it all the same."""

@@ -242,6 +242,7 @@ struct gate *world_gate(struct world *w, const char *user)
 		.peer = w->unix_socket ? NULL : (const struct sockaddr *)&w->peer,
 		.ssl = w->server_ssl,
 		.fd = w->fd,
+		.console = strcmp(w->database, "pgweir") == 0 || strcmp(w->database, "pgbouncer") == 0,
 		.askers = w->offload,
 	};
 
