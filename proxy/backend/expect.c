@@ -35,25 +35,53 @@ void expect_hide(struct expects *q, uint32_t i, enum expect_why why)
 	e->why = (uint8_t)why;
 }
 
-uint32_t expect_drop_syncs(struct expects *q)
+static bool ends_copy(const struct expect *e)
 {
-	uint32_t kept = 0, dropped = 0;
+	return e->kind == EXPECT_LOCAL && e->local == 0;
+}
+
+uint32_t expect_doubt_syncs(struct expects *q, bool *done_r)
+{
+	uint32_t n = 0;
+
+	*done_r = false;
+	for (uint32_t i = 1; i < q->n && !*done_r; i++) {
+		struct expect *e = expect_at(q, i);
+
+		*done_r = ends_copy(e);
+		if (e->kind == EXPECT_SYNC && e->why == WHY_CLIENT) {
+			e->doubtful = true;
+			e->index = 1;
+			n++;
+		}
+	}
+	return n;
+}
+
+void expect_copy_done(struct expects *q)
+{
+	uint32_t kept = 0;
 	bool copying = true;
 
 	for (uint32_t i = 0; i < q->n; i++) {
 		struct expect e = *expect_at(q, i);
+		bool goes = i > 0 && copying && (e.doubtful || ends_copy(&e));
 
-		if (e.kind == EXPECT_LOCAL && e.local == 0)
-			copying = false;
-		if (i > 0 && copying && e.kind == EXPECT_SYNC) {
+		copying &= i == 0 || !ends_copy(&e);
+		if (goes)
 			expect_count(q, &e, -1);
-			dropped++;
-		} else {
+		else
 			*expect_at(q, kept++) = e;
-		}
 	}
 	q->n = kept;
-	return dropped;
+}
+
+void expect_drop_doubtful(struct expects *q)
+{
+	struct expect *head;
+
+	while ((head = expect_head(q)) != NULL && (head->doubtful || ends_copy(head)))
+		expect_pop(q);
 }
 
 void expect_skip_local(struct expects *q)

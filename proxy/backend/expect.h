@@ -49,6 +49,7 @@ enum expect_why {
 	WHY_READ, /* the snapshot in front of a read whose rows may be written later; index: its place (marks.h) */
 	WHY_CHECK, /* what looks at the rows in front of a write, or refuses it (check.h) */
 	WHY_LISTEN, /* channels put onto the backend, asked for, or taken off it; what the listening connection sends */
+	WHY_COPY,   /* finds out which Syncs a COPY that has failed has ignored */
 };
 
 struct expect {
@@ -58,9 +59,10 @@ struct expect {
 	bool again; /* PARSE, BIND: of a name in use, with a wrong number of values; tried under another name of ours in order to fail */
 	bool refused;	/* PARSE: of a text that fails, for a statement that the client may not have */
 	bool unsettles; /* may take prepared statements away, or make some by SQL (session.unsettling) */
+	bool doubtful;	/* SYNC: a server in COPY FROM ignores it, but not behind a COPY that has failed */
 	uint32_t
 		index; /* INSPECT: which setting; PARSE, CLOSE: 1 + enum sys_stmt of our own statements; the client's BIND: 1 = to the
-			 * unnamed portal */
+			 * unnamed portal; a doubtful SYNC: how many there are */
 	uint64_t
 		stmt; /* PARSE, CLOSE, BIND, DESCRIBE: id of the named statement, 0 = the unnamed one, or not ours */
 	uint64_t change;  /* key of the session's change that this answers (stmts.h), 0 = none */
@@ -80,9 +82,13 @@ struct expects {
 void expects_free(struct expects *q);
 /* From now on it is hidden. */
 void expect_hide(struct expects *q, uint32_t i, enum expect_why why);
-/* Removes the SYNCs behind the head that went out before the CopyDone: a server in COPY FROM ignores them. Returns how many. */
-uint32_t expect_drop_syncs(struct expects *q);
-
+/* The head is a COPY FROM that begins to read: the SYNCs behind it that went out before its CopyDone are doubtful from now on. Returns how
+ * many; *done_r: the CopyDone is out. */
+uint32_t expect_doubt_syncs(struct expects *q, bool *done_r);
+/* The head's COPY has succeeded: what was doubtful was ignored. */
+void expect_copy_done(struct expects *q);
+/* What is doubtful at the head was ignored. */
+void expect_drop_doubtful(struct expects *q);
 /* Pops local items at the head without answering them: there is no client any more. */
 void expect_skip_local(struct expects *q);
 

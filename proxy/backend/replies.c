@@ -39,6 +39,18 @@ static enum reply_step extended(enum expect_kind kind, char type)
 	}
 }
 
+/* The head may never be answered: what answers another one says so. */
+static enum reply_step doubtful(struct backend *b, char type)
+{
+	struct expect *head = expect_head(&b->expects);
+
+	if (type != 'Z') {
+		expect_drop_doubtful(&b->expects);
+		return backend_reply(b, type);
+	}
+	return --head->index > 0 ? REPLY_PART : REPLY_LAST;
+}
+
 enum reply_step backend_reply(struct backend *b, char type)
 {
 	struct expect *head = expect_head(&b->expects);
@@ -53,7 +65,10 @@ enum reply_step backend_reply(struct backend *b, char type)
 	if (head == NULL)
 		return REPLY_BAD;
 	switch (head->kind) {
-	case EXPECT_SYNC: return type == 'Z' ? REPLY_LAST : REPLY_BAD;
+	case EXPECT_SYNC:
+		if (head->doubtful)
+			return doubtful(b, type);
+		return type == 'Z' ? REPLY_LAST : REPLY_BAD;
 	case EXPECT_QUERY:
 	case EXPECT_FUNCTION: return type == 'Z' ? REPLY_LAST : REPLY_PART;
 	default: return extended((enum expect_kind)head->kind, type);

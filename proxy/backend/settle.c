@@ -122,8 +122,12 @@ void settle_message(struct backend *b, const struct frame *f)
 	struct expect *head = expect_head(&b->expects);
 	const char *why;
 
-	if (f->type == 'G' || f->type == 'W')
+	if (f->type == 'G' || f->type == 'W') {
+		bool done;
+
+		b->broken |= expect_doubt_syncs(&b->expects, &done) > 0; /* which of them it answers is not worth asking */
 		fail_copy(b);
+	}
 	if (step == REPLY_BAD) {
 		b->broken = true;
 		settle_go_on(b);

@@ -152,6 +152,7 @@ static void reset_sent(struct session *s, bool sync)
 static void note_statement(struct session *s, struct stmt *stmt)
 {
 	txn_note(s, stmt);
+	copy_note(s, stmt);
 	if (resets(stmt->facts)) {
 		if (s->resetting != NULL)
 			stmt_unref(s->resetting);
@@ -384,6 +385,7 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 		note_statement(s, stmt);
 	} else {
 		txn_note_unknown(s);
+		copy_note(s, NULL);
 	}
 	e.change = stmts_change(&s->stmts, span_str(""), NULL, 0, s->backend->expects.batches_sent);
 	backend_unnamed(s->backend, 0);
@@ -443,6 +445,23 @@ static bool part_instead(struct session *s, size_t total)
 	return true;
 }
 
+void forward_synced(struct session *s)
+{
+	s->unsynced = false;
+	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
+	s->backend->ignoring = false;
+}
+
+static int sync_sent(struct session *s)
+{
+	if (s->backend->copying_in)
+		return copy_sync(s);
+	if (s->copies)
+		s->copy = COPY_SENT;
+	forward_synced(s);
+	return expecting(s, EXPECT_SYNC);
+}
+
 static enum forward forward_plain(struct session *s, char type, struct span in, size_t total)
 {
 	struct expect e = {.kind = EXPECT_EXECUTE, .why = WHY_CLIENT, .unsettles = s->binds_unsettle};
@@ -462,12 +481,7 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 		s->unsettling += e.unsettles;
 		rc = expect_push(&s->backend->expects, &e);
 		break;
-	case 'S':
-		s->unsynced = false;
-		s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
-		s->backend->ignoring = false;
-		rc = expecting(s, EXPECT_SYNC);
-		break;
+	case 'S': rc = sync_sent(s); break;
 	case 'F':
 		txn_note_unknown(s);
 		s->unsynced = false;
@@ -607,6 +621,8 @@ bool forward_input(struct session *s)
 			return true;
 		}
 		if (!forward_rest(s))
+			return true;
+		if (s->copy != COPY_CERTAIN && copy_holds(s))
 			return true;
 		in = conn_input(s->client);
 		if (in.n == 0)

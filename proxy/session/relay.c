@@ -148,6 +148,8 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 
 	s->fill.spoiled = true;
 	run_send(s, r);
+	if (s->copy_open)
+		copy_failed(s);
 	if (why == WHY_ABORT || (why == WHY_RESET && head->index == 1) ||
 	    (why == WHY_TRY && tries_refused(s, head, f->body))) {
 		run_skip(r, used);
@@ -345,21 +347,11 @@ static void on_hidden(struct session *s, const struct frame *f, enum reply_step 
 		replay_go(s);
 	if (head.why == WHY_PART)
 		txn_parted(s, b->status);
+	if (head.why == WHY_COPY && head.kind == EXPECT_SYNC)
+		copy_asked(s);
 }
 
 /* --- replies to the client's requests --- */
-
-static void on_copy_in(struct session *s)
-{
-	struct backend *b = s->backend;
-	struct expect *head = expect_head(&b->expects);
-
-	b->copying_in = true;
-	/* A server in COPY FROM ignores the Sync that was sent behind Execute; the client sends another. */
-	if (head != NULL && expect_drop_syncs(&b->expects) > 0 && head->kind == EXPECT_EXECUTE &&
-	    b->expects.syncs == 0)
-		s->unsynced = s->ran = true;
-}
 
 /* The server has none of the statements any more that were made so far; those behind it in the pipeline are to come. */
 static void forget_prepared(struct session *s)
@@ -379,6 +371,8 @@ static void on_complete(struct session *s, struct span body)
 
 	if (back_complete_decode(body, &tag, &why) != 0)
 		return;
+	if (s->copy_open)
+		copy_ends(s);
 	wishes_answered(&s->wishes, tag);
 	check_tag(s, tag);
 	if (span_eq(tag, span_str("DISCARD ALL")))
@@ -464,7 +458,11 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 	}
 	s->replay.on = false;
 	switch (f->type) {
-	case 'Z': on_ready(s, r, f, used); break;
+	case 'Z':
+		if (head->doubtful)
+			forward_synced(s);
+		on_ready(s, r, f, used);
+		break;
 	case '2':
 		if (head->index == 1)
 			s->begin_portal = s->query_failed = false;
@@ -476,7 +474,7 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 		r->to += used;
 		break;
 	case 'G':
-		on_copy_in(s);
+		copy_begins(s);
 		/* fall through */
 	case 'H':
 	case 'W':

@@ -216,6 +216,8 @@ void session_vanish_backend(struct session *s)
 		b->dirty = true; /* nobody knows whether it will be done */
 	if (s->client_left > 0 && !s->client_skip)
 		b->broken = true; /* it waits for the rest of a message that will not come */
+	if (s->copy > COPY_SENT)
+		b->broken = true; /* nobody knows how many ReadyForQuery are to come */
 	if (s->unsynced)
 		b->broken = true; /* an open implicit transaction: the next client's Sync would commit it */
 	if (s->replication != NULL || s->load_pin)

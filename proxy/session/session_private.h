@@ -35,6 +35,15 @@ enum txn {
 	TXN_REAL,    /* open on the backend */
 };
 
+/* What is known of the Syncs of a client that copies in (copy.c). */
+enum copy_syncs {
+	COPY_CERTAIN, /* nothing is in doubt */
+	COPY_SENT,    /* one went out behind what may be a COPY FROM: until that is known nothing follows */
+	COPY_SYNCED,  /* some went out that the server ignores, should the COPY not fail; until it ends only CopyData follows */
+	COPY_FAILED,  /* it has failed, and how many it has ignored is to be asked */
+	COPY_ASKED,   /* .. and is asked */
+};
+
 /* What has succeeded that may have been a RESET. */
 enum reset_done {
 	RESET_NONE,
@@ -212,7 +221,9 @@ struct session {
 	bool wait_notified;   /* query_wait_notify: said for this wait */
 	bool lending;	      /* lend.fn is still to come */
 	bool unsynced;	      /* messages of the extended protocol were forwarded since the last Sync */
-	bool copying_in;      /* the client sends CopyData */
+	enum copy_syncs copy;
+	bool copies;	      /* what may be a COPY FROM is on its way */
+	bool copy_open;	      /* the server has begun with one, and has not told its end */
 	uint32_t client_left; /* bytes of a long message that are still to be forwarded */
 	bool client_skip;     /* .. to be thrown away instead */
 	bool left_unread;     /* .. and is of a text that nobody has analysed */
@@ -387,6 +398,16 @@ void forward_part(struct session *s);
 
 /* A reply of ours in its place in the order. */
 int expect_local(struct session *s, char type, uint64_t change);
+void forward_synced(struct session *s); /* a Sync of the client counts */
+
+/* copy.c: Syncs of a client that copies in */
+void copy_note(struct session *s, const struct stmt *stmt); /* about to be run; NULL = not known */
+int copy_sync(struct session *s);			    /* one goes out. -1: too many messages */
+void copy_begins(struct session *s);			    /* CopyInResponse has come */
+void copy_ends(struct session *s);			    /* .. and CommandComplete */
+void copy_failed(struct session *s);			    /* .. or an error */
+bool copy_holds(struct session *s); /* is it to be known first what has become of those that are out? */
+void copy_asked(struct session *s); /* the answer to a Sync of ours */
 
 /* hold.c: which statements the backend holds for the client's names */
 enum hold { HOLD_DONE, HOLD_WAIT, HOLD_TOO_MUCH };

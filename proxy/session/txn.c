@@ -298,6 +298,8 @@ void txn_quiet(struct session *s)
 		return;
 	}
 	s->quiet_waits = false;
+	s->copies = false;
+	s->copy = COPY_CERTAIN;
 	wishes_settled(&s->wishes);
 	/* Only here: in a pipeline the statements behind a ReadyForQuery have been noted already. */
 	if (s->status == 'I') {

@@ -1,13 +1,12 @@
 """Names of prepared statements in pipelines: through pgweir as on PostgreSQL itself, whatever fails or is skipped."""
 import asyncio
-import socket
 import threading
 
 import asyncpg
 import pytest
 
 from pgweir_test.proxy import DIRECT, Proxy, PGBOUNCER
-from pgweir_test.wire import FLUSH, SYNC, Wire, bind, close, describe, error_fields, execute, message, parse, query, rows
+from pgweir_test.wire import FLUSH, SYNC, Wire, bind, close, describe, error_fields, execute, message, parse, query, rows, turns
 
 pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer 1.18 has no prepared statements in transaction mode")
 
@@ -154,36 +153,6 @@ FLUSHED = {
     "COPY behind it": [parse("p", "COPY pipelined FROM STDIN") + FLUSH, run("p") + FLUSH,
                        message(b"d", b"1\n") + message(b"c") + SYNC, parse("q", "SELECT * FROM pipelined") + describe("S", "q") + FLUSH, run("q") + SYNC],
 }
-
-
-def told(kind, body):
-    if kind == b"E":
-        fields = error_fields(body)
-        return fields["S"], fields["C"], fields["M"], fields.get("P")
-    return kind, body
-
-
-def turns(port, script, counts=None):
-    """What comes behind each part; how many messages that are is told by who goes first."""
-    got = []
-    with Wire(port).login() as wire:
-        for i, data in enumerate(script):
-            wire.send(data)
-            part = []
-            while counts is None or len(part) < counts[i]:
-                if counts is None:
-                    wire.sock.settimeout(0.05)
-                try:
-                    kind, body = wire.recv()
-                except socket.timeout:
-                    break
-                if kind != b"S":
-                    part.append(told(kind, body))
-            got.append(part)
-        wire.sock.settimeout(20)
-        wire.send(query("SELECT 'end'"))
-        got.append([told(*answer) for answer in wire.until(b"Z") if answer[0] != b"S"])
-    return got
 
 
 @pytest.mark.sanitizer

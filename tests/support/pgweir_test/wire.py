@@ -197,3 +197,34 @@ def rows(messages):
 def kinds(messages):
     """The message types in order, as one string; ParameterStatus and notices left out."""
     return b"".join(kind for kind, _ in messages if kind not in b"SN").decode()
+
+
+def told(kind, body):
+    """A message without what no two servers share."""
+    if kind == b"E":
+        fields = error_fields(body)
+        return fields["S"], fields["C"], fields["M"], fields.get("P")
+    return kind, body
+
+
+def turns(port, script, counts=None):
+    """What comes behind each part; how many messages that are is told by who goes first."""
+    got = []
+    with Wire(port).login() as wire:
+        for i, data in enumerate(script):
+            wire.send(data)
+            part = []
+            while counts is None or len(part) < counts[i]:
+                if counts is None:
+                    wire.sock.settimeout(0.05)
+                try:
+                    kind, body = wire.recv()
+                except socket.timeout:
+                    break
+                if kind != b"S":
+                    part.append(told(kind, body))
+            got.append(part)
+        wire.sock.settimeout(PATIENCE)
+        wire.send(query("SELECT 'end'"))
+        got.append([told(*answer) for answer in wire.until(b"Z") if answer[0] != b"S"])
+    return got

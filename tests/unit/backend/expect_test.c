@@ -18,9 +18,11 @@ static void push_local(struct expects *q, char type)
 TEST(expect, an_empty_queue_has_no_head)
 {
 	struct expects q = {0};
+	bool done;
 
 	EXPECT(expect_head(&q) == NULL);
-	EXPECT_EQ(expect_drop_syncs(&q), 0);
+	EXPECT_EQ(expect_doubt_syncs(&q, &done), 0);
+	EXPECT(!done);
 	expects_free(&q);
 }
 
@@ -76,70 +78,75 @@ TEST(expect, counts_what_ends_with_ready_and_what_the_client_waits_for)
 	expects_free(&q);
 }
 
-TEST(expect, drops_the_syncs_behind_the_head)
+TEST(expect, doubts_the_syncs_in_front_of_the_end_of_the_copy)
 {
 	struct expects q = {0};
+	bool done;
 
 	push(&q, EXPECT_EXECUTE, WHY_CLIENT, 1);
-	push(&q, EXPECT_SYNC, WHY_CLIENT, 2);
-	push(&q, EXPECT_BIND, WHY_CLIENT, 3);
-	push(&q, EXPECT_SYNC, WHY_CLIENT, 4);
-	push(&q, EXPECT_QUERY, WHY_CLIENT, 5);
-	EXPECT_EQ(expect_drop_syncs(&q), 2);
-	EXPECT_EQ(q.n, 3);
-	EXPECT_EQ(q.syncs, 1);
-	EXPECT_EQ(q.visible, 3);
-	EXPECT_EQ(expect_at(&q, 0)->index, 1);
-	EXPECT_EQ(expect_at(&q, 1)->index, 3);
-	EXPECT_EQ(expect_at(&q, 2)->index, 5);
-	expects_free(&q);
-}
-
-TEST(expect, drops_no_sync_behind_the_end_of_the_copy)
-{
-	struct expects q = {0};
-
-	push(&q, EXPECT_EXECUTE, WHY_CLIENT, 1);
-	push(&q, EXPECT_SYNC, WHY_CLIENT, 2);
+	push(&q, EXPECT_SYNC, WHY_CLIENT, 0);
+	push(&q, EXPECT_SYNC, WHY_CLIENT, 0);
+	EXPECT_EQ(expect_doubt_syncs(&q, &done), 2);
+	EXPECT(!done);
 	push_local(&q, 0);
 	push(&q, EXPECT_SYNC, WHY_CLIENT, 3);
-	EXPECT_EQ(expect_drop_syncs(&q), 1);
-	EXPECT_EQ(q.syncs, 1);
-	REQUIRE(q.n == 3);
-	EXPECT_EQ(expect_at(&q, 2)->index, 3);
+	EXPECT_EQ(expect_doubt_syncs(&q, &done), 2);
+	EXPECT(done);
+	EXPECT(!expect_at(&q, 4)->doubtful);
+	EXPECT_EQ(q.syncs, 3);
 	expects_free(&q);
 }
 
-TEST(expect, drops_syncs_across_the_turn_of_the_ring)
+TEST(expect, a_copy_that_succeeds_takes_its_syncs_away)
 {
 	struct expects q = {0};
+	bool done;
 
+	/* Across the turn of the ring; two COPYs of one query. */
 	for (unsigned i = 0; i < 16; i++)
 		push(&q, EXPECT_BIND, WHY_CLIENT, i);
 	for (unsigned i = 0; i < 13; i++)
 		expect_pop(&q);
-	for (unsigned i = 0; i < 10; i++)
-		push(&q, i % 2 == 0 ? EXPECT_SYNC : EXPECT_BIND, WHY_CLIENT, 100 + i);
+	expect_pop(&q);
+	expect_pop(&q);
+	push(&q, EXPECT_SYNC, WHY_CLIENT, 0);
+	push_local(&q, 0);
+	push(&q, EXPECT_SYNC, WHY_CLIENT, 0);
+	push_local(&q, 0);
+	push(&q, EXPECT_QUERY, WHY_CLIENT, 7);
 	EXPECT_EQ(q.cap, 16);
-	EXPECT_EQ(expect_drop_syncs(&q), 5);
-	REQUIRE(q.n == 8);
-	EXPECT_EQ(expect_at(&q, 0)->index, 13);
-	EXPECT_EQ(expect_at(&q, 2)->index, 15);
-	EXPECT_EQ(expect_at(&q, 3)->index, 101);
-	EXPECT_EQ(expect_at(&q, 7)->index, 109);
-	EXPECT_EQ(q.syncs, 0);
+	EXPECT_EQ(expect_doubt_syncs(&q, &done), 1);
+	expect_copy_done(&q);
+	REQUIRE(q.n == 4);
+	EXPECT_EQ(q.syncs, 2);
+	EXPECT_EQ(q.visible, 4);
+	EXPECT_EQ(expect_doubt_syncs(&q, &done), 1);
+	EXPECT(done);
+	expect_copy_done(&q);
+	REQUIRE(q.n == 2);
+	EXPECT_EQ(expect_at(&q, 0)->index, 15);
+	EXPECT_EQ(expect_at(&q, 1)->index, 7);
+	EXPECT_EQ(q.syncs, 1);
 	expects_free(&q);
 }
 
-TEST(expect, a_sync_at_the_head_stays)
+TEST(expect, a_sync_at_the_head_is_not_doubted)
 {
 	struct expects q = {0};
+	bool done;
 
-	push(&q, EXPECT_SYNC, WHY_CLIENT, 1);
-	push(&q, EXPECT_SYNC, WHY_CLIENT, 2);
-	EXPECT_EQ(expect_drop_syncs(&q), 1);
+	push(&q, EXPECT_SYNC, WHY_CLIENT, 0);
+	push(&q, EXPECT_SYNC, WHY_CLIENT, 0);
+	EXPECT_EQ(expect_doubt_syncs(&q, &done), 1);
+	EXPECT(!expect_head(&q)->doubtful);
+	expect_pop(&q);
+	EXPECT(expect_head(&q)->doubtful);
+	push_local(&q, 0);
+	push(&q, EXPECT_CLOSE, WHY_COPY, 5);
+	expect_drop_doubtful(&q);
 	REQUIRE(q.n == 1);
-	EXPECT_EQ(expect_head(&q)->index, 1);
+	EXPECT_EQ(expect_head(&q)->index, 5);
+	EXPECT_EQ(q.syncs, 0);
 	expects_free(&q);
 }
 
