@@ -12,6 +12,14 @@ struct heard {
 	uint32_t pid;		    /* as the client is told it */
 };
 
+/* The same, as the session's backend has said it. */
+struct shown {
+	struct ring node;
+	uint32_t pid;
+	uint32_t n;
+	uint8_t body[]; /* as in notify_event */
+};
+
 static bool idle(const struct session *s)
 {
 	return s->state == SESSION_READY && s->txn == TXN_NONE && s->status == 'I';
@@ -53,23 +61,45 @@ static bool may_deliver(struct session *s, const struct notify_event *e)
 	return false;
 }
 
+/* Memory for one that has to wait; NULL = the session is closed. */
+static void *reserve(struct session *s, size_t size, size_t bytes)
+{
+	struct listening *li = s->listen;
+	void *p = li->queued + bytes > s->policy->notify_queue_size ? NULL : calloc(1, size);
+
+	if (p != NULL) {
+		li->queued += bytes;
+		return p;
+	}
+	count(&s->house->host.counters, listen_overflows);
+	session_fatal(s, "53400", "too many notifications wait for this client (notify_queue_size)",
+		      "Read notifications sooner, and keep transactions of listening sessions short.");
+	return NULL;
+}
+
 static void keep(struct session *s, struct notify_event *e, uint32_t pid)
 {
 	struct listening *li = s->listen;
-	struct heard *h = calloc(1, sizeof *h);
+	struct heard *h = reserve(s, sizeof *h, sizeof *h + e->n);
 
-	if (h == NULL || li->queued + sizeof *h + e->n > s->policy->notify_queue_size) {
-		free(h);
-		count(&s->house->host.counters, listen_overflows);
-		session_fatal(
-			s, "53400", "too many notifications wait for this client (notify_queue_size)",
-			"Read notifications sooner, and keep transactions of listening sessions short.");
+	if (h == NULL)
 		return;
-	}
 	h->event = notify_event_ref(e);
 	h->pid = pid;
-	li->queued += sizeof *h + e->n;
 	ring_add(&li->queue, &h->node);
+}
+
+/* `body`: channel NUL payload NUL. */
+static void keep_shown(struct session *s, uint32_t pid, struct span body)
+{
+	struct shown *one = reserve(s, sizeof *one + body.n, sizeof *one + body.n);
+
+	if (one == NULL)
+		return;
+	one->pid = pid;
+	one->n = (uint32_t)body.n;
+	memcpy(one->body, body.p, body.n);
+	ring_add(&s->listen->shown, &one->node);
 }
 
 static void on_heard(void *user, struct notify_event *e)
@@ -106,8 +136,17 @@ static void drop(struct listening *li, struct heard *h)
 	free(h);
 }
 
+static void drop_shown(struct listening *li, struct shown *one)
+{
+	li->queued -= sizeof *one + one->n;
+	ring_remove(&one->node);
+	free(one);
+}
+
 void hear_forget(struct listening *li, bool all)
 {
+	ring_each_safe (it, &li->shown)
+		drop_shown(li, ring_item(it, struct shown, node));
 	ring_each_safe (it, &li->queue) {
 		struct heard *h = ring_item(it, struct heard, node);
 
@@ -116,13 +155,51 @@ void hear_forget(struct listening *li, bool all)
 	}
 }
 
+static bool same(const struct shown *one, const struct notify_event *e)
+{
+	return one->pid == e->pid && one->n == e->n && memcmp(one->body, e->body, e->n) == 0;
+}
+
+/* What the transaction listens to is not known yet, but its backend has had every notification that PostgreSQL would put in front of this
+ * ReadyForQuery, in the same order. One of the session's own between them, that it has not had, was sent while the session did not listen;
+ * those behind them may be of the next transaction. */
+static void flush_shown(struct session *s, struct listening *li)
+{
+	struct ring *first;
+
+	ring_each_safe (it, &li->queue) {
+		struct heard *h = ring_item(it, struct heard, node);
+		struct shown *one;
+
+		first = ring_first(&li->shown);
+		if (first == NULL)
+			return;
+		one = ring_item(first, struct shown, node);
+		if (same(one, h->event)) {
+			drop_shown(li, one);
+			if (!conn_full(s->client)) {
+				deliver(s, h->event, h->pid);
+				drop(li, h);
+			}
+		} else if (li->own_known && h->event->pid == s->backend->pid) {
+			drop(li, h);
+		}
+	}
+	while ((first = ring_first(&li->shown)) != NULL)
+		drop_shown(li, ring_item(first, struct shown, node));
+}
+
 void listen_flush(struct session *s)
 {
 	struct listening *li = s->listen;
 	struct ring *it;
 
-	if (li == NULL || li->unsettled)
+	if (li == NULL)
 		return;
+	if (li->unsettled) {
+		flush_shown(s, li);
+		return;
+	}
 	while ((it = ring_first(&li->queue)) != NULL && !conn_full(s->client)) {
 		struct heard *h = ring_item(it, struct heard, node);
 
@@ -146,8 +223,11 @@ bool listen_relay(struct session *s, struct span body)
 	if (back_notify_decode(body, &b, &why) != 0)
 		return false;
 	sub = s->listen != NULL ? listen_find(s->listen, b.channel) : NULL;
-	if (sub != NULL && sub->state != SUB_NAMED)
-		return true; /* the shared connection hears it too */
+	if (sub != NULL && sub->state != SUB_NAMED) { /* the shared connection hears it too */
+		if (s->listen->unsettled)
+			keep_shown(s, b.pid, span_skip(body, 4));
+		return true;
+	}
 	if (s->number == 0 || (b.pid != s->backend->pid && b.pid != s->number))
 		return false;
 	write_notification(conn_out(s->client), pid_for(s, b.pid, b.pid == s->backend->pid), b.channel,

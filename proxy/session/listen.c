@@ -200,6 +200,7 @@ static void start(struct session *s)
 	li->s = s;
 	li->notify = notify_of(s);
 	ring_init(&li->queue);
+	ring_init(&li->shown);
 	s->listen = li;
 }
 
@@ -418,8 +419,8 @@ bool listen_holds(struct session *s, char type, struct span body)
 	struct listening *li = s->listen;
 	struct expect *head;
 
-	if (li == NULL || type != 'Z' || li->nsettled == 0 || li->unsettled || body.n != 1 ||
-	    body.p[0] != 'I')
+	if (li == NULL || type != 'Z' || (li->unsettled ? ring_empty(&li->shown) : li->nsettled == 0) ||
+	    body.n != 1 || body.p[0] != 'I')
 		return false;
 	head = expect_head(&s->backend->expects);
 	if (head == NULL || head->why != WHY_CLIENT)

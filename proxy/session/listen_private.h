@@ -55,7 +55,8 @@ struct listening {
 	unsigned backend_loans;
 	/* --- heard, not sent --- */
 	struct ring queue;
-	size_t queued; /* bytes */
+	struct ring shown; /* by the backend itself, in a transaction that may have changed the channels */
+	size_t queued;	   /* bytes of both */
 };
 
 struct sub *listen_find(const struct listening *li, struct span name);

@@ -441,7 +441,7 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 	struct expect *head = expect_head(&b->expects);
 
 	switch (step) {
-	case REPLY_ASYNC: on_async(s, r, f, used); return true;
+	case REPLY_ASYNC: on_async(s, r, f, used); return s->state != SESSION_CLOSED;
 	case REPLY_BAD:
 		b->broken = true;
 		session_fatal(s, "08P01", "the server sent an unexpected message", NULL);

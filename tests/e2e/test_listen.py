@@ -109,6 +109,37 @@ def test_own_notifications_come_before_ready_with_the_own_pid(join):
         two.simple("SELECT 1")
 
 
+OWN = [
+    ["BEGIN", "LISTEN a", "NOTIFY a, '1'", "COMMIT", "NOTIFY a, '2'"],
+    ["BEGIN; LISTEN a; NOTIFY a, '1'; NOTIFY b, '1'; COMMIT"],
+    ["LISTEN a; NOTIFY a, '1'; SELECT pg_notify('b', '1'); LISTEN b", "NOTIFY b, '2'"],
+    ["LISTEN a", "BEGIN", "LISTEN b", "NOTIFY b, '1'", "NOTIFY a, '1'", "COMMIT", "NOTIFY a, '2'"],
+    ["LISTEN a; LISTEN b", "BEGIN", "UNLISTEN b", "NOTIFY b, '1'", "NOTIFY a, '1'", "COMMIT", "NOTIFY b"],
+    ["LISTEN a", "DO $$BEGIN PERFORM pg_notify('a', '1'); END$$", "SELECT 1", "NOTIFY a, '2'"],
+    ["BEGIN", "LISTEN a", "SAVEPOINT s", "NOTIFY a, '1'", "ROLLBACK TO s", "NOTIFY a, '2'", "COMMIT AND CHAIN", "NOTIFY a, '3'", "COMMIT"],
+    ["BEGIN", "LISTEN a", "NOTIFY a, '1'", "ROLLBACK", "NOTIFY a, '2'", "LISTEN a; NOTIFY a, '3'"],
+    ["LISTEN a; NOTIFY a, '1'; UNLISTEN a", "NOTIFY a, '2'"],
+    ["LISTEN a; NOTIFY a, '1'", "UNLISTEN a; NOTIFY a, '2'", "LISTEN a; NOTIFY a, '1'", "NOTIFY a, '1'"],
+]
+
+
+@pytest.mark.parametrize("texts", OWN)
+@pytest.mark.parametrize("how", ["simple", "pipeline"])
+def test_own_notifications_of_the_transaction_that_listens(cluster, db, proxy, texts, how):
+    """Between which messages they come is PostgreSQL's to say."""
+    got = []
+    for port in (cluster.port, proxy.port):
+        with Wire(port).login(database=db) as one:
+            if how == "pipeline":
+                one.send(*[wire.query(text) for text in texts])
+            told = []
+            for text in texts:
+                for kind, body in one.until(b"Z") if how == "pipeline" else one.simple(text):
+                    told.append((kind, (struct.unpack("!I", body[:4])[0] == one.pid, body[4:]) if kind == b"A" else body))
+            got.append(told)
+    assert got[1] == got[0]
+
+
 def test_another_client_on_the_same_server_connection_is_not_oneself(join):
     one, two = join(), join()
     one.simple("LISTEN news")
