@@ -289,6 +289,13 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	return expect_push(&s->backend->expects, &e) != 0 ? fail(s, "54000", too_many) : FORWARD_NEXT;
 }
 
+/* It may take away what pins the session, as CLOSE and DEALLOCATE do: the probe looks. */
+static void note_close(struct session *s, char kind)
+{
+	if (s->pins & (1u << (kind == 'S' ? PIN_PREPARED : PIN_CURSOR)))
+		s->effects |= EFFECT_PORTAL;
+}
+
 static enum forward forward_target(struct session *s, char type, struct span body, size_t total,
 				   struct span in)
 {
@@ -307,6 +314,8 @@ static enum forward forward_target(struct session *s, char type, struct span bod
 		return FORWARD_WAIT;
 	}
 	s->unsynced = true;
+	if (type == 'C')
+		note_close(s, t.kind);
 	if (type == 'C' && t.kind == 'S') {
 		rc = hold_close(s, t.name);
 	} else if (t.kind == 'S') {

@@ -4,6 +4,7 @@ import pytest
 
 from pgweir_test.proxy import Proxy, only_pgweir
 from pgweir_test.tools import wait_for
+from pgweir_test.wire import FLUSH, SYNC, Wire, close, kinds, rows
 
 PINS = {"a temporary table": "CREATE TEMP TABLE pinned (i int)", "an advisory lock": "SELECT pg_advisory_lock(77)",
         "PREPARE": "PREPARE pinned AS SELECT 1", "a cursor": "DECLARE pinned CURSOR WITH HOLD FOR SELECT 1"}
@@ -68,3 +69,26 @@ def test_who_idles_with_a_pin_is_closed(cluster):
         with pytest.raises(psycopg.OperationalError, match="pin_timeout"):
             one.execute("SELECT 1")
     assert proxy.stop() == 0
+
+
+CLOSED = {"a cursor": ("DECLARE pinned CURSOR WITH HOLD FOR SELECT 1", close("P", "pinned") + SYNC),
+          "PREPARE": ("PREPARE pinned AS SELECT 1", close("S", "pinned") + SYNC),
+          "both in one batch": ("DECLARE pinned CURSOR WITH HOLD FOR SELECT 1; PREPARE pinned AS SELECT 1",
+                                close("S", "pinned") + FLUSH + close("P", "pinned") + SYNC)}
+
+
+@only_pgweir
+@pytest.mark.parametrize("what", CLOSED)
+def test_a_close_by_protocol_ends_the_pin(cluster, what):
+    made = Proxy(cluster, {"default_pool_size": 1, "query_wait_timeout": "10s"})
+    text, closed = CLOSED[what]
+    with Wire(made.port).login() as one, Wire(made.port).login() as two:
+        one.simple(text)
+        one.send(close("P", "another") + close("S", "another") + SYNC)
+        assert kinds(one.until(b"Z")) == "33Z"
+        wait_for("the pin to be counted", lambda: made.metrics().one("pgweir_clients_pinned") == 1)
+        one.send(closed)
+        assert set(kinds(one.until(b"Z"))) == {"3", "Z"}
+        assert rows(two.simple("SELECT 5")) == [[b"5"]]
+        assert rows(one.simple("SELECT 6")) == [[b"6"]]
+    assert made.stop() == 0
