@@ -1,6 +1,7 @@
 /* A backend's way in: resolve, connect, TLS, startup, login, setup. settle.c has its way back. */
 #include "proxy/backend/backend.h"
 
+#include "config/units.h"
 #include "proxy/backend/pool.h"
 #include "proxy/backend/server_cancel.h"
 #include "proxy/backend/servers.h"
@@ -361,6 +362,7 @@ static void setup_done(struct backend *b)
 	b->state = BACKEND_SETTLING;
 	settings_copy(&b->params, &b->own_params);
 	settings_copy(&b->base, &b->image);
+	backend_note_limits(b);
 	pool_backend_ready(b->pool, b);
 	settle_go_on(b);
 }
@@ -554,6 +556,30 @@ void backend_close_all(struct host *host)
 
 	while ((it = ring_first(&host->backends)) != NULL)
 		backend_close(ring_item(it, struct backend, all), "shutdown");
+}
+
+/* --- idle_session_timeout --- */
+
+#define OVERSLEPT_US 1000000u /* so long before the server would end it; half of a limit that is shorter than twice that */
+
+void backend_note_limits(struct backend *b)
+{
+	static const char name[] = "idle_session_timeout";
+	const char *value = settings_get(&b->image, name), *why;
+
+	if (value == NULL)
+		value = settings_get(&b->defaults, name);
+	if (value == NULL || units_duration(value, &b->idle_limit_us, &why) != 0)
+		b->idle_limit_us = 0; /* before PostgreSQL 14 */
+	if (b->idle_limit_us > 0)
+		pool_has_limit(b->pool);
+}
+
+bool backend_overslept(const struct backend *b, uint64_t now)
+{
+	uint64_t limit = b->idle_limit_us, margin = limit / 2 < OVERSLEPT_US ? limit / 2 : OVERSLEPT_US;
+
+	return limit > 0 && now > b->silent_us && now - b->silent_us >= limit - margin;
 }
 
 /* --- moving to another worker --- */

@@ -73,6 +73,8 @@ struct backend {
 	struct settings base;	  /* what connect_query has set: every session begins with it */
 	struct settings
 		image; /* what sessions, and connect_query, have set on it, differing from the defaults */
+	uint64_t idle_limit_us;	    /* idle_session_timeout there: then the server ends it; 0 = never */
+	uint64_t silent_us;	    /* since when the server waits for us, when nobody has it */
 	struct settings
 		customs; /* custom settings that are known to it, values unused: nothing can make them unknown again */
 	struct prepared prepared;
@@ -163,6 +165,11 @@ void backend_sys_certain(struct backend *b);
 int backend_sync(struct backend *b, enum expect_why why);
 /* Appends a simple query, hidden. */
 int backend_query(struct backend *b, const char *text, enum expect_why why);
+
+/* b->image has changed. */
+void backend_note_limits(struct backend *b);
+/* Is the server about to end it because nobody has used it for so long? */
+bool backend_overslept(const struct backend *b, uint64_t now);
 
 /* Takes a ParameterStatus into b->params. */
 int backend_note_param(struct backend *b, struct span body);

@@ -140,15 +140,24 @@ static void ask_to_move(struct pool *p, struct host *from, struct host *to)
 	loop_post(from->loop, &m->mail);
 }
 
+static bool overslept(struct pool *p, const struct backend *b)
+{
+	return atomic_load_explicit(&p->limits, memory_order_relaxed) && backend_overslept(b, clock_us());
+}
+
 /* The wanted one if it is idle here, else the one used last. A strict session gets one that does not fit only if no other can be
  * made: it closes it and comes again. */
 static struct ring *choose(struct pool *p, const struct lend *l)
 {
-	struct ring *idle = &p->idle[l->host->index], *best = NULL;
+	struct ring *idle = &p->idle[l->host->index], *best = NULL, *any = NULL;
 
 	ring_each (it, idle) {
 		struct backend *b = ring_item(it, struct backend, node);
 
+		if (overslept(p, b))
+			continue;
+		if (any == NULL)
+			any = it;
 		if (l->fits != NULL && !l->fits(l, b))
 			continue;
 		if (best == NULL || b->id == l->prefer || p->target->config->server_round_robin)
@@ -156,7 +165,7 @@ static struct ring *choose(struct pool *p, const struct lend *l)
 		if (b->id == l->prefer || (l->prefer == 0 && !p->target->config->server_round_robin))
 			break;
 	}
-	return best == NULL && (!l->strict || p->total >= size_now(p)) ? ring_first(idle) : best;
+	return best == NULL && (!l->strict || p->total >= size_now(p)) ? any : best;
 }
 
 /* Serves the queue as far as it goes. */
@@ -210,7 +219,8 @@ static void run_move(struct mail *mail, void *ctx)
 	pthread_mutex_lock(&p->lock);
 	idle = ring_first(&p->idle[m->from->index]);
 	/* The first in the queue may be another one by now; the one on the way back will find it. */
-	if (idle != NULL && !ring_empty(&p->waiters)) {
+	if (idle != NULL && !ring_empty(&p->waiters) &&
+	    !overslept(p, ring_item(idle, struct backend, node))) {
 		ring_remove(idle);
 		ring_item(idle, struct backend, node)->state = BACKEND_RESERVED;
 		p->nidle--;
@@ -223,6 +233,27 @@ static void run_move(struct mail *mail, void *ctx)
 	free(m);
 }
 
+/* What the server is about to end is ended before somebody gets it. */
+static void retire_overslept(struct pool *p, struct host *host)
+{
+	struct ring out;
+
+	ring_init(&out);
+	pthread_mutex_lock(&p->lock);
+	ring_each_safe (it, &p->idle[host->index]) {
+		if (!overslept(p, ring_item(it, struct backend, node)))
+			continue;
+		ring_remove(it);
+		p->nidle--;
+		ring_add(&out, it);
+	}
+	pthread_mutex_unlock(&p->lock);
+	ring_each_safe (it, &out) {
+		ring_remove(it);
+		pool_retire(p, ring_item(it, struct backend, node), "idle_session_timeout");
+	}
+}
+
 struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 {
 	struct backend *b = NULL;
@@ -230,6 +261,8 @@ struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 
 	check(l->state == LEND_NONE);
 	l->host = host;
+	if (atomic_load_explicit(&p->limits, memory_order_relaxed))
+		retire_overslept(p, host);
 	pthread_mutex_lock(&p->lock);
 	idle = choose(p, l);
 	if (idle != NULL && p->nwaiters == 0 && !p->paused) {

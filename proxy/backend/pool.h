@@ -108,6 +108,8 @@ void pool_unpin(struct pool *p);
 /* Some session of it has read currval() or lastval(). */
 void pool_ask_sequences(struct pool *p);
 bool pool_asks_sequences(struct pool *p);
+/* Some backend of it has an idle_session_timeout. */
+void pool_has_limit(struct pool *p);
 /* Some backend of it knows a custom setting. */
 void pool_has_custom(struct pool *p);
 bool pool_customs(struct pool *p);

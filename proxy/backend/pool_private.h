@@ -29,7 +29,7 @@ struct pool {
 	uint64_t retry_at_us, backoff_us;
 	struct err last_error;
 	unsigned npinned;
-	atomic_bool asks_sequences, customs;
+	atomic_bool asks_sequences, customs, limits;
 	_Atomic bool paused; /* see gates.h */
 	uint32_t generation;
 	uint64_t looked_us; /* for another server, servers_read_only */

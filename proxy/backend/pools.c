@@ -255,7 +255,7 @@ static void tick_pool(struct pool *p, struct host *host)
 		bool idle_long = idle_limit > 0 && now - b->idle_us >= idle_limit &&
 				 p->total > (unsigned)p->target->policy.min_pool_size;
 
-		if (!idle_long && !pool_worn_out(p, b, now))
+		if (!idle_long && !pool_worn_out(p, b, now) && !backend_overslept(b, now))
 			continue;
 		ring_remove(it);
 		p->nidle--;
@@ -272,7 +272,7 @@ static void tick_pool(struct pool *p, struct host *host)
 		struct backend *b = ring_item(it, struct backend, node);
 
 		ring_remove(it);
-		pool_retire(p, b, "server_idle_timeout or server_lifetime");
+		pool_retire(p, b, "server_idle_timeout, idle_session_timeout or server_lifetime");
 	}
 }
 
@@ -426,6 +426,11 @@ void pool_ask_sequences(struct pool *p)
 bool pool_asks_sequences(struct pool *p)
 {
 	return atomic_load_explicit(&p->asks_sequences, memory_order_relaxed);
+}
+
+void pool_has_limit(struct pool *p)
+{
+	atomic_store_explicit(&p->limits, true, memory_order_relaxed);
 }
 
 void pool_has_custom(struct pool *p)

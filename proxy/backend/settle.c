@@ -50,6 +50,7 @@ void settle_go_on(struct backend *b)
 		prepared_clear(&b->prepared);
 		b->sys_prepared = b->sys_doubtful = 0;
 		settings_copy(&b->base, &b->image);
+		backend_note_limits(b);
 		b->seq_owner = 0;
 		b->dirty = false;
 		b->reset_all = false;
@@ -57,6 +58,7 @@ void settle_go_on(struct backend *b)
 		backend_query(b, "RESET ALL", WHY_SETTLE);
 		if (settings_keep_roles(&b->image) != 0) /* RESET ALL leaves them */
 			b->broken = true;
+		backend_note_limits(b);
 		b->reset_all = false;
 	} else {
 		loop_later(b->host->loop, &b->free_later);
@@ -81,6 +83,7 @@ void settle_end(struct later *later)
 		return;
 	}
 	timer_cancel(&b->timer);
+	b->silent_us = loop_now_us(b->host->loop);
 	pool_backend_free(b->pool, b);
 }
 

@@ -16,6 +16,8 @@ static const char setup_query[] =
 	"UNION ALL SELECT 'default_transaction_isolation', pg_catalog.current_setting('default_transaction_isolation') "
 	"UNION ALL SELECT 'role', pg_catalog.current_setting('role') "
 	"UNION ALL SELECT 'statement_timeout', pg_catalog.current_setting('statement_timeout') "
+	"UNION ALL SELECT 'idle_session_timeout', pg_catalog.current_setting('idle_session_timeout', true) "
+	"UNION ALL SELECT 'idle_in_transaction_session_timeout', pg_catalog.current_setting('idle_in_transaction_session_timeout', true) "
 	"UNION ALL SELECT 'session_replication_role', pg_catalog.current_setting('session_replication_role') "
 	"UNION ALL SELECT 'read_only', pg_catalog.current_setting('transaction_read_only') "
 	"UNION ALL SELECT 'all', pg_catalog.md5(pg_catalog.string_agg(name || '=' || setting, ',' ORDER BY name)) "

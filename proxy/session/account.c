@@ -12,7 +12,7 @@ void account_begin(struct session *s)
 	s->statement_us = loop_now_us(s->house->host.loop);
 	s->request_us = s->statement_us;
 	s->outcome = OUTCOME_OWN;
-	s->followed = false;
+	s->followed = s->owed_ready = false;
 	s->waited_us = s->proof_us = 0;
 	if (s->xact_us == 0)
 		s->xact_us = s->statement_us;

@@ -256,6 +256,7 @@ void image_link(struct session *s)
 		backend_sync(b, WHY_IMAGE); /* the server does not answer before */
 	if (settings_copy(&s->image, &b->image) != 0)
 		b->dirty = true;
+	backend_note_limits(b);
 }
 
 /* --- from the backend to the session --- */

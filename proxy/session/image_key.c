@@ -2,6 +2,8 @@
 #include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
+#include "config/units.h"
+
 #include <strings.h>
 
 /* Settings that cannot change an answer's bytes: they are no part of a cache key. */
@@ -58,6 +60,14 @@ static const char *role_now(const struct session *s)
 	return role != NULL ? role : s->target->user;
 }
 
+static uint64_t limit_now(const struct session *s, const char *name)
+{
+	const char *value = setting_now(s, name), *why;
+	uint64_t us;
+
+	return value != NULL && units_duration(value, &us, &why) == 0 ? us : 0;
+}
+
 void image_key_refresh(struct session *s)
 {
 	const char *path = setting_now(s, "search_path");
@@ -78,6 +88,10 @@ void image_key_refresh(struct session *s)
 	s->image_id = parse_key.failed ? image_ids_fresh(s->house->image_ids)
 				       : image_ids_of(s->house->image_ids, buf_span(&parse_key));
 	buf_free(&parse_key);
+	s->idle_limit_us = limit_now(s, "idle_session_timeout");
+	s->idle_txn_limit_us = limit_now(s, "idle_in_transaction_session_timeout");
+	if (s->backend != NULL)
+		backend_note_limits(s->backend);
 	image_note_params(s);
 }
 

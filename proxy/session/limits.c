@@ -24,6 +24,48 @@ static void waited_too_long(struct session *s)
 	session_fatal(s, "08P01", "query_wait_timeout", hint);
 }
 
+/* How long it may stay, and what it is told then. */
+struct limit {
+	uint64_t us;
+	const char *sqlstate, *message;
+};
+
+/* PostgreSQL's own limits, where it cannot see the session: there is no backend, or one that does not know of its BEGIN. */
+static struct limit hidden_limit(const struct session *s)
+{
+	if (s->owed_ready || s->skipping || s->house->suspended)
+		return (struct limit){0};
+	if (s->txn == TXN_VIRTUAL)
+		return (struct limit){s->idle_txn_limit_us, "25P03",
+				      "terminating connection due to idle-in-transaction timeout"};
+	if (s->backend == NULL)
+		return (struct limit){s->idle_limit_us, "57P05",
+				      "terminating connection due to idle-session timeout"};
+	return (struct limit){0};
+}
+
+static struct limit idle_limit(const struct session *s)
+{
+	const struct policy *p = s->policy;
+	struct limit l = {p->client_idle_timeout, "57P05", "client_idle_timeout"}, hidden;
+
+	if (s->txn != TXN_NONE)
+		l = (struct limit){p->idle_transaction_timeout, "57P05", "idle_transaction_timeout"};
+	else if (s->pins != 0 && p->pin_timeout > 0)
+		l = (struct limit){p->pin_timeout, "57P05", "pin_timeout"};
+	hidden = hidden_limit(s);
+	return hidden.us > 0 && (l.us == 0 || hidden.us < l.us) ? hidden : l;
+}
+
+bool limits_backend_dozes(const struct session *s)
+{
+	uint64_t limit = s->txn == TXN_NONE ? s->idle_limit_us : s->idle_txn_limit_us;
+
+	if (s->backend == NULL || limit == 0)
+		return false;
+	return clock_us() - s->served_us > limit / 2;
+}
+
 static uint64_t limit_of(const struct session *s)
 {
 	const struct policy *p = s->policy;
@@ -35,12 +77,7 @@ static uint64_t limit_of(const struct session *s)
 	case SESSION_GATE:
 	case SESSION_HANDING:
 	case SESSION_WELCOME: return s->config->client_login_timeout;
-	case SESSION_READY:
-		if (s->txn != TXN_NONE)
-			return p->idle_transaction_timeout;
-		if (s->pins != 0 && p->pin_timeout > 0)
-			return p->pin_timeout;
-		return p->client_idle_timeout;
+	case SESSION_READY: return idle_limit(s).us;
 	case SESSION_QUEUED: return p->query_wait_timeout;
 	case SESSION_FLIGHT: return FLIGHT_PATIENCE_US;
 	case SESSION_BUSY: return p->query_timeout;
@@ -48,20 +85,20 @@ static uint64_t limit_of(const struct session *s)
 	}
 }
 
+static void idle_too_long(struct session *s)
+{
+	struct limit l = idle_limit(s);
+
+	if (s->policy->pin_timeout > 0 && sequence_only(s))
+		sequence_let_go(s); /* not worth the client */
+	else
+		session_fatal(s, l.sqlstate, l.message, NULL);
+}
+
 static void over_limit(struct session *s)
 {
 	switch (s->state) {
-	case SESSION_READY:
-		if (s->policy->pin_timeout > 0 && sequence_only(s)) {
-			sequence_let_go(s); /* not worth the client */
-			break;
-		}
-		session_fatal(s, "57P05",
-			      s->txn != TXN_NONE ? "idle_transaction_timeout"
-			      : s->pins != 0	 ? "pin_timeout"
-						 : "client_idle_timeout",
-			      NULL);
-		break;
+	case SESSION_READY: idle_too_long(s); break;
 	case SESSION_QUEUED: waited_too_long(s); break;
 	case SESSION_FLIGHT:
 		serve_leave(s);
@@ -118,6 +155,12 @@ static bool yields(struct session *s, uint64_t now, unsigned yielded)
 	return true;
 }
 
+/* What is answered without a backend leaves it where it is. */
+static uint64_t since(const struct session *s)
+{
+	return s->state == SESSION_READY && s->request_us > s->since_us ? s->request_us : s->since_us;
+}
+
 void session_sweep(struct house *h)
 {
 	uint64_t now = clock_us();
@@ -135,7 +178,7 @@ void session_sweep(struct house *h)
 			s->since_us = now;
 
 		yielded += yields(s, now, yielded);
-		if (limit > 0 && now > s->since_us && now - s->since_us >= limit)
+		if (limit > 0 && now > since(s) && now - since(s) >= limit)
 			over_limit(s);
 		else if (transaction_too_long(s, now))
 			session_fatal(s, "25P04", "transaction_timeout", NULL);

@@ -25,6 +25,8 @@ void local_ready(struct session *s)
 	if (s->status == 'I')
 		listen_flush(s);
 	write_ready(out(s), s->status);
+	s->owed_ready = false;
+	s->request_us = loop_now_us(s->house->host.loop);
 	s->statement_us = 0;
 	if (s->status == 'I')
 		s->xact_us = 0;
@@ -84,7 +86,8 @@ static const char *answer(struct session *s, struct stmt *stmt)
 	switch (f->command) {
 	case COMMAND_BEGIN:
 		if (s->txn != TXN_NONE || !s->policy->defer_begin ||
-		    s->policy->pool_mode == POOL_MODE_STATEMENT || f->tag == NULL)
+		    s->policy->pool_mode == POOL_MODE_STATEMENT || f->tag == NULL ||
+		    (s->backend != NULL && s->idle_limit_us > 0)) /* its server would not know that it is in a block */
 			return NULL;
 		txn_begin_virtual(s, stmt);
 		return f->tag;
@@ -328,6 +331,8 @@ bool local_answer(struct session *s, struct batch *batch)
 		return false;
 	if (own_answer(s, batch))
 		return true;
+	if (limits_backend_dozes(s))
+		return false;
 	if (batch->op[0].type == 'Q')
 		return answer_query(s, batch);
 	return answer_close(s, batch) || answer_parse(s, batch) || answer_extended(s, batch);

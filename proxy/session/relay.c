@@ -675,7 +675,7 @@ static void on_closed(void *user, const struct err *err)
 	s->backend = NULL;
 	stmts_no_literals(&s->stmts);
 	conn_resume(s->client);
-	if (free_of_state)
+	if (free_of_state && !s->server_gone)
 		return;
 	fill_drop(s);
 	if (s->server_gone) {

@@ -159,6 +159,7 @@ struct session {
 	uint64_t
 		txn_image_id; /* the same while a transaction has changed them and the outcome is open; 0 = not so */
 	struct pool_defaults *defaults; /* counted: of its login */
+	uint64_t idle_limit_us, idle_txn_limit_us; /* idle_session_timeout and its like in a transaction; 0 = none */
 	bool hooks; /* statements of this database may run code that changes the session unseen (hooks.h) */
 	bool schema_changed;   /* DDL in this transaction, or text that may be */
 	bool code_changed;     /* the same without a feed that tells of it: the pools look anew */
@@ -199,6 +200,8 @@ struct session {
 	/* --- transaction --- */
 	enum txn txn;
 	uint64_t txn_since_us; /* when it was opened */
+	uint64_t served_us;    /* when a backend's ReadyForQuery was delivered */
+	bool owed_ready; /* its last messages have no ReadyForQuery, but are answered: PostgreSQL does not call that idle */
 	struct stmt *begin;    /* counted: text of the deferred BEGIN */
 	char status;	       /* what the client was told last: I T E */
 	bool clean;	       /* everything in this transaction so far is proven harmless */
@@ -328,6 +331,10 @@ void serve_key_changes(struct session *s); /* what goes on under its old key end
 #define SERVE_PARAMS_MAX 256
 int serve_params(struct session *s, const struct stmt *stmt, const struct front_bind *bind,
 		 struct reads_param params[SERVE_PARAMS_MAX + LITERALS_MAX]);
+
+/* limits.c */
+/* It is busy, but its own backend hears so little of it that the server might take it for idle. */
+bool limits_backend_dozes(const struct session *s);
 
 /* key.c: the key of an answer in the cache */
 /* What the session contributes has changed. The settings that belong to the key are added between these two. */

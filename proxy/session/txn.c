@@ -264,7 +264,8 @@ void txn_ready(struct session *s, char status)
 	if (status == 'I')
 		s->schema_changed = false;
 	s->status = status;
-	s->floor_us = clock_us();
+	s->floor_us = s->served_us = clock_us();
+	s->owed_ready = false;
 	account_ready(s, s->floor_us, status == 'I');
 	if (status != 'I' && s->txn == TXN_NONE)
 		s->txn_since_us = loop_now_us(s->house->host.loop);
@@ -275,6 +276,7 @@ void txn_ready(struct session *s, char status)
 void txn_parted(struct session *s, char status)
 {
 	s->parting = false;
+	s->owed_ready = true;
 	s->status = status;
 	s->txn = status == 'I' ? TXN_NONE : TXN_REAL;
 	/* The client was shown the catalog of now: no rows from before (bounded). */
