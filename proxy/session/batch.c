@@ -52,7 +52,7 @@ enum batch_status batch_scan(struct span in, uint32_t max_body, struct batch *ba
 			return BATCH_OK;
 		}
 		if (f.type == 'S') {
-			batch_r->whole = true;
+			batch_r->whole = f.body.n == 0; /* else it fails */
 			return BATCH_OK;
 		}
 		if (f.type == 'H' || strchr("dcfp", f.type) != NULL)

@@ -450,7 +450,7 @@ static bool part_instead(struct session *s, size_t total)
 {
 	const struct expects *q = &s->backend->expects;
 
-	if (!may_part(s) || conn_input(s->client).n != total || q->batches_sent != q->batches_done)
+	if (total > FRAME_HEADER || !may_part(s) || conn_input(s->client).n != total || q->batches_sent != q->batches_done)
 		return false;
 	conn_consume(s->client, total);
 	part(s);
@@ -474,6 +474,15 @@ static int sync_sent(struct session *s)
 	return expecting(s, EXPECT_SYNC);
 }
 
+/* With a body it fails, and only then it is answered. */
+static int flush_sent(struct session *s, size_t total)
+{
+	if (total == FRAME_HEADER || s->backend->copying_in)
+		return 0;
+	s->unsynced = true;
+	return expecting(s, EXPECT_CLOSE);
+}
+
 static enum forward forward_plain(struct session *s, char type, struct span in, size_t total)
 {
 	struct expect e = {.kind = EXPECT_EXECUTE, .why = WHY_CLIENT, .unsettles = s->binds_unsettle};
@@ -494,6 +503,7 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 		rc = expect_push(&s->backend->expects, &e);
 		break;
 	case 'S': rc = sync_sent(s); break;
+	case 'H': rc = flush_sent(s, total); break;
 	case 'F':
 		txn_note_unknown(s);
 		s->unsynced = false;
@@ -554,7 +564,9 @@ static enum forward forward_one(struct session *s, struct span in)
 	}
 	switch (type) {
 	case 'X':
-		s->goodbye = true; /* PostgreSQL would finish what was sent before */
+		s->goodbye = true; /* PostgreSQL would finish what was sent before, and answer it */
+		if (s->backend->expects.syncs > 0 && !s->backend->copying_in)
+			return FORWARD_WAIT;
 		session_close(s, "client said goodbye");
 		return FORWARD_CLOSED;
 	case 'P':

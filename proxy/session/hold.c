@@ -3,6 +3,7 @@
 #include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
+#include "protocol/utf8.h"
 #include "protocol/write.h"
 
 #include <stdio.h>
@@ -126,6 +127,30 @@ void hold_wait(struct session *s)
 bool hold_sql_names(const struct session *s)
 {
 	return (s->pins & (1u << PIN_PREPARED)) != 0 || (s->effects & EFFECT_PREPARED) != 0;
+}
+
+/* --- names that are no text --- */
+
+bool hold_name_sound(const struct session *s, struct span name)
+{
+	const char *encoding;
+
+	if (utf8_is_ascii(name))
+		return true;
+	encoding = settings_get(&s->params, "client_encoding");
+	return s->same_encoding && encoding != NULL && strcmp(encoding, "UTF8") == 0 && utf8_valid(name);
+}
+
+/* It does not reach the server in its message, so the server looks at it in another: an error is the client's. */
+static int show_name(struct session *s, struct span name)
+{
+	struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_PARSE};
+
+	if (hold_name_sound(s, name) || hold_sql_names(s))
+		return 0;
+	write_close(conn_out(s->backend->conn), 'S', name);
+	conn_flush_later(s->backend->conn);
+	return expect_push(&s->backend->expects, &e);
 }
 
 /* --- statements under our names --- */
@@ -285,6 +310,8 @@ enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt)
 	number = prepared_id(s, stmt);
 	if (!number_certain(s, number))
 		return HOLD_WAIT;
+	if (show_name(s, name) != 0)
+		return HOLD_TOO_MUCH;
 	if (prepared_look(&s->backend->prepared, number) == PREPARED_HELD) {
 		/* Not sent, so it has to be known that it would not fail. */
 		if (s->backend->expects.batches_sent != s->backend->expects.batches_done)
@@ -311,6 +338,8 @@ int hold_close(struct session *s, struct span name)
 	bool literal = stmts_is_literal(&s->stmts, name) ||
 		       (name.n > 0 && hold_sql_names(s) && stmts_find(&s->stmts, name) == NULL);
 
+	if (show_name(s, name) != 0)
+		return -1;
 	e.change = stmts_change(&s->stmts, name, NULL, 0, batch_now(s));
 	if (!literal)
 		return expect_local(s, '3', e.change);

@@ -1,5 +1,6 @@
 #include "proxy/session/listen_private.h"
 
+#include "protocol/utf8.h"
 #include "protocol/write.h"
 
 #include <strings.h>
@@ -54,40 +55,14 @@ static bool multiplexes(const struct session *s)
 	       db->host_count == 1 && s->policy->pool_mode != POOL_MODE_SESSION;
 }
 
-/* What PostgreSQL takes for valid UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. */
-static bool is_utf8(const uint8_t *p, size_t n)
-{
-	static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-
-	for (size_t i = 0; i < n;) {
-		unsigned more = p[i] < 0x80 ? 0 : p[i] < 0xc2 ? 4 : p[i] < 0xe0 ? 1 : p[i] < 0xf0 ? 2 : 3;
-		uint32_t c = more == 0 ? p[i] : p[i] & (0x3fu >> more);
-
-		if (more == 4 || i + more >= n)
-			return false;
-		for (unsigned k = 1; k <= more; k++) {
-			if ((p[i + k] & 0xc0) != 0x80)
-				return false;
-			c = c << 6 | (p[i + k] & 0x3fu);
-		}
-		if (c < least[more] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-			return false;
-		i += more + 1;
-	}
-	return true;
-}
-
 /* One name that the server refuses would fail the command of all that share it. */
 static bool fit_to_share(const struct session *s, struct span name)
 {
 	const char *encoding = settings_get(&s->params, "server_encoding");
-	bool ascii = true;
 
 	if (name.n == 0 || name.n > NAME_MAX_BYTES)
 		return false;
-	for (size_t i = 0; i < name.n; i++)
-		ascii &= name.p[i] < 0x80;
-	return ascii || (encoding != NULL && strcmp(encoding, "UTF8") == 0 && is_utf8(name.p, name.n));
+	return utf8_is_ascii(name) || (encoding != NULL && strcmp(encoding, "UTF8") == 0 && utf8_valid(name));
 }
 
 /* --- subs --- */

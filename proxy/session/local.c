@@ -66,7 +66,7 @@ void local_error(struct session *s, const char *sqlstate, const char *message)
 		log_warn(&w, "statement refused", F_STR("sqlstate", sqlstate), F_STR("reason", message));
 	}
 	write_error(out(s), 'E', "ERROR", sqlstate, message, NULL, NULL);
-	if (st == BATCH_OK && batch.whole) {
+	if (st == BATCH_OK && (batch.whole || batch.op[batch.n - 1].type == 'S')) {
 		conn_consume(s->client, batch.op[batch.n - 1].end);
 		local_ready(s);
 	} else {
@@ -187,7 +187,8 @@ static struct stmt *leading_execute(struct session *s, const struct batch *batch
 	if (i < batch->n && batch->op[i].type == 'P') {
 		if (front_parse_decode(batch->op[i].body, &parse, &why) != 0)
 			return NULL;
-		if (parse.name.n > 0 && (stmts_find(&s->stmts, parse.name) != NULL || hold_sql_names(s)))
+		if (parse.name.n > 0 && (stmts_find(&s->stmts, parse.name) != NULL || hold_sql_names(s) ||
+					 !hold_name_sound(s, parse.name)))
 			return NULL;
 		stmt = memo_get(s->house->memo, parse.query, parse.param_oids);
 		if (stmt != NULL && (!answerable(stmt) || !stmts_fit(&s->stmts, parse.name, stmt)))
@@ -241,7 +242,7 @@ static bool answer_close(struct session *s, struct batch *batch)
 	const char *why;
 
 	if (batch->op[0].type != 'C' || front_target_decode(batch->op[0].body, &t, &why) != 0 ||
-	    t.kind != 'S' || hold_sql_names(s))
+	    t.kind != 'S' || hold_sql_names(s) || !hold_name_sound(s, t.name))
 		return false; /* SQL may have made one of that name */
 	stmts_remove(&s->stmts, t.name);
 	write_close_complete(out(s));
@@ -261,7 +262,7 @@ static bool answer_parse(struct session *s, struct batch *batch)
 	if (batch->n != 2 || batch->op[0].type != 'P' || batch->op[1].type != 'S' || s->status == 'E' ||
 	    s->touched.n > 0 || s->effects != 0 || s->asked > 0 || hold_sql_names(s) ||
 	    front_parse_decode(batch->op[0].body, &p, &why) != 0 || p.name.n == 0 ||
-	    stmts_find(&s->stmts, p.name) != NULL)
+	    stmts_find(&s->stmts, p.name) != NULL || !hold_name_sound(s, p.name))
 		return false;
 	stmt = memo_get(s->house->memo, p.query, p.param_oids);
 	if (stmt == NULL)

@@ -130,6 +130,10 @@ static void broke_protocol(struct session *s, const char *why)
 /* Messages that need no thought. true = the batch has been dealt with. */
 static bool trivial(struct session *s, const struct batch *batch)
 {
+	if (strchr("HS", batch->op[0].type) != NULL && batch->op[0].body.n > 0) {
+		s->skipping = false;
+		return false; /* the error is PostgreSQL's */
+	}
 	switch (batch->op[0].type) {
 	case 'X':
 		s->goodbye = true;

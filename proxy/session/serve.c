@@ -44,8 +44,8 @@ static enum reason want_parse(struct session *s, const struct op *op, struct wan
 
 	if (w->nshape != 0 || front_parse_decode(op->body, &p, &why) != 0)
 		return REASON_PIPELINE;
-	if (p.name.n > 0 && stmts_find(&s->stmts, p.name) != NULL)
-		return REASON_SYNTAX; /* 42P05 is PostgreSQL's to say */
+	if (p.name.n > 0 && (stmts_find(&s->stmts, p.name) != NULL || !hold_name_sound(s, p.name)))
+		return REASON_SYNTAX; /* 42P05, or 22021, is PostgreSQL's to say */
 	w->stmt = memo_get(s->house->memo, p.query, p.param_oids);
 	w->parse_name = p.name;
 	w->parsed = true;

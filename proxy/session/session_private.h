@@ -428,6 +428,8 @@ enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt);
 /* In the place of a Parse one that fails, with 54000 for the client. -1: too many messages. */
 int hold_refuse(struct session *s);
 int hold_close(struct session *s, struct span name);
+/* A text in the client's encoding for sure? If not, PostgreSQL has to look at it (22021). */
+bool hold_name_sound(const struct session *s, struct span name);
 /* SQL that names prepared statements, or may. */
 bool hold_unsettles(const struct facts *f);
 void hold_for_sql(struct session *s, const struct facts *f);

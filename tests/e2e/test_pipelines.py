@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from pgweir_test.proxy import DIRECT, Proxy, PGBOUNCER
-from pgweir_test.wire import FLUSH, SYNC, Wire, bind, close, describe, error_fields, execute, message, parse, query, rows, turns
+from pgweir_test.wire import FLUSH, SYNC, TERMINATE, Wire, bind, close, describe, error_fields, execute, message, parse, query, rows, told, turns
 
 pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer 1.18 has no prepared statements in transaction mode")
 
@@ -119,6 +119,16 @@ def test_pipeline(proxy, cluster, name):
     cluster.sql("TRUNCATE pipelined")
 
 
+BAD_SYNC, BAD_FLUSH = message(b"S", b"x"), message(b"H", b"x\0")
+NOT_UTF8 = [b"\xff", b"a\xc3", b"\xe0\x80\x80", b"\xed\xa0\x80b", "größe".encode("latin1")]
+
+
+def named(data, name):
+    """With that name for `name?`."""
+    cut = data.replace(b"name?", name)
+    return cut[:1] + (len(cut) - 1).to_bytes(4, "big") + cut[5:]
+
+
 INSERT = parse("", "INSERT INTO pipelined VALUES (1)") + run("")
 COUNT = query("SELECT count(*) FROM pipelined")
 # Each a list of what is sent when the answers to what was sent before have come.
@@ -150,6 +160,24 @@ FLUSHED = {
                                       query("COMMIT"), COUNT],
     "a RESET that is only prepared": [query("SET DateStyle = 'German'"), parse("p", "RESET DateStyle") + FLUSH, query("SHOW DateStyle"),
                                       run("p") + SYNC, query("SHOW DateStyle")],
+    "a Sync with something in it": [BAD_SYNC, SYNC, INSERT + BAD_SYNC, COUNT, parse("p", "SELECT 1") + BAD_SYNC, run("p") + SYNC, run("p") + BAD_SYNC,
+                                    query("BEGIN"), BAD_SYNC, query("SELECT 1"), SYNC, query("ROLLBACK"), parse("p", BAD) + FLUSH, run("p"), BAD_SYNC,
+                                    run("p") + SYNC, SYNC + BAD_SYNC + SYNC + COUNT],
+    "a Flush with something in it": [BAD_FLUSH, query("SELECT 1"), SYNC, INSERT + BAD_FLUSH, BAD_FLUSH, SYNC, COUNT,
+                                     parse("p", "SELECT 1") + BAD_FLUSH + run("p"), FLUSH, SYNC, run("p") + SYNC, query("BEGIN"), BAD_FLUSH, SYNC,
+                                     query("SELECT 1"), query("COMMIT"), run("p") + SYNC + BAD_FLUSH + SYNC + SYNC],
+    **{f"a name that is no text, {name}": [
+        named(parse("name?", "SELECT 1"), name) + SYNC, named(bind("", "name?"), name) + execute() + SYNC, named(describe("S", "name?"), name) + SYNC,
+        named(close("S", "name?"), name) + SYNC, named(parse("name?", "SELECT 1"), name) + named(bind("", "name?"), name) + execute() + SYNC,
+        named(parse("name?", "BEGIN"), name) + named(bind("", "name?"), name) + execute() + SYNC, named(parse("name?", BAD), name) + SYNC,
+        named(parse("name?", "SELECT 1"), name) + FLUSH, SYNC, query("BEGIN"), named(parse("name?", "SELECT 1"), name) + SYNC,
+        named(parse("name?", "SELECT 1"), name) + SYNC, query("ROLLBACK"), named(bind("name?", ""), name) + SYNC, query("PREPARE p AS SELECT 1"),
+        named(parse("name?", "SELECT 1"), name) + SYNC, named(close("S", "name?"), name) + SYNC] for name in NOT_UTF8},
+    "a name that is one": [parse("größe", "SELECT 1") + SYNC, run("größe") + SYNC, close("S", "größe") + SYNC, run("größe") + SYNC,
+                           query("SET client_encoding = LATIN1"), named(parse("name?", "SELECT 2"), NOT_UTF8[-1]) + SYNC,
+                           named(bind("", "name?"), NOT_UTF8[-1]) + execute() + SYNC, named(close("S", "name?"), NOT_UTF8[-1]) + SYNC,
+                           named(bind("", "name?"), NOT_UTF8[-1]) + SYNC, query("SET client_encoding = EUC_JP"),
+                           named(parse("name?", "SELECT 2"), NOT_UTF8[-1]) + SYNC, named(close("S", "name?"), NOT_UTF8[-1]) + SYNC],
     "COPY behind it": [parse("p", "COPY pipelined FROM STDIN") + FLUSH, run("p") + FLUSH,
                        message(b"d", b"1\n") + message(b"c") + SYNC, parse("q", "SELECT * FROM pipelined") + describe("S", "q") + FLUSH, run("q") + SYNC],
 }
@@ -161,6 +189,31 @@ def test_flush(proxy, cluster, name):
     right = turns(cluster.port, FLUSHED[name])
     cluster.sql("TRUNCATE pipelined")
     assert turns(proxy.port, FLUSHED[name], [len(part) for part in right]) == right
+    cluster.sql("TRUNCATE pipelined")
+
+
+GOODBYE = {
+    "a query": [query("SELECT 1"), query("SELECT 2") + TERMINATE],
+    "queries": [query("SELECT pg_sleep(0.2)") + query("SELECT 2") + TERMINATE],
+    "a batch": [parse("", "SELECT pg_sleep(0.1), 3") + bind("", "") + execute() + SYNC + TERMINATE],
+    "a failing batch": [parse("", BAD) + bind("", "") + execute() + SYNC + TERMINATE],
+    "a transaction": [query("BEGIN"), query("INSERT INTO pipelined VALUES (1)") + TERMINATE],
+    "a BEGIN": [query("BEGIN") + TERMINATE],
+    "a SET": [query("SET work_mem = '5MB'") + query("SHOW work_mem") + TERMINATE],
+    "a large answer": [query("SELECT repeat('x', 1000) FROM generate_series(1, 3000)") + TERMINATE],
+    "a COPY": [query("COPY pipelined FROM STDIN"), message(b"d", b"1\n") + message(b"c") + TERMINATE],
+}
+
+
+@pytest.mark.parametrize("name", GOODBYE)
+def test_who_says_goodbye_behind_its_last_request_is_answered(proxy, cluster, name):
+    got = []
+    for port in (cluster.port, proxy.port):
+        with Wire(port).login() as wire:
+            for data in GOODBYE[name]:
+                wire.send(data)
+                got.append([told(*answer) for answer in (wire.until(b"Z", b"G") if TERMINATE not in data else wire.drain()) if answer[0] != b"S"])
+    assert got[len(got) // 2:] == got[:len(got) // 2]
     cluster.sql("TRUNCATE pipelined")
 
 
