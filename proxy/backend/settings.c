@@ -224,6 +224,14 @@ const char *settings_get(const struct settings *s, const char *name)
 	return found ? s->at[i].value : NULL;
 }
 
+const char *settings_spelling(const struct settings *s, const char *name)
+{
+	bool found;
+	unsigned i = find(s, name, &found);
+
+	return found ? s->at[i].name : NULL;
+}
+
 int settings_copy(const struct settings *from, struct settings *to)
 {
 	struct settings copy = *from;

@@ -46,6 +46,7 @@ int settings_copy(const struct settings *from, struct settings *to);
 /* value NULL removes the name. 1 = changed, 0 = it was so already, -1 = no memory or bound. */
 int settings_set(struct settings *s, struct span name, const struct span *value);
 const char *settings_get(const struct settings *s, const char *name);
+const char *settings_spelling(const struct settings *s, const char *name); /* the name as it was first set */
 bool settings_equal(const struct settings *a, const struct settings *b);
 /* The same, and when they are equal `mine` shares the memory of `other`: the next comparison is one of pointers. */
 bool settings_same(struct settings *mine, const struct settings *other);

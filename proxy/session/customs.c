@@ -3,6 +3,7 @@
  * parameter" to a session that has never set them: a client that has asked so gets a backend that does not know the name. */
 #include "proxy/session/session_private.h"
 
+#include <stdio.h>
 #include <strings.h>
 
 #define NAMES_MAX 32 /* that one statement may mean, or a session has asked for in vain */
@@ -79,6 +80,15 @@ void customs_note_code(struct session *s)
 
 /* --- known for ever --- */
 
+void customs_spelling(const struct session *s, const char *name, char out[CUSTOMS_SPELLING])
+{
+	const char *known = settings_spelling(&s->image, name);
+
+	if (known == NULL)
+		known = settings_spelling(&s->defined, name);
+	snprintf(out, CUSTOMS_SPELLING, "%s", known != NULL ? known : name);
+}
+
 bool customs_learned(struct session *s, const char *name, const char *mark, const struct span *value)
 {
 	struct backend *b = s->backend;
@@ -86,7 +96,8 @@ bool customs_learned(struct session *s, const char *name, const char *mark, cons
 
 	if (!custom_name(name))
 		return false;
-	if (value != NULL && value->n == 0 && strcmp(mark, "guess") == 0 && !customs_known(s, name))
+	if (value != NULL && value->n == 0 && strcmp(mark, "guess") == 0 && !customs_known(s, name) &&
+	    settings_get(&b->customs, name) != NULL)
 		return true; /* another client has made it known here; this one has nothing to do with it */
 	if (value != NULL && !tries_library(b, name)) {
 		settings_set(&b->customs, span_str(name), &empty);

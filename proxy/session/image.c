@@ -485,7 +485,12 @@ static void learned(struct session *s, const char *name, const char *mark, const
 {
 	const char *back = may_be_reset(mark) ? settings_get(&s->startup, name) : NULL;
 	struct span startup = back != NULL ? span_str(back) : span_of(NULL, 0);
+	char spelling[CUSTOMS_SPELLING];
 
+	if (custom_name(name) && strlen(name) < sizeof spelling) {
+		customs_spelling(s, name, spelling);
+		name = spelling;
+	}
 	if (!real && customs_learned(s, name, mark, value))
 		return;
 	if (value != NULL && is_default(s, name, *value))

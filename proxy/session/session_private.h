@@ -472,6 +472,9 @@ void sequence_let_go(struct session *s);
 
 /* customs.c: settings like app.x */
 bool customs_known(const struct session *s, const char *name); /* to this client */
+/* As it was first set: so PostgreSQL shows it. */
+#define CUSTOMS_SPELLING 256
+void customs_spelling(const struct session *s, const char *name, char out[CUSTOMS_SPELLING]);
 void customs_note_words(struct session *s, struct span bytes); /* of a statement that may set them unseen */
 void customs_note_long(struct session *s, struct span text);   /* of which nothing else is known */
 void customs_note_code(struct session *s);

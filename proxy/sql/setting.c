@@ -75,7 +75,8 @@ uint32_t setting_add(struct settings *s, enum setting_action action, const char 
 		s->failed = s->failed || copy == NULL;
 		return EFFECT_SETTING | EFFECT_TAINT;
 	}
-	for (char *c = copy; *c != '\0'; c++)
+	/* The server shows a custom one as it was first written. */
+	for (char *c = copy; *c != '\0' && (strchr(copy, '.') == NULL || strncasecmp(copy, "pgweir.", 7) == 0); c++)
 		if (*c >= 'A' && *c <= 'Z')
 			*c = (char)(*c - 'A' + 'a');
 	name = modern(copy);

@@ -3,6 +3,7 @@ import psycopg
 import pytest
 
 from pgweir_test.proxy import Proxy, PGBOUNCER
+from pgweir_test.wire import Wire
 
 pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer knows nothing of them")
 UNKNOWN = "42704"
@@ -48,11 +49,48 @@ def test_a_name_by_parameter(proxy):
         assert value(one, "SHOW app.by_parameter") == "7"
 
 
+# Statements, and then the name that is asked for, by a client that gets another server connection each time.
+SPELLED = {
+    "SET": (['SET "My.Setting" = 1'], "my.setting"), "another way later": (['SET "My.Again" = 1', "SET my.again = 2"], "MY.again"),
+    "set_config": (["SELECT set_config('My.Called', '1', false)"], "my.called"),
+    "RESET": (['SET "My.Reset" = 1', "RESET my.reset"], "my.reset"), "RESET and SET": (['SET "My.Back" = 1', "RESET my.back", "SET my.back = 3"], "my.back"),
+    "local": (["BEGIN", 'SET LOCAL "My.Local" = 1', "COMMIT"], "my.local"), "rolled back": (["BEGIN", 'SET "My.Undone" = 1', "ROLLBACK"], "my.undone"),
+}
+# What is undone is known all the same, and empty.
+UNDONE = {
+    "a procedure": (["CALL undone_by_rollback()"], "undone.a"), "DO": (["DO $$BEGIN SET undone.b = 1; ROLLBACK; END$$"], "undone.b"),
+    "DO, set_config": (["DO $$BEGIN PERFORM set_config('undone.c', '1', false); ROLLBACK; END$$"], "undone.c"),
+    "kept once": (["DO $$BEGIN SET undone.d = 1; COMMIT; SET undone.d = 2; ROLLBACK; END$$"], "undone.d"),
+    "an error": (["DO $$BEGIN SET undone.e = 1; RAISE 'x'; END$$"], "undone.e"),
+    "an exception": (["DO $$BEGIN BEGIN SET undone.f = 1; RAISE 'x'; EXCEPTION WHEN OTHERS THEN NULL; END; END$$"], "undone.f"),
+    "a transaction": (["BEGIN", "CALL undone_by_client()", "ROLLBACK"], "undone.g"),
+}
+
+
+@pytest.mark.parametrize("what", [*SPELLED, *UNDONE])
+def test_it_is_shown_as_it_was_first_set(two_servers, cluster, what):
+    texts, name = {**SPELLED, **UNDONE}[what]
+    got = []
+    for port in (cluster.port, two_servers.port):
+        with Wire(port).login() as one, Wire(port).login() as two, Wire(port).login() as three:
+            told = [kind for text in texts for kind, _ in one.simple(text)]
+            two.simple("BEGIN")
+            two.simple("SELECT 1")  # keeps the server connection that `one` had last
+            told += [answer for answer in one.simple(f"SHOW {name}") if answer[0] in b"TDC"]
+            three.simple(f"SELECT current_setting('{name}', true)")
+            two.simple("COMMIT")
+            told += [answer for answer in one.simple(f"SHOW {name}") if answer[0] in b"TDC"]
+            got.append(told)
+    assert got[1] == got[0]
+
+
 LONG = {"long": 70_000, "streamed": 130_000, "most": 900_000, "too long to be kept apart": 3_000_000}
 
 
 @pytest.fixture(scope="module")
 def two_servers(cluster):
+    cluster.sql("CREATE PROCEDURE undone_by_rollback() LANGUAGE plpgsql AS $$BEGIN SET undone.a = 1; ROLLBACK; END$$;"
+                "CREATE PROCEDURE undone_by_client() LANGUAGE plpgsql AS $$BEGIN SET undone.g = 1; END$$")
     made = Proxy(cluster, {"default_pool_size": 2})
     yield made
     assert made.stop() == 0, made.log_text()[-2000:]
