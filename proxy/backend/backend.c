@@ -560,7 +560,8 @@ void backend_close_all(struct host *host)
 
 /* --- idle_session_timeout --- */
 
-#define OVERSLEPT_US 1000000u /* so long before the server would end it; half of a limit that is shorter than twice that */
+#define OVERSLEPT_US \
+	1000000u /* so long before the server would end it; half of a limit that is shorter than twice that */
 
 void backend_note_limits(struct backend *b)
 {

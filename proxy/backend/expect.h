@@ -49,7 +49,7 @@ enum expect_why {
 	WHY_READ, /* the snapshot in front of a read whose rows may be written later; index: its place (marks.h) */
 	WHY_CHECK, /* what looks at the rows in front of a write, or refuses it (check.h) */
 	WHY_LISTEN, /* channels put onto the backend, asked for, or taken off it; what the listening connection sends */
-	WHY_COPY,   /* finds out which Syncs a COPY that has failed has ignored */
+	WHY_COPY, /* finds out which Syncs a COPY that has failed has ignored */
 };
 
 struct expect {

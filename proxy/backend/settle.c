@@ -128,7 +128,8 @@ void settle_message(struct backend *b, const struct frame *f)
 	if (f->type == 'G' || f->type == 'W') {
 		bool done;
 
-		b->broken |= expect_doubt_syncs(&b->expects, &done) > 0; /* which of them it answers is not worth asking */
+		b->broken |= expect_doubt_syncs(&b->expects, &done) >
+			     0; /* which of them it answers is not worth asking */
 		fail_copy(b);
 	}
 	if (step == REPLY_BAD) {

@@ -450,7 +450,8 @@ static bool part_instead(struct session *s, size_t total)
 {
 	const struct expects *q = &s->backend->expects;
 
-	if (total > FRAME_HEADER || !may_part(s) || conn_input(s->client).n != total || q->batches_sent != q->batches_done)
+	if (total > FRAME_HEADER || !may_part(s) || conn_input(s->client).n != total ||
+	    q->batches_sent != q->batches_done)
 		return false;
 	conn_consume(s->client, total);
 	part(s);

@@ -61,9 +61,7 @@ bool limits_backend_dozes(const struct session *s)
 {
 	uint64_t limit = s->txn == TXN_NONE ? s->idle_limit_us : s->idle_txn_limit_us;
 
-	if (s->backend == NULL || limit == 0)
-		return false;
-	return clock_us() - s->served_us > limit / 2;
+	return limit > 0 && clock_us() - s->served_us > limit / 2;
 }
 
 static uint64_t limit_of(const struct session *s)

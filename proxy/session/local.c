@@ -87,7 +87,8 @@ static const char *answer(struct session *s, struct stmt *stmt)
 	case COMMAND_BEGIN:
 		if (s->txn != TXN_NONE || !s->policy->defer_begin ||
 		    s->policy->pool_mode == POOL_MODE_STATEMENT || f->tag == NULL ||
-		    (s->backend != NULL && s->idle_limit_us > 0)) /* its server would not know that it is in a block */
+		    (s->backend != NULL &&
+		     s->idle_limit_us > 0)) /* its server would not know that it is in a block */
 			return NULL;
 		txn_begin_virtual(s, stmt);
 		return f->tag;
@@ -332,7 +333,7 @@ bool local_answer(struct session *s, struct batch *batch)
 		return false;
 	if (own_answer(s, batch))
 		return true;
-	if (limits_backend_dozes(s))
+	if (s->backend != NULL && limits_backend_dozes(s))
 		return false;
 	if (batch->op[0].type == 'Q')
 		return answer_query(s, batch);

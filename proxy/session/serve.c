@@ -156,7 +156,8 @@ static enum reason session_reason(struct session *s)
 		return REASON_TXN_WROTE;
 #endif
 	/* The feed and the catalog speak the server's encoding: text keys of another one would not be recognised. */
-	if (limits_backend_dozes(s) || (s->pins & ~(1u << PIN_SEQUENCE)) != 0 || s->asked > 0 || !s->same_encoding || !s->certain)
+	if ((s->backend != NULL && limits_backend_dozes(s)) || (s->pins & ~(1u << PIN_SEQUENCE)) != 0 ||
+	    s->asked > 0 || !s->same_encoding || !s->certain)
 		return REASON_SESSION_STATE;
 	if (!s->read_committed)
 		return REASON_TXN_ISOLATION;

@@ -39,9 +39,9 @@ enum txn {
 enum copy_syncs {
 	COPY_CERTAIN, /* nothing is in doubt */
 	COPY_SENT,    /* one went out behind what may be a COPY FROM: until that is known nothing follows */
-	COPY_SYNCED,  /* some went out that the server ignores, should the COPY not fail; until it ends only CopyData follows */
-	COPY_FAILED,  /* it has failed, and how many it has ignored is to be asked */
-	COPY_ASKED,   /* .. and is asked */
+	COPY_SYNCED, /* some went out that the server ignores, should the COPY not fail; until it ends only CopyData follows */
+	COPY_FAILED, /* it has failed, and how many it has ignored is to be asked */
+	COPY_ASKED,  /* .. and is asked */
 };
 
 /* What has succeeded that may have been a RESET. */
@@ -159,7 +159,8 @@ struct session {
 	uint64_t
 		txn_image_id; /* the same while a transaction has changed them and the outcome is open; 0 = not so */
 	struct pool_defaults *defaults; /* counted: of its login */
-	uint64_t idle_limit_us, idle_txn_limit_us; /* idle_session_timeout and its like in a transaction; 0 = none */
+	uint64_t idle_limit_us,
+		idle_txn_limit_us; /* idle_session_timeout and its like in a transaction; 0 = none */
 	bool hooks; /* statements of this database may run code that changes the session unseen (hooks.h) */
 	bool schema_changed;   /* DDL in this transaction, or text that may be */
 	bool code_changed;     /* the same without a feed that tells of it: the pools look anew */
@@ -202,11 +203,11 @@ struct session {
 	uint64_t txn_since_us; /* when it was opened */
 	uint64_t served_us;    /* when a backend's ReadyForQuery was delivered */
 	bool owed_ready; /* its last messages have no ReadyForQuery, but are answered: PostgreSQL does not call that idle */
-	struct stmt *begin;    /* counted: text of the deferred BEGIN */
-	char status;	       /* what the client was told last: I T E */
-	bool clean;	       /* everything in this transaction so far is proven harmless */
-	bool above_rc;	       /* this transaction's isolation is above READ COMMITTED, or not known */
-	uint32_t effects;      /* of all statements since the last transaction end */
+	struct stmt *begin; /* counted: text of the deferred BEGIN */
+	char status;	    /* what the client was told last: I T E */
+	bool clean;	    /* everything in this transaction so far is proven harmless */
+	bool above_rc;	    /* this transaction's isolation is above READ COMMITTED, or not known */
+	uint32_t effects;   /* of all statements since the last transaction end */
 	struct settings
 		defined; /* custom settings that it has made known, and that are empty; values unused */
 	struct settings unknowns;   /* custom settings that it has asked for without having set them */
@@ -221,9 +222,9 @@ struct session {
 	/* --- backend --- */
 	struct backend *backend; /* on loan, NULL = none */
 	struct lend lend;
-	bool wait_notified;   /* query_wait_notify: said for this wait */
-	bool lending;	      /* lend.fn is still to come */
-	bool unsynced;	      /* messages of the extended protocol were forwarded since the last Sync */
+	bool wait_notified; /* query_wait_notify: said for this wait */
+	bool lending;	    /* lend.fn is still to come */
+	bool unsynced;	    /* messages of the extended protocol were forwarded since the last Sync */
 	enum copy_syncs copy;
 	bool copies;	      /* what may be a COPY FROM is on its way */
 	bool copy_open;	      /* the server has begun with one, and has not told its end */

@@ -65,6 +65,19 @@ static bool temp_first(const PgQuery__Node *value)
 	return strncasecmp(text, "pg_temp", 7) == 0;
 }
 
+/* The server shows a custom one as it was first written. */
+static bool keeps_case(const char *name)
+{
+	return strchr(name, '.') != NULL && strncasecmp(name, "pgweir.", 7) != 0;
+}
+
+static void lower(char *name)
+{
+	for (char *c = name; *c != '\0'; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+}
+
 uint32_t setting_add(struct settings *s, enum setting_action action, const char *name,
 		     const PgQuery__Node *value)
 {
@@ -75,10 +88,8 @@ uint32_t setting_add(struct settings *s, enum setting_action action, const char 
 		s->failed = s->failed || copy == NULL;
 		return EFFECT_SETTING | EFFECT_TAINT;
 	}
-	/* The server shows a custom one as it was first written. */
-	for (char *c = copy; *c != '\0' && (strchr(copy, '.') == NULL || strncasecmp(copy, "pgweir.", 7) == 0); c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c - 'A' + 'a');
+	if (!keeps_case(copy))
+		lower(copy);
 	name = modern(copy);
 	if (name != copy && (copy = arena_str(s->mem, span_str(name))) == NULL)
 		s->failed = true;
