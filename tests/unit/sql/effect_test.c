@@ -83,7 +83,7 @@ TEST(effect, knows_what_sets_settings)
 		{"set session work_mem = '1MB'", COMMAND_SET, S, "+work_mem"},
 		{"set sort_mem = 100", COMMAND_SET, S, "+work_mem"},
 		{"set app.tenant = '7'", COMMAND_SET, S, "+app.tenant"},
-		{"set \"App\".\"Tenant\" = '7'", COMMAND_SET, S, "+app.tenant"},
+		{"set \"App\".\"Tenant\" = '7'", COMMAND_SET, S, "+App.Tenant"},
 		{"set search_path = a, b", COMMAND_SET, S, "+search_path"},
 		{"set search_path = a, pg_temp", COMMAND_SET, S, "+search_path"},
 		{"set search_path = pg_temp, a", COMMAND_SET, S | EFFECT_TEMP | T, "+search_path"},
