@@ -25,3 +25,12 @@ size_t utf8_length(struct span s)
 		return 0;
 	return n;
 }
+
+bool utf8_valid(struct span text)
+{
+	size_t n = 1;
+
+	for (; text.n > 0 && n > 0; text = span_skip(text, n))
+		n = utf8_length(text);
+	return n > 0;
+}

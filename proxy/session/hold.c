@@ -3,7 +3,7 @@
 #include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
-#include "protocol/utf8.h"
+#include "proxy/base/utf8.h"
 #include "protocol/write.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "proxy/session/listen_private.h"
 
-#include "protocol/utf8.h"
+#include "proxy/base/utf8.h"
 #include "protocol/write.h"
 
 #include <strings.h>

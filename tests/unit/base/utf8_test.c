@@ -1,4 +1,4 @@
-#include "protocol/utf8.h"
+#include "proxy/base/utf8.h"
 #include "tests/support/test.h"
 
 TEST(utf8, takes_what_postgresql_takes)
@@ -28,6 +28,7 @@ TEST(utf8, refuses_what_postgresql_refuses)
 					  "\xf4\x90\x80\x80",
 					  "\xf0\x80\x80\x80",
 					  "\xf8\x88\x80\x80\x80",
+					  "\xfc\x80\x80\x80",
 					  "\xe2\x82"};
 
 	for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
