@@ -40,6 +40,21 @@ struct backend_user_ops {
 	void (*on_closed)(void *user, const struct err *err); /* the backend is gone; forget it */
 };
 
+/* Statements of our own that a backend may hold. */
+enum sys_stmt {
+	SYS_BEGIN,
+	SYS_COMMIT,
+	SYS_SET,
+	SYS_SET_LOCAL,
+	SYS_SERVER_ENCODING,
+	SYS_GET,
+	SYS_GET_CUSTOM,
+	SYS_SNAPSHOT,
+	SYS_RESET_ALL,
+	SYS_DISCARD_SEQUENCES,
+	NSYS_STMTS
+};
+
 struct backend {
 	struct pool *pool;	    /* borrowed; outlives its backends */
 	struct host *host;	    /* the worker it lives in */
@@ -82,9 +97,10 @@ struct backend {
 	uint64_t unnamed_batch; /* when that was sent (expect.h) */
 	uint64_t
 		seq_owner; /* session whose currval() and lastval() it holds; 0 = nobody's, UINT64_MAX = several */
-	uint64_t seq_batch;    /* of the last DISCARD SEQUENCES (expect.h) */
-	uint32_t sys_prepared; /* bit per enum sys_stmt */
-	uint32_t sys_doubtful; /* the same: may still be there, or not */
+	uint64_t seq_batch;		/* of the last DISCARD SEQUENCES (expect.h) */
+	uint32_t sys_prepared;		/* bit per enum sys_stmt */
+	uint32_t sys_doubtful;		/* the same: may still be there, or not */
+	uint64_t sys_batch[NSYS_STMTS]; /* of their Parses (expect.h) */
 	struct expects expects;
 	bool ignoring;	/* the server skips everything until Sync */
 	bool reset_all; /* may have custom settings that nobody knows of: RESET ALL before the next session */
@@ -112,20 +128,6 @@ struct backend {
 
 /* Bytes of a message that is held whole; longer ones stream, or get room for once. */
 #define BACKEND_INPUT_MAX (256u * 1024u)
-
-/* Statements of our own that a backend may hold. */
-enum sys_stmt {
-	SYS_BEGIN,
-	SYS_COMMIT,
-	SYS_SET,
-	SYS_SERVER_ENCODING,
-	SYS_GET,
-	SYS_GET_CUSTOM,
-	SYS_SNAPSHOT,
-	SYS_RESET_ALL,
-	SYS_DISCARD_SEQUENCES,
-	NSYS_STMTS
-};
 
 /* Starts to connect; pool_backend_ready or pool_backend_failed follows. */
 struct backend *backend_new(struct pool *pool, struct pool_target *target, struct host *host);

@@ -12,6 +12,7 @@ static const struct sys_row {
 	[SYS_BEGIN] = {"pgweir_sys_begin", "BEGIN"},
 	[SYS_COMMIT] = {"pgweir_sys_commit", "COMMIT"},
 	[SYS_SET] = {"pgweir_sys_set", "SELECT pg_catalog.set_config($1, $2, false)"},
+	[SYS_SET_LOCAL] = {"pgweir_sys_set_local", "SELECT pg_catalog.set_config($1, $2, true)"},
 	[SYS_SERVER_ENCODING] = {"pgweir_sys_server_encoding",
 				 "SELECT pg_catalog.set_config('client_encoding', "
 				 "pg_catalog.current_setting('server_encoding'), true)"},
@@ -44,7 +45,10 @@ const char *backend_sys_name(enum sys_stmt id)
 
 int backend_sys_hold(struct backend *b, enum sys_stmt id, enum expect_why why)
 {
-	if (b->sys_prepared & (1u << id))
+	/* Behind a Sync whose answer is outstanding its Parse may have been skipped. */
+	if ((b->sys_prepared & (1u << id)) && expect_in_flight(&b->expects, b->sys_batch[id]))
+		b->sys_doubtful |= 1u << id;
+	else if (b->sys_prepared & (1u << id))
 		return 0;
 	if (b->sys_doubtful & (1u << id)) {
 		write_close(conn_out(b->conn), 'S', span_str(sys_rows[id].name));
@@ -54,6 +58,7 @@ int backend_sys_hold(struct backend *b, enum sys_stmt id, enum expect_why why)
 	}
 	write_parse(conn_out(b->conn), span_str(sys_rows[id].name), span_str(sys_rows[id].text), NULL, 0);
 	b->sys_prepared |= 1u << id;
+	b->sys_batch[id] = b->expects.batches_sent;
 	/* index carries the bit, so that a failed Parse is tried again. */
 	return push(b, EXPECT_PARSE, why, 1 + (uint32_t)id);
 }
