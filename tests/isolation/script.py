@@ -58,7 +58,8 @@ LOOKS = [
     "SELECT name, is_holdable FROM pg_cursors WHERE name LIKE 'c_' ORDER BY 1", "SELECT * FROM pg_listening_channels() ORDER BY 1",
     "DO $$ BEGIN RAISE NOTICE 'noted'; END $$", "SELECT x FROM tt ORDER BY 1",
 ]
-TEXTS = ["SELECT $1::int + 1", "SELECT '2024-01-01 12:00+00'::timestamptz, $1::int", "SELECT name, $1::int FROM who", "SELECT generate_series(1, $1::int)",
+TEXTS = ["SELECT '01/02/2020'::date - '2020-01-01'::date, $1::int", "SELECT extract(epoch FROM '2024-01-01 12:00'::timestamptz)::int, $1::int",
+         "SELECT length('a\\tb') + extract(epoch FROM '-1 2:00:00'::interval)::int, $1::int", "SELECT $1::int + 1", "SELECT '2024-01-01 12:00+00'::timestamptz, $1::int", "SELECT name, $1::int FROM who", "SELECT generate_series(1, $1::int)",
          "SELECT 10 / $1::int", "INSERT INTO t{c} VALUES ($1::int) RETURNING i", "SELECT x + $1::int FROM tt", "SELEC $1"]
 
 
