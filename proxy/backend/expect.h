@@ -34,6 +34,8 @@ enum expect_why {
 	WHY_TRY,       /* .. with one that may be refused; index: its place in session.tried */
 	WHY_BEGIN,     /* a deferred BEGIN; the same */
 	WHY_PARSE,     /* parsing again what the client parsed elsewhere */
+	WHY_UNDER,     /* the settings under which it did, and back */
+	WHY_LEARN,     /* asking what the transaction has set */
 	WHY_SNAPSHOT,  /* the snapshot in front of a fill */
 	WHY_INSPECT,   /* asking for settings after the client changed them */
 	WHY_PROBE,     /* asking what a tainted transaction left behind */

@@ -151,6 +151,7 @@ static void reset_sent(struct session *s, bool sync)
 /* A statement is about to be run. */
 static void note_statement(struct session *s, struct stmt *stmt)
 {
+	s->binds_change |= under_bound(s, stmt->facts);
 	txn_note(s, stmt);
 	copy_note(s, stmt);
 	if (resets(stmt->facts)) {
@@ -396,6 +397,8 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 		txn_note_unknown(s);
 		copy_note(s, NULL);
 	}
+	if (s->changed.n > 0)
+		under_synced(s);
 	e.change = stmts_change(&s->stmts, span_str(""), NULL, 0, s->backend->expects.batches_sent);
 	backend_unnamed(s->backend, 0);
 	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
@@ -463,6 +466,8 @@ void forward_synced(struct session *s)
 	s->unsynced = false;
 	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
 	s->backend->ignoring = false;
+	if (s->changed.n > 0)
+		under_synced(s);
 }
 
 static int sync_sent(struct session *s)
@@ -496,6 +501,8 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 	switch (type) {
 	case 'E':
 		s->unsynced = s->ran = true;
+		if (s->binds_change)
+			under_moves(s);
 		if (in.n <= FRAME_HEADER || in.p[FRAME_HEADER] == 0) { /* of the unnamed portal */
 			close_failed_portal(s);
 			close_begin_portal(s);

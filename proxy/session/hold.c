@@ -1,6 +1,5 @@
 /* Which statements the backend holds for the client's names: the shared ones under our names, made again where they are missing, and
  * those that SQL can reach under the client's own. A name is used only when it is certain what it stands for. */
-#include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/utf8.h"
@@ -40,23 +39,33 @@ static void make_room(struct session *s)
 	}
 }
 
-static void send_parse(struct session *s, struct span name, struct stmt *stmt)
+/* The number of a statement that is parsed now: it is shared only between sessions with equal settings. */
+static uint64_t number_now(struct session *s, struct stmt *stmt)
 {
-	write_parse(conn_out(s->backend->conn), name, stmt->text, stmt->oids, stmt->noids);
-	conn_flush_later(s->backend->conn);
-	tally_add(s->tally, TALLY_server_parses, 1);
+	uint64_t id = under_now(s, stmt)->id;
+
+	return stmt_number(stmt, id, id);
 }
 
-/* PostgreSQL turns literals into values when it parses, under the settings of that moment: a statement is shared only between
- * sessions with equal settings. */
-static uint64_t prepared_id(struct session *s, struct stmt *stmt)
+/* The client's name stands for it from here on. 0 = too many bytes. */
+static uint64_t parsed_now(struct session *s, struct span name, struct stmt *stmt, uint64_t number)
 {
-	const uint32_t unsettled = EFFECT_SETTING | EFFECT_RESET_ALL | EFFECT_ROLE | EFFECT_TAINT;
+	uint64_t change = stmts_change(&s->stmts, name, stmt, number, batch_now(s));
 
-	/* Settings that this transaction has changed are known only at its end. */
-	if (s->txn_image_id == 0 && (s->touched.n > 0 || s->asked > 0 || (s->effects & unsettled) != 0))
-		s->txn_image_id = image_ids_fresh(s->house->image_ids);
-	return stmt_number(stmt, s->txn_image_id != 0 ? s->txn_image_id : s->image_id);
+	if (change != 0)
+		stmts_parsed_under(&s->stmts, stmts_parsed(&s->stmts, name), under_now(s, stmt));
+	return change;
+}
+
+/* Sends the client's own Parse. */
+static int send_parse(struct session *s, struct span name, struct stmt *stmt, const struct expect *e)
+{
+	under_parse(s, name, NULL, stmt, NULL);
+	if (expect_push(&s->backend->expects, e) != 0)
+		return -1;
+	if (!e->again)
+		under_learn(s, under_now(s, stmt), stmt);
+	return 0;
 }
 
 /* --- what is certain --- */
@@ -72,43 +81,68 @@ bool hold_unsettles(const struct facts *f)
 	return f->nstmts < 0 || (f->commands & (COMMANDS_OF_NAMES | COMMAND_BIT(COMMAND_DISCARD))) != 0;
 }
 
-static bool number_certain(const struct session *s, uint64_t number)
+static bool state_certain(const struct session *s, uint64_t number, enum prepared_state state)
 {
 	struct backend *b = s->backend;
 
-	switch (prepared_look(&b->prepared, number)) {
+	switch (state) {
 	case PREPARED_CLOSING: return false;
 	case PREPARED_PENDING: return !expect_in_flight(&b->expects, prepared_batch(&b->prepared, number));
 	default: return true;
 	}
 }
 
+static bool number_certain(const struct session *s, uint64_t number)
+{
+	return state_certain(s, number, prepared_look(&s->backend->prepared, number));
+}
+
+/* .. of a statement of the client's, under the number that it is going to have: what has to be made again is shared with those who
+ * have the settings of now. */
+static bool parsed_certain(struct session *s, struct parsed *p, struct stmt *stmt)
+{
+	uint64_t number = under_number(s, p, stmt);
+	enum prepared_state state = prepared_look(&s->backend->prepared, number);
+
+	if (state == PREPARED_NOT)
+		return under_others(s, p, stmt) || number_certain(s, number_now(s, stmt));
+	return state_certain(s, number, state);
+}
+
 /* Inside one batch what was sent before has succeeded, or this will be skipped as well. Behind a Sync it may have failed. */
 bool hold_certain(struct session *s, struct span name)
 {
 	struct expects *q = &s->backend->expects;
-	uint64_t batch, *number;
+	struct parsed *p = stmts_parsed(&s->stmts, name);
+	uint64_t batch;
 
 	if (stmts_open(&s->stmts, name, &batch) && expect_in_flight(q, batch))
+		return false;
+	if (p != NULL && s->changed.n > 0 && !under_known(s, p, stmts_find(&s->stmts, name)))
 		return false;
 	if (name.n == 0)
 		return !expect_in_flight(q, s->backend->unnamed_batch);
 	if (s->unsettling > 0)
 		return false;
-	number = stmts_number(&s->stmts, name);
-	return number == NULL || number_certain(s, *number);
+	return p == NULL || parsed_certain(s, p, stmts_find(&s->stmts, name));
+}
+
+static bool sql_certain(struct session *s, struct span name)
+{
+	struct parsed *p = stmts_parsed(&s->stmts, name);
+	uint64_t batch;
+
+	return !(stmts_open(&s->stmts, name, &batch) && expect_in_flight(&s->backend->expects, batch)) &&
+	       (p == NULL || under_known(s, p, stmts_find(&s->stmts, name)));
 }
 
 /* Are the names certain that SQL is about to use? */
-bool hold_sql_certain(const struct session *s, const struct facts *f)
+bool hold_sql_certain(struct session *s, const struct facts *f)
 {
-	uint64_t batch;
-
 	if (!hold_unsettles(f))
 		return true;
 	for (int i = 0; i < f->nstmts; i++)
-		if (f->stmts[i].name != NULL && stmts_open(&s->stmts, span_str(f->stmts[i].name), &batch) &&
-		    expect_in_flight(&s->backend->expects, batch))
+		if (f->stmts[i].name != NULL && !sql_certain(s, span_str(f->stmts[i].name)))
 			return false;
 	return s->unsettling == 0;
 }
@@ -155,24 +189,49 @@ static int show_name(struct session *s, struct span name)
 
 /* --- statements under our names --- */
 
-/* The client's statement under its server name. It was parsed under the settings of the client's Parse, and a backend that
- * holds that one is right whatever the settings are now; another one parses it under those of now. */
+bool hold_held(struct session *s, struct span name)
+{
+	uint64_t number = under_number(s, stmts_parsed(&s->stmts, name), stmts_find(&s->stmts, name));
+
+	if (stmts_is_literal(&s->stmts, name))
+		return true;
+	if (name.n == 0)
+		return s->backend->unnamed == number && number != 0;
+	return number != 0 && prepared_look(&s->backend->prepared, number) != PREPARED_NOT;
+}
+
+/* The number of a statement that has to be made again. Under the settings of now it is shared with those who have the same. */
+static uint64_t number_again(struct session *s, struct parsed *p, struct stmt *stmt, uint64_t number)
+{
+	struct meaning *now = under_now(s, stmt);
+
+	if (under_others(s, p, stmt))
+		return number;
+	number = number_now(s, stmt);
+	if (s->backend->status == 'E')
+		return number; /* it may be refused */
+	p->number = number;
+	if (now == s->meaning)
+		stmts_parsed_under(&s->stmts, p, now);
+	return number;
+}
+
+/* The client's statement under its server name. */
 static uint64_t hold_named(struct session *s, struct span client_name, struct stmt *stmt)
 {
 	struct backend *b = s->backend;
 	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
-	uint64_t *number = stmts_number(&s->stmts, client_name);
+	struct parsed *p = stmts_parsed(&s->stmts, client_name);
 	char name[PREPARED_NAME_MAX];
 
-	if (*number == 0 || prepared_look(&b->prepared, *number) == PREPARED_NOT)
-		*number = prepared_id(s, stmt);
-	e.stmt = *number;
+	e.stmt = under_number(s, p, stmt);
+	if (e.stmt == 0 || prepared_look(&b->prepared, e.stmt) == PREPARED_NOT)
+		e.stmt = number_again(s, p, stmt, e.stmt);
 	if (prepared_look(&b->prepared, e.stmt) != PREPARED_NOT)
 		return e.stmt;
 	make_room(s);
-	send_parse(s, prepared_name(e.stmt, name), stmt);
+	under_parse(s, prepared_name(e.stmt, name), p, stmt, &e);
 	prepared_sent(&b->prepared, e.stmt, batch_now(s));
-	expecting_hidden(s, &e);
 	count(&s->house->host.counters, reparses);
 	return e.stmt;
 }
@@ -182,10 +241,11 @@ static void hold_unnamed(struct session *s)
 	struct backend *b = s->backend;
 	struct stmts *t = &s->stmts;
 	struct stmt *stmt = stmts_find(t, span_str(""));
-	uint64_t *number = stmts_number(t, span_str(""));
+	struct parsed *p = stmts_parsed(t, span_str(""));
 	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
+	uint64_t number = stmt != NULL ? under_number(s, p, stmt) : 0;
 
-	if (stmt != NULL && b->unnamed == *number && b->unnamed != 0)
+	if (stmt != NULL && b->unnamed == number && b->unnamed != 0)
 		return;
 	if (stmt == NULL) {
 		/* This client has none: PostgreSQL must not find another client's. */
@@ -194,14 +254,14 @@ static void hold_unnamed(struct session *s)
 		e = (struct expect){.kind = EXPECT_CLOSE, .why = WHY_PARSE};
 		write_close(conn_out(b->conn), 'S', span_str(""));
 		backend_unnamed(b, 0);
+		conn_flush_later(b->conn);
+		expecting_hidden(s, &e);
 	} else {
-		send_parse(s, span_str(""), stmt);
-		*number = prepared_id(s, stmt);
-		backend_unnamed(b, *number);
+		number = number_again(s, p, stmt, number);
+		under_parse(s, span_str(""), p, stmt, &e);
+		backend_unnamed(b, number);
 		count(&s->house->host.counters, reparses);
 	}
-	conn_flush_later(b->conn);
-	expecting_hidden(s, &e);
 }
 
 /* The name that the backend knows for the client's `name`; *e is what the answer of its user needs. */
@@ -240,8 +300,7 @@ static int parse_again(struct session *s, struct span name, struct stmt *stmt)
 	e.change = stmts_mention(&s->stmts, name, batch_now(s));
 	if (e.change == 0 || backend_sys_hold(s->backend, SYS_COMMIT, WHY_PARSE) != 0)
 		return -1;
-	send_parse(s, span_str(backend_sys_name(SYS_COMMIT)), stmt);
-	return expect_push(&s->backend->expects, &e);
+	return send_parse(s, span_str(backend_sys_name(SYS_COMMIT)), stmt, &e);
 }
 
 /* SQL may have made one of that name: PostgreSQL has to look. */
@@ -249,13 +308,12 @@ static int parse_literal(struct session *s, struct span name, struct stmt *stmt)
 {
 	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT};
 
-	e.change = stmts_change(&s->stmts, name, stmt, prepared_id(s, stmt), batch_now(s));
+	e.change = parsed_now(s, name, stmt, number_now(s, stmt));
 	if (e.change == 0)
 		return -1;
 	stmts_mark_literal(&s->stmts, name);
 	s->backend->dirty = true;
-	send_parse(s, name, stmt);
-	return expect_push(&s->backend->expects, &e);
+	return send_parse(s, name, stmt, &e);
 }
 
 static int parse_ours(struct session *s, struct span name, struct stmt *stmt, uint64_t number)
@@ -264,26 +322,29 @@ static int parse_ours(struct session *s, struct span name, struct stmt *stmt, ui
 	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT, .stmt = number};
 	char ours[PREPARED_NAME_MAX];
 
-	e.change = stmts_change(&s->stmts, name, stmt, number, batch_now(s));
+	e.change = parsed_now(s, name, stmt, number);
 	if (e.change == 0)
 		return -1;
 	if (s->parsing != NULL)
 		stmt_unref(s->parsing);
-	s->parsing = stmt_ref(stmt);
+	s->parsing = under_now(s, stmt) == s->meaning ? stmt_ref(stmt) : NULL;
 	s->parsing_number = number;
 	if (prepared_look(&b->prepared, number) != PREPARED_NOT)
 		return expect_local(s, '1', e.change);
 	make_room(s);
-	send_parse(s, prepared_name(number, ours), stmt);
 	prepared_sent(&b->prepared, number, batch_now(s));
-	return expect_push(&b->expects, &e);
+	return send_parse(s, prepared_name(number, ours), stmt, &e);
 }
 
-/* A failed transaction refuses to parse anything else. */
+/* A failed transaction refuses to parse what does not end it, or lead out of its failure. */
 static bool allowed_when_failed(const struct facts *f)
 {
-	return f->nstmts == 0 || f->stmts[0].command == COMMAND_COMMIT ||
-	       f->stmts[0].command == COMMAND_ROLLBACK || f->stmts[0].command == COMMAND_TXN;
+	const struct stmt_facts *one = f->stmts;
+
+	if (f->nstmts == 0 || one->command == COMMAND_COMMIT || one->command == COMMAND_ROLLBACK)
+		return true;
+	return one->command == COMMAND_TXN &&
+	       (one->tag == NULL || (strcmp(one->tag, "SAVEPOINT") != 0 && strcmp(one->tag, "RELEASE") != 0));
 }
 
 enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt)
@@ -293,13 +354,12 @@ enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt)
 	if (name.n == 0) {
 		struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT};
 
-		number = prepared_id(s, stmt);
-		e.change = stmts_change(&s->stmts, name, stmt, number, batch_now(s));
+		number = number_now(s, stmt);
+		e.change = parsed_now(s, name, stmt, number);
 		if (e.change == 0)
 			return HOLD_TOO_MUCH;
 		backend_unnamed(s->backend, number);
-		send_parse(s, name, stmt);
-		return expect_push(&s->backend->expects, &e) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
+		return send_parse(s, name, stmt, &e) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
 	}
 	if (!hold_certain(s, name))
 		return HOLD_WAIT;
@@ -307,7 +367,7 @@ enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt)
 		return parse_again(s, name, stmt) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
 	if (hold_sql_names(s))
 		return parse_literal(s, name, stmt) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
-	number = prepared_id(s, stmt);
+	number = number_now(s, stmt);
 	if (!number_certain(s, number))
 		return HOLD_WAIT;
 	if (show_name(s, name) != 0)
@@ -369,11 +429,11 @@ void hold_for_sql(struct session *s, const struct facts *f)
 		if (f->nstmts == 1 && f->stmts[i].command == COMMAND_DEALLOCATE) {
 			/* It only has to be there: whether it could still be parsed does not matter. */
 			write_parse(conn_out(s->backend->conn), name, span_str("SELECT"), NULL, 0);
+			expecting_hidden(s, &e);
 		} else {
 			e.change = stmts_literal(&s->stmts, name, batch_now(s));
-			send_parse(s, name, stmt);
+			under_parse(s, name, stmts_parsed(&s->stmts, name), stmt, &e);
 		}
-		expecting_hidden(s, &e);
 	}
 }
 

@@ -329,11 +329,20 @@ void image_reset_follows(struct session *s, const struct facts *f, bool sync)
 		backend_sync(s->backend, WHY_RESET);
 }
 
+/* .. and of the transaction: its Parses are under it. */
+static void note_change(struct session *s, const char *name)
+{
+	if (strncasecmp(name, "transaction_", 12) != 0 && image_parse_setting(name))
+		under_note(s, name);
+}
+
 static void touch_each(struct session *s, const struct settings *of, bool roles)
 {
 	for (unsigned i = 0; i < of->n; i++)
-		if (roles || !is_role(of->at[i].name))
+		if (roles || !is_role(of->at[i].name)) {
 			touch(s, of->at[i].name, true);
+			note_change(s, of->at[i].name);
+		}
 }
 
 /* RESET ALL leaves the roles, DISCARD ALL does not. */
@@ -370,6 +379,7 @@ void image_note(struct session *s, const struct stmt_facts *f)
 	for (unsigned i = 0; i < f->nsettings; i++) {
 		const struct setting_change *change = &f->settings[i];
 
+		note_change(s, change->name);
 		/* SET LOCAL makes a custom setting known to the session for ever. */
 		if (change->action != SETTING_SET_LOCAL ||
 		    (custom_name(change->name) && !customs_known(s, change->name)))

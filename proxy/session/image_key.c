@@ -22,11 +22,11 @@ static bool in_key(const char *name)
 	return true;
 }
 
-/* Custom settings and roles cannot change what a literal means, so they do not keep prepared statements apart. */
-static bool in_parse_key(const char *name)
+/* Most custom settings, and roles, cannot change what a literal means, so they do not keep prepared statements apart. */
+bool image_parse_setting(const char *name)
 {
-	return in_key(name) && strchr(name, '.') == NULL && strcasecmp(name, "role") != 0 &&
-	       strcasecmp(name, "session_authorization") != 0;
+	return in_key(name) && (strchr(name, '.') == NULL || meaning_setting(name)) &&
+	       strcasecmp(name, "role") != 0 && strcasecmp(name, "session_authorization") != 0;
 }
 
 static void add_setting(struct buf *b, const struct setting *setting)
@@ -81,7 +81,7 @@ void image_key_refresh(struct session *s)
 	for (unsigned i = 0; i < s->image.n; i++) {
 		if (in_key(s->image.at[i].name))
 			add_setting(key, &s->image.at[i]);
-		if (in_parse_key(s->image.at[i].name))
+		if (image_parse_setting(s->image.at[i].name))
 			add_setting(&parse_key, &s->image.at[i]);
 	}
 	key_settings_end(s);
@@ -92,6 +92,7 @@ void image_key_refresh(struct session *s)
 	s->idle_txn_limit_us = limit_now(s, "idle_in_transaction_session_timeout");
 	if (s->backend != NULL)
 		backend_note_limits(s->backend);
+	under_refresh(s);
 	image_note_params(s);
 }
 

@@ -14,9 +14,13 @@ static struct buf *out(struct session *s)
 /* A Parse that is answered here counts as parsed under the settings of now. */
 int stmts_add_settled(struct session *s, struct span name, struct stmt *stmt)
 {
+	struct parsed *p;
+
 	if (stmts_add(&s->stmts, name, stmt) != 0)
 		return -1;
-	*stmts_number(&s->stmts, name) = stmt_number(stmt, s->image_id);
+	p = stmts_parsed(&s->stmts, name);
+	p->number = stmt_number(stmt, s->image_id, s->image_id);
+	stmts_parsed_under(&s->stmts, p, under_settled(s));
 	return 0;
 }
 

@@ -78,6 +78,8 @@ static void on_dropped(void *arg, const struct expect *e)
 
 	stmts_undone(&d->s->stmts, e->change, d->head == e);
 	d->s->unsettling -= e->unsettles;
+	if (e->why == WHY_LEARN && e->kind == EXPECT_EXECUTE)
+		under_answered(d->s, true);
 	if (e->why != WHY_CLIENT)
 		return;
 	if (e->kind != EXPECT_QUERY && e->kind != EXPECT_FUNCTION)
@@ -298,6 +300,7 @@ static void on_hidden_row(struct session *s, const struct expect *head, struct s
 		null |= !s->welcome_learning && n == 2 && !last_null && !span_eq(v[1], span_str("session"));
 		image_inspected(s, head->index, v[0], null, n == 2 && !last_null);
 		break;
+	case WHY_LEARN: under_row(s, head->index, null ? NULL : &v[0]); break;
 	case WHY_LISTEN:
 		if (n == 2)
 			listen_row(s, v[1]);
@@ -333,6 +336,8 @@ static void on_hidden(struct session *s, const struct frame *f, enum reply_step 
 		image_synced(s);
 	if (head.why == WHY_INSPECT && head.kind == EXPECT_SYNC && !s->welcome_learning && !s->probing)
 		image_inspect_done(s, false);
+	if (head.why == WHY_LEARN && head.kind == EXPECT_EXECUTE)
+		under_answered(s, false);
 	if (head.why == WHY_CHECK)
 		check_last(s, &head);
 	if (head.why == WHY_LISTEN)
@@ -469,7 +474,7 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 		r->to += used;
 		break;
 	case '1':
-		if (s->parsing != NULL && s->txn_image_id == 0 && s->parsing_number == head->stmt)
+		if (s->parsing != NULL && s->parsing_number == head->stmt)
 			s->parsing->valid_for = parse_circumstances(s);
 		r->to += used;
 		break;

@@ -65,7 +65,7 @@ static enum reason want_named(struct session *s, struct span name, struct wanted
 	if (stmt == NULL)
 		return REASON_SYNTAX; /* 26000 is PostgreSQL's to say */
 	/* Its literals have the meaning that they had under the settings of its Parse; the key has those of now. */
-	if (*stmts_number(&s->stmts, name) != stmt_number(stmt, s->image_id))
+	if (!under_same(s, stmts_parsed(&s->stmts, name), stmt))
 		return REASON_SESSION_STATE;
 	if (w->stmt != NULL)
 		return w->stmt == stmt ? REASON_NONE : REASON_PIPELINE;

@@ -167,6 +167,7 @@ static void free_late(void *arg)
 	struct session *s = arg;
 
 	stmts_clear(&s->stmts);
+	under_free(s);
 	settings_free(&s->startup);
 	settings_free(&s->image);
 	settings_free(&s->params);

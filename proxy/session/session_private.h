@@ -153,11 +153,15 @@ struct session {
 	struct settings tried;	 /* what is being put onto the backend that it may refuse (tries.c) */
 	bool linking; /* the commands that make the backend's settings equal are not answered yet .. */
 	bool held; /* .. and nothing of the client goes out before; else not what is behind its first Sync: */
-	uint64_t link_batch; /* the batch that begins behind them (expect.h) */
-	bool picky;	     /* some backends cannot have its image (tries_fit) */
-	uint64_t image_id;   /* number of the settings that literals are parsed under (image_ids.h) */
-	uint64_t
-		txn_image_id; /* the same while a transaction has changed them and the outcome is open; 0 = not so */
+	uint64_t link_batch;	 /* the batch that begins behind them (expect.h) */
+	bool picky;		 /* some backends cannot have its image (tries_fit) */
+	uint64_t image_id;	 /* number of the settings that literals are parsed under (image_ids.h) */
+	struct meaning *meaning; /* counted: the same (under.c); NULL = to be made */
+	struct meaning *
+		txn_meaning; /* counted: while a transaction may have changed them; NULL = nobody has asked */
+	struct meaning *learning; /* counted: those that the backend is being asked for, in their order */
+	struct settings changed; /* what this transaction may have set of them, also locally; values unused */
+	bool binds_change;	 /* a statement that does, or ends it, was bound since the last Sync */
 	struct pool_defaults *defaults; /* counted: of its login */
 	uint64_t idle_limit_us,
 		idle_txn_limit_us; /* idle_session_timeout and its like in a transaction; 0 = none */
@@ -421,10 +425,12 @@ void copy_asked(struct session *s); /* the answer to a Sync of ours */
 enum hold { HOLD_DONE, HOLD_WAIT, HOLD_TOO_MUCH };
 /* Is it known what the name stands for, and that the backend holds it? If not: hold_wait, and come back with more answers. */
 bool hold_certain(struct session *s, struct span name);
-bool hold_sql_certain(const struct session *s, const struct facts *f);
+bool hold_sql_certain(struct session *s, const struct facts *f);
 void hold_wait(struct session *s);
 struct span hold_server_name(struct session *s, struct span name, char out[PREPARED_NAME_MAX],
 			     struct expect *e);
+/* Does the backend hold what the name stands for? */
+bool hold_held(struct session *s, struct span name);
 enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt);
 /* In the place of a Parse one that fails, with 54000 for the client. -1: too many messages. */
 int hold_refuse(struct session *s);
@@ -440,6 +446,34 @@ bool hold_sql_names(const struct session *s);
 void view_hide_others(struct session *s, const struct stmt *stmt);
 #define HOLD_NO_SUCH "pgweir_sys_none"		     /* a name that no backend has */
 #define HOLD_REFUSED "pgweir refuses this statement" /* no SQL */
+
+/* under.c: the settings under which statements are parsed */
+struct meaning *under_settled(
+	struct session *s); /* borrowed: what the session has, but for its transaction */
+/* Borrowed: what that text is parsed under now. */
+struct meaning *under_now(struct session *s, const struct stmt *stmt);
+void under_refresh(struct session *s);		      /* the image has changed */
+void under_note(struct session *s, const char *name); /* this transaction may change it */
+void under_moves(struct session *s);		      /* .. from here on, or back */
+void under_synced(struct session *s);
+bool under_bound(struct session *s, const struct facts *f); /* its Execute may do that */
+/* Behind a first Parse: what its settings are is asked, should it not be known. */
+void under_learn(struct session *s, struct meaning *m, const struct stmt *stmt);
+/* Is it known what is set now, for a statement that was parsed before? If not: hold_wait. */
+bool under_known(struct session *s, const struct parsed *p, const struct stmt *stmt);
+void under_row(struct session *s, uint32_t index, const struct span *value);
+void under_answered(struct session *s, bool skipped);
+/* Are the settings of now others than those that it has to be parsed under? */
+bool under_others(struct session *s, const struct parsed *p, const struct stmt *stmt);
+/* Its number for the settings of now. */
+uint64_t under_number(struct session *s, struct parsed *p, struct stmt *stmt);
+bool under_same(struct session *s, struct parsed *p,
+		struct stmt *stmt); /* would it mean the same, parsed now? */
+/* Sends the Parse under its settings (`p` NULL: those of now); *e is expected for it, NULL: by the caller. */
+void under_parse(struct session *s, struct span name, const struct parsed *p, struct stmt *stmt,
+		 const struct expect *e);
+void under_end(struct session *s); /* of the transaction */
+void under_free(struct session *s);
 
 /* standin.c: about a statement that the backend does not hold. true = STANDIN_NAME is asked instead. */
 /* A Bind, `body`, that has a wrong number of values. */
@@ -532,6 +566,7 @@ void image_synced(struct session *s); /* the backend's image is equal now */
 
 /* image_key.c */
 void image_key_refresh(struct session *s);
+bool image_parse_setting(const char *name); /* a part of image_id */
 /* Refreshes certain, same_encoding and read_committed after params or image have changed. */
 void image_note_params(struct session *s);
 

@@ -23,17 +23,6 @@ static int parameters(const struct session *s, const struct stmt *stmt)
 	return stmt->noids > f->nparams ? stmt->noids : f->nparams;
 }
 
-static bool held(struct session *s, struct span name)
-{
-	uint64_t number = *stmts_number(&s->stmts, name);
-
-	if (stmts_is_literal(&s->stmts, name))
-		return true;
-	if (name.n == 0)
-		return s->backend->unnamed == number && number != 0;
-	return number != 0 && prepared_look(&s->backend->prepared, number) != PREPARED_NOT;
-}
-
 static void push(struct session *s, enum expect_kind kind)
 {
 	struct expect e = {.kind = (uint8_t)kind, .why = WHY_PARSE};
@@ -60,7 +49,7 @@ bool standin_bind(struct session *s, struct span name, const struct stmt *stmt, 
 	int n = parameters(s, stmt);
 	uint32_t *types;
 
-	if (n < 0 || held(s, name) || front_bind_decode(body, &bind, &why) != 0 || bind.nparams == n)
+	if (n < 0 || hold_held(s, name) || front_bind_decode(body, &bind, &why) != 0 || bind.nparams == n)
 		return false;
 	types = check_alloc(((size_t)n + 1) * sizeof *types);
 	for (int i = 0; i < n; i++)
@@ -113,7 +102,7 @@ bool standin_describe(struct session *s, struct span name, const struct stmt *st
 	int n = parameters(s, stmt);
 
 	if (s->backend->status != 'E' || q->batches_sent != q->batches_done || n != stmt->noids ||
-	    held(s, name) || !silent(stmt))
+	    hold_held(s, name) || !silent(stmt))
 		return false;
 	for (int i = 0; i < n; i++)
 		if (stmt->oids[i] == 0)

@@ -5,7 +5,7 @@
 /* A name; it stays while it stands for something or has changes in the log. */
 struct client_stmt {
 	struct stmt *stmt; /* counted, NULL = no such statement */
-	uint64_t number;   /* on the backends */
+	struct parsed parsed;
 	uint64_t id;
 	struct stmt_change *last; /* newest in the log */
 	unsigned open;		  /* changes in the log */
@@ -23,7 +23,7 @@ struct stmt_change {
 	uint64_t key, batch;
 	enum change_kind kind;
 	struct stmt *old; /* counted: what the name stood for before */
-	uint64_t old_number;
+	struct parsed old_parsed;
 };
 
 static struct client_stmt *look(const struct stmts *t, struct span name)
@@ -76,18 +76,36 @@ static void let_go(struct stmts *t, struct stmt *stmt)
 	stmt_unref(stmt);
 }
 
+/* Settings are a session's own, and count once. */
+static void keep_under(struct stmts *t, struct meaning *under)
+{
+	if (under == NULL || under->statements++ > 0)
+		return;
+	under->counted = sizeof *under + under->image.bytes;
+	t->bytes += under->counted;
+}
+
+static void forget_parsed(struct stmts *t, struct parsed *p)
+{
+	if (p->under != NULL && --p->under->statements == 0)
+		t->bytes -= p->under->counted;
+	meaning_unref(p->under);
+	*p = (struct parsed){0};
+}
+
 static void set_literal(struct stmts *t, struct client_stmt *c, bool literal)
 {
 	t->literals += (unsigned)literal - (unsigned)c->literal;
 	c->literal = literal;
 }
 
-/* Takes over the reference. */
-static void stand_for(struct stmts *t, struct client_stmt *c, struct stmt *stmt, uint64_t number)
+/* Takes over the references. */
+static void stand_for(struct stmts *t, struct client_stmt *c, struct stmt *stmt, struct parsed parsed)
 {
 	let_go(t, c->stmt);
+	forget_parsed(t, &c->parsed);
 	c->stmt = stmt;
-	c->number = number;
+	c->parsed = parsed;
 	if (stmt == NULL)
 		set_literal(t, c, false);
 }
@@ -117,11 +135,21 @@ struct stmt *stmts_find(const struct stmts *t, struct span name)
 	return c == NULL ? NULL : c->stmt;
 }
 
-uint64_t *stmts_number(struct stmts *t, struct span name)
+struct parsed *stmts_parsed(struct stmts *t, struct span name)
 {
 	struct client_stmt *c = look(t, name);
 
-	return c == NULL || c->stmt == NULL ? NULL : &c->number;
+	return c == NULL || c->stmt == NULL ? NULL : &c->parsed;
+}
+
+void stmts_parsed_under(struct stmts *t, struct parsed *p, struct meaning *under)
+{
+	uint64_t number = p->number;
+
+	keep_under(t, meaning_ref(under));
+	forget_parsed(t, p);
+	p->number = number;
+	p->under = under;
 }
 
 /* --- at once --- */
@@ -130,7 +158,7 @@ int stmts_add(struct stmts *t, struct span name, struct stmt *stmt)
 {
 	if (name.n > 0 && !stmts_fit(t, name, stmt))
 		return -1;
-	stand_for(t, make(t, name), take(t, stmt), 0);
+	stand_for(t, make(t, name), take(t, stmt), (struct parsed){0});
 	return 0;
 }
 
@@ -140,7 +168,7 @@ bool stmts_remove(struct stmts *t, struct span name)
 	bool was = c != NULL && c->stmt != NULL;
 
 	if (c != NULL) {
-		stand_for(t, c, NULL, 0);
+		stand_for(t, c, NULL, (struct parsed){0});
 		tidy(t, c);
 	}
 	return was || name.n == 0;
@@ -149,7 +177,7 @@ bool stmts_remove(struct stmts *t, struct span name)
 void stmts_set_unnamed(struct stmts *t, struct stmt *stmt)
 {
 	if (stmt != NULL || t->unnamed != NULL)
-		stand_for(t, make(t, span_str("")), take(t, stmt), 0);
+		stand_for(t, make(t, span_str("")), take(t, stmt), (struct parsed){0});
 }
 
 void stmts_clear(struct stmts *t)
@@ -159,11 +187,11 @@ void stmts_clear(struct stmts *t)
 	while (t->log != NULL)
 		stmts_done(t, t->log->key);
 	HASH_ITER (hh, t->table, c, next) {
-		stand_for(t, c, NULL, 0);
+		stand_for(t, c, NULL, (struct parsed){0});
 		tidy(t, c);
 	}
 	if (t->unnamed != NULL)
-		stand_for(t, t->unnamed, NULL, 0);
+		stand_for(t, t->unnamed, NULL, (struct parsed){0});
 	free(t->unnamed);
 	t->unnamed = NULL;
 }
@@ -198,9 +226,9 @@ uint64_t stmts_change(struct stmts *t, struct span name, struct stmt *stmt, uint
 	c = make(t, name);
 	change = note(t, c, CHANGE_STMT, batch);
 	change->old = c->stmt;
-	change->old_number = c->number;
+	change->old_parsed = c->parsed;
 	c->stmt = take(t, stmt);
-	c->number = number;
+	c->parsed = (struct parsed){.number = number};
 	if (stmt == NULL)
 		set_literal(t, c, false);
 	return change->key;
@@ -231,6 +259,7 @@ static struct stmt_change *take_first(struct stmts *t, uint64_t key)
 static void drop(struct stmts *t, struct stmt_change *change)
 {
 	let_go(t, change->old);
+	forget_parsed(t, &change->old_parsed);
 	tidy(t, change->on);
 	t->bytes -= sizeof *change;
 	free(change);
@@ -254,6 +283,7 @@ void stmts_undone(struct stmts *t, uint64_t key, bool failed)
 	if (change->kind == CHANGE_STMT) {
 		if (failed) {
 			let_go(t, change->old);
+			forget_parsed(t, &change->old_parsed);
 			change->old = NULL;
 		}
 		/* What came later stands on what was there before. */
@@ -261,12 +291,14 @@ void stmts_undone(struct stmts *t, uint64_t key, bool failed)
 			later = later->next_same;
 		if (later != NULL) {
 			let_go(t, later->old);
+			forget_parsed(t, &later->old_parsed);
 			later->old = change->old;
-			later->old_number = change->old_number;
+			later->old_parsed = change->old_parsed;
 		} else {
-			stand_for(t, change->on, change->old, change->old_number);
+			stand_for(t, change->on, change->old, change->old_parsed);
 		}
 		change->old = NULL;
+		change->old_parsed = (struct parsed){0};
 	}
 	drop(t, change);
 }
@@ -297,7 +329,7 @@ void stmts_forget_all(struct stmts *t)
 	}
 	HASH_ITER (hh, t->table, c, next) {
 		if (!c->marked)
-			stand_for(t, c, NULL, 0);
+			stand_for(t, c, NULL, (struct parsed){0});
 		c->marked = false;
 		tidy(t, c);
 	}
@@ -308,8 +340,8 @@ void stmts_forget_number(struct stmts *t, uint64_t number)
 	struct client_stmt *c, *next;
 
 	HASH_ITER (hh, t->table, c, next)
-		if (c->stmt != NULL && c->number == number && c->open == 0) {
-			stand_for(t, c, NULL, 0);
+		if (c->stmt != NULL && parsed_number(&c->parsed) == number && c->open == 0) {
+			stand_for(t, c, NULL, (struct parsed){0});
 			tidy(t, c);
 		}
 }
@@ -377,7 +409,7 @@ void stmts_no_literals(struct stmts *t)
 bool stmts_has_number(const struct stmts *t, uint64_t number)
 {
 	for (const struct client_stmt *c = t->table; c != NULL; c = c->hh.next)
-		if (c->stmt != NULL && c->number == number)
+		if (c->stmt != NULL && parsed_number(&c->parsed) == number)
 			return true;
 	return false;
 }

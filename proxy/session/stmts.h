@@ -9,12 +9,26 @@
 #ifndef PROXY_SESSION_STMTS_H
 #define PROXY_SESSION_STMTS_H
 
+#include "proxy/session/meaning.h"
 #include "proxy/sql/memo.h"
 
 #define STMTS_BYTES (64u * 1024u * 1024u) /* names and texts of one client */
 
 struct client_stmt;
 struct stmt_change;
+
+/* What backends call a client's statement. */
+struct parsed {
+	uint64_t number;       /* as the client parsed it (stmt_number); 0 = not known yet */
+	struct meaning *under; /* counted: the settings of its Parse; NULL = not known */
+	/* .. and for clients whose settings are these now, under which its literals would mean something else; 0 = not asked yet */
+	uint64_t used, used_number;
+};
+
+static inline uint64_t parsed_number(const struct parsed *p)
+{
+	return p->used_number != 0 ? p->used_number : p->number;
+}
 
 struct stmts {
 	struct client_stmt *table;	   /* owned */
@@ -29,9 +43,9 @@ struct stmts {
 struct stmt *stmts_find(const struct stmts *t, struct span name); /* borrowed; "" = the unnamed one */
 /* Does any of its names stand for the statement of that number? */
 bool stmts_has_number(const struct stmts *t, uint64_t number);
-/* The number under which backends hold the statement of that name as the client parsed it (stmt_number), 0 = not known yet; NULL =
- * no such name. */
-uint64_t *stmts_number(struct stmts *t, struct span name);
+struct parsed *stmts_parsed(struct stmts *t, struct span name); /* borrowed; NULL = no such name */
+/* It was parsed under these settings, of which a reference is taken. */
+void stmts_parsed_under(struct stmts *t, struct parsed *p, struct meaning *under);
 
 /* --- at once: nothing of the client is on its way to the server --- */
 

@@ -343,7 +343,7 @@ void txn_quiet(struct session *s)
 	}
 	if (s->status == 'I') {
 		s->effects = 0;
-		s->txn_image_id = 0;
+		under_end(s);
 	}
 	if (!keeps_backend(s))
 		txn_let_go(s);

@@ -565,18 +565,24 @@ size_t memo_bytes(const struct memo *m)
 	return m->bytes;
 }
 
-uint64_t stmt_number(struct stmt *s, uint64_t under)
+uint64_t stmt_number_fresh(void)
+{
+	return atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+}
+
+uint64_t stmt_number(struct stmt *s, uint64_t under, uint64_t used)
 {
 	struct stmt_variant *v;
 
-	if (under == 0)
+	if (under == 0 && used == 0)
 		return s->id;
 	for (unsigned i = 0; i < STMT_VARIANTS; i++)
-		if (s->variant[i].under == under)
+		if (s->variant[i].under == under && s->variant[i].used == used)
 			return s->variant[i].number;
 	/* One that is forgotten here gets a new number when it comes again: a Parse more, nothing else. */
 	v = &s->variant[s->next_variant++ % STMT_VARIANTS];
 	v->under = under;
-	v->number = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+	v->used = used;
+	v->number = stmt_number_fresh();
 	return v->number;
 }

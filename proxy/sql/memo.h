@@ -31,9 +31,9 @@ struct stmt {
 		*literals; /* facts->nslots; their values are parameters behind those of the text */
 	/* A backend has accepted a Parse of it under these circumstances (the session's business); 0 = never. */
 	uint64_t valid_for;
-	/* Numbers that stand for this statement parsed under other settings than the default ones (stmt_number). */
+	/* Numbers that stand for this statement parsed or used under other settings than the default ones (stmt_number). */
 	struct stmt_variant {
-		uint64_t under, number;
+		uint64_t under, used, number;
 	} variant[STMT_VARIANTS];
 	unsigned next_variant;
 	uint64_t shape_id; /* for statistics (the session's business); 0 = not known yet */
@@ -54,8 +54,10 @@ struct reads *memo_reads(struct stmt *s, const struct catalog *catalog, const st
 /* What it writes, resolved and remembered in the same way. Never for a text whose writes nobody asks for. */
 struct target *memo_target(struct stmt *s, const struct catalog *catalog,
 			   const struct reads_session *session);
-/* The number of `s` as parsed under the settings `under` (0 = the default ones: s->id). Never used for anything else. */
-uint64_t stmt_number(struct stmt *s, uint64_t under);
+/* The number of `s` as parsed under the settings `under` (0 = the default ones) for those who have `used` now; s->id = both are 0.
+ * Never used for anything else. */
+uint64_t stmt_number(struct stmt *s, uint64_t under, uint64_t used);
+uint64_t stmt_number_fresh(void); /* one that nobody else has */
 /* The text without the literals that are values: statements with the same one differ only in values. */
 struct span stmt_shape(const struct stmt *s);
 uint64_t memo_parsed(const struct memo *m); /* analyses so far: texts, but those of one shape once */

@@ -80,7 +80,7 @@ TEST(stmts, a_skipped_change_brings_back_what_was_before)
 	unsigned refs = one->refs;
 
 	add(&t, "a", one);
-	*stmts_number(&t, a) = 11;
+	stmts_parsed(&t, a)->number = 11;
 	EXPECT(!stmts_open(&t, a, &batch));
 	key[0] = stmts_change(&t, a, NULL, 0, 5);
 	EXPECT(stmts_find(&t, a) == NULL);
@@ -99,13 +99,13 @@ TEST(stmts, a_skipped_change_brings_back_what_was_before)
 	EXPECT(stmts_find(&t, a) == NULL);
 	EXPECT(!stmts_open(&t, a, &batch));
 	add(&t, "a", one);
-	*stmts_number(&t, a) = 11;
+	stmts_parsed(&t, a)->number = 11;
 	key[0] = stmts_change(&t, a, NULL, 0, 7);
 	key[1] = stmts_change(&t, a, two, 12, 7);
 	stmts_undone(&t, key[0], false);
 	stmts_undone(&t, key[1], false);
 	EXPECT(stmts_find(&t, a) == one);
-	EXPECT_EQ(*stmts_number(&t, a), 11);
+	EXPECT_EQ(stmts_parsed(&t, a)->number, 11);
 	stmts_clear(&t);
 	EXPECT_EQ(one->refs, refs);
 	EXPECT_EQ(t.bytes, 0);
@@ -215,8 +215,8 @@ TEST(stmts, a_number_that_the_server_has_lost_takes_its_names)
 	EXPECT_EQ(stmts_add(&t, span_str("a"), one), 0);
 	EXPECT_EQ(stmts_add(&t, span_str("b"), one), 0);
 	EXPECT_EQ(stmts_add(&t, span_str("c"), one), 0);
-	*stmts_number(&t, span_str("a")) = *stmts_number(&t, span_str("c")) = 7;
-	*stmts_number(&t, span_str("b")) = 8;
+	stmts_parsed(&t, span_str("a"))->number = stmts_parsed(&t, span_str("c"))->number = 7;
+	stmts_parsed(&t, span_str("b"))->number = 8;
 	stmts_forget_number(&t, 7);
 	EXPECT(stmts_find(&t, span_str("a")) == NULL && stmts_find(&t, span_str("c")) == NULL);
 	EXPECT(stmts_find(&t, span_str("b")) == one);
