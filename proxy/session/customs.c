@@ -242,6 +242,9 @@ bool customs_fits(const struct lend *lend, const struct backend *b)
 		if (settings_get(&b->customs, s->unknowns.at[i].name) != NULL &&
 		    !customs_known(s, s->unknowns.at[i].name))
 			return false;
+	/* A new one will do, though it knows none: to refuse that, too, would be to close and open them without end. */
+	if (lend->strict)
+		return true;
 	/* Who has set some leaves those that know none to who has not. */
 	for (unsigned i = 0; i < s->image.n; i++)
 		if (custom_name(s->image.at[i].name) && !tries_library(b, s->image.at[i].name))

@@ -166,6 +166,24 @@ def test_server_connections_are_replaced_only_for_who_asks(proxy):
         assert proxy.metrics()["pgweir_backends_opened_total"] == opened + 1
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_who_has_set_one_may_ask_for_another(cluster, size):
+    """A server connection that knows neither will do: it was refused like all others, and they were closed and opened without end."""
+    proxy = Proxy(cluster, {"default_pool_size": size, "query_wait_timeout": 5, "coherence": "off"})
+    with proxy.connect() as one:
+        one.execute("SET ask.theirs = 1")
+        for _ in range(3):
+            with proxy.connect() as two:
+                two.execute("SET ask.mine = 2")
+                assert value(two, "SELECT current_setting('ask.theirs', true)") is None
+                assert value(two, "SHOW ask.theirs") == UNKNOWN
+                assert value(two, "SHOW ask.mine") == "2"
+            assert value(one, "SHOW ask.theirs") == "1"
+            assert value(one, "SHOW ask.mine") == UNKNOWN
+    assert proxy.metrics().get("pgweir_backends_opened_total") < 20
+    assert proxy.stop() == 0
+
+
 @pytest.mark.parametrize("read", ["SELECT count(*) FROM orders", "SELECT count(*) FROM public.notes", "SELECT whose()"])
 def test_code_that_reads_a_setting_which_its_client_has_not_set(cluster, database, read):
     """A policy, one that calls a function, a function: to them as well a setting is unknown until their client has set it, whatever other
