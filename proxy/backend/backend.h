@@ -88,8 +88,8 @@ struct backend {
 	struct settings base;	  /* what connect_query has set: every session begins with it */
 	struct settings
 		image; /* what sessions, and connect_query, have set on it, differing from the defaults */
-	uint64_t idle_limit_us;	    /* idle_session_timeout there: then the server ends it; 0 = never */
-	uint64_t silent_us;	    /* since when the server waits for us, when nobody has it */
+	uint64_t idle_limit_us; /* idle_session_timeout there: then the server ends it; 0 = never */
+	uint64_t silent_us;	/* since when the server waits for us, when nobody has it */
 	struct settings
 		customs; /* custom settings that are known to it, values unused: nothing can make them unknown again */
 	struct prepared prepared;
