@@ -154,7 +154,7 @@ static void add_host(struct session *s)
 	struct settings image;
 	struct span name, value;
 	size_t at = 0;
-	char text[HELLO_NAME], peer[128] = "app";
+	char peer[128] = "app", text[HELLO_NAME + sizeof peer + 4];
 	const char *app;
 
 	settings_init(&image);
@@ -162,7 +162,8 @@ static void add_host(struct session *s)
 		settings_set(&image, name, &value);
 	app = settings_get(&image, "application_name");
 	conn_peer(s->client, peer, sizeof peer);
-	snprintf(text, sizeof text, "%s - %s", app != NULL ? app : "app", peer);
+	snprintf(text, sizeof text, "%.*s - %s", HELLO_NAME, app != NULL ? app : "app", peer);
+	text[HELLO_NAME - 1] = '\0';
 	settings_free(&image);
 	wish(s, span_str("application_name"), span_str(text));
 }
