@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from pgweir_test.cluster import TRUST, Cluster  # noqa: E402
 from pgweir_test.proxy import PGWEIR, Proxy  # noqa: E402
-from pgweir_test.tools import base_dir, run, wait_for  # noqa: E402
+from pgweir_test.tools import new_dir, run, wait_for  # noqa: E402
 
 SETUP_SQL = ROOT / "docs" / "setup.sql"
 # Cycles of one run: a write, and its reads through every target.
@@ -30,7 +30,7 @@ def checker():
     built = pathlib.Path(os.environ.get("PGWEIR_BUILD", "/nonexistent")) / "tests" / "truth" / "truth"
     if built.exists():
         return built
-    made = base_dir() / "truth"
+    made = new_dir("checker") / "truth"
     include = run(["pg_config", "--includedir"]).stdout.strip()
     run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", f"-I{include}", *(ROOT / "tests" / "truth" / f"{part}.c" for part in ("truth", "link", "lists", "oracle", "points")),
          "-o", made, "-lpq", "-lpthread"])
@@ -104,7 +104,7 @@ class Run:
         for proxy in proxies if self.wants_hits else ():
             wait_for("the cache to be on", lambda proxy=proxy: cache_is_on(proxy))
         self.before = self.hits()
-        self.log = base_dir() / "truth.log"
+        self.log = new_dir("run") / "truth.log"
         self.out = open(self.log, "w+", encoding="utf-8")
         self.process = subprocess.Popen([str(part) for part in command], stdout=self.out, stderr=subprocess.STDOUT)
 

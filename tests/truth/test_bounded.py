@@ -7,7 +7,7 @@ import pytest
 
 from conftest import CYCLES, ROOT, serves, start_pair, stop_pair
 from pgweir_test.proxy import PGWEIR
-from pgweir_test.tools import base_dir, run, wait_for
+from pgweir_test.tools import new_dir, run, wait_for
 
 
 LOAD = ["--pause", 4000, "--sessions", 6, "--readers", 6, "--async"]
@@ -19,7 +19,7 @@ def bounded():
     built = pathlib.Path(os.environ.get("PGWEIR_BUILD", "/nonexistent")) / "tests" / "truth" / "bounded"
     if built.exists():
         return built
-    made = base_dir() / "bounded"
+    made = new_dir("checker") / "bounded"
     include = run(["pg_config", "--includedir"]).stdout.strip()
     run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", f"-I{include}", ROOT / "tests/truth/bounded.c",
          ROOT / "tests/truth/link.c", "-o", made, "-lpq", "-lpthread"])
