@@ -493,7 +493,7 @@ static void refuse(struct session *s)
 	if (push(s, EXPECT_PARSE, 0) != 0)
 		s->backend->broken = true;
 	s->unsynced = s->flushed = true;
-	s->replay.on = false;
+	s->replaying = false;
 	c->state = STATE_REFUSING;
 	count(&s->house->host.counters, row_conflicts);
 }

@@ -427,7 +427,7 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 static bool may_part(const struct session *s)
 {
 	/* A server that the session keeps anyway would take it for idle. */
-	if (s->idle_limit_us > 0 && (s->pins != 0 || s->policy->pool_mode == POOL_MODE_SESSION))
+	if (s->idle_limit_ms > 0 && (s->pins != 0 || s->policy->pool_mode == POOL_MODE_SESSION))
 		return false;
 	return s->unsynced && s->replication == NULL && !s->backend->copying_in &&
 	       (!s->ran || s->backend->ignoring);

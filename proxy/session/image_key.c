@@ -60,12 +60,13 @@ static const char *role_now(const struct session *s)
 	return role != NULL ? role : s->target->user;
 }
 
-static uint64_t limit_now(const struct session *s, const char *name)
+/* PostgreSQL's largest is INT_MAX milliseconds. */
+static uint32_t limit_now(const struct session *s, const char *name)
 {
 	const char *value = setting_now(s, name), *why;
 	uint64_t us;
 
-	return value != NULL && units_duration(value, &us, &why) == 0 ? us : 0;
+	return value != NULL && units_duration(value, &us, &why) == 0 ? (uint32_t)(us / 1000) : 0;
 }
 
 void image_key_refresh(struct session *s)
@@ -88,8 +89,8 @@ void image_key_refresh(struct session *s)
 	s->image_id = parse_key.failed ? image_ids_fresh(s->house->image_ids)
 				       : image_ids_of(s->house->image_ids, buf_span(&parse_key));
 	buf_free(&parse_key);
-	s->idle_limit_us = limit_now(s, "idle_session_timeout");
-	s->idle_txn_limit_us = limit_now(s, "idle_in_transaction_session_timeout");
+	s->idle_limit_ms = limit_now(s, "idle_session_timeout");
+	s->idle_txn_limit_ms = limit_now(s, "idle_in_transaction_session_timeout");
 	if (s->backend != NULL)
 		backend_note_limits(s->backend);
 	under_refresh(s);

@@ -36,10 +36,10 @@ static struct limit hidden_limit(const struct session *s)
 	if (s->owed_ready || s->skipping || s->house->suspended)
 		return (struct limit){0};
 	if (s->txn == TXN_VIRTUAL)
-		return (struct limit){s->idle_txn_limit_us, "25P03",
+		return (struct limit){s->idle_txn_limit_ms * UINT64_C(1000), "25P03",
 				      "terminating connection due to idle-in-transaction timeout"};
 	if (s->backend == NULL)
-		return (struct limit){s->idle_limit_us, "57P05",
+		return (struct limit){s->idle_limit_ms * UINT64_C(1000), "57P05",
 				      "terminating connection due to idle-session timeout"};
 	return (struct limit){0};
 }
@@ -59,9 +59,9 @@ static struct limit idle_limit(const struct session *s)
 
 bool limits_backend_dozes(const struct session *s)
 {
-	uint64_t limit = s->txn == TXN_NONE ? s->idle_limit_us : s->idle_txn_limit_us;
+	uint64_t limit = s->txn == TXN_NONE ? s->idle_limit_ms : s->idle_txn_limit_ms;
 
-	return limit > 0 && clock_us() - s->served_us > limit / 2;
+	return limit > 0 && clock_us() - s->served_us > limit * 1000 / 2;
 }
 
 static uint64_t limit_of(const struct session *s)

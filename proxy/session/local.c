@@ -92,7 +92,7 @@ static const char *answer(struct session *s, struct stmt *stmt)
 		if (s->txn != TXN_NONE || !s->policy->defer_begin ||
 		    s->policy->pool_mode == POOL_MODE_STATEMENT || f->tag == NULL ||
 		    (s->backend != NULL &&
-		     s->idle_limit_us > 0)) /* its server would not know that it is in a block */
+		     s->idle_limit_ms > 0)) /* its server would not know that it is in a block */
 			return NULL;
 		txn_begin_virtual(s, stmt);
 		return f->tag;

@@ -240,7 +240,7 @@ enum step step_ready(struct session *s)
 		account_pass(s, REASON_TOO_LARGE);
 		s->pass_only = false;
 		s->fill_wanted = false;
-		s->replay.on = false;
+		s->replaying = false;
 		account_begin(s);
 		return want_backend(s);
 	case BATCH_OK: break;

@@ -99,7 +99,7 @@ static bool has_state(struct span body, const char *state)
 /* A statement that is out of date, or that is not there although our record says so: nothing of the client's has run. */
 static bool replay_helps(const struct session *s, const struct expect *head, struct span body)
 {
-	return replay_possible(s, head) && ((s->replay.described && has_state(body, "0A000")) ||
+	return replay_possible(s, head) && ((replay_described(s) && has_state(body, "0A000")) ||
 					    (head->stmt != 0 && has_state(body, "26000")));
 }
 
@@ -172,7 +172,7 @@ static bool on_error(struct session *s, struct run *r, const struct frame *f, si
 		backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
 		return true;
 	}
-	s->replay.on = false;
+	s->replaying = false;
 	s->reset_done = RESET_NONE; /* rolled back */
 	if (why == WHY_CHECK && check_error(s, head)) {
 		run_skip(r, used);
@@ -461,7 +461,7 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 		relay_locals(s);
 		return s->state != SESSION_CLOSED;
 	}
-	s->replay.on = false;
+	s->replaying = false;
 	switch (f->type) {
 	case 'Z':
 		if (head->doubtful)
@@ -568,7 +568,7 @@ static void take_rows(struct session *s, struct run *r)
 			return;
 		n = frame_run(rest, type, BACKEND_INPUT_MAX / 2);
 		r->to += n;
-		s->replay.on &= n == 0;
+		s->replaying &= n == 0;
 	} while (n > 0);
 }
 

@@ -14,128 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void wanted_free(struct wanted *w)
-{
-	if (w->stmt != NULL)
-		stmt_unref(w->stmt);
-	w->stmt = NULL;
-}
-
-static enum reason want_simple(struct session *s, const struct batch *batch, struct wanted *w)
-{
-	struct span text;
-	const char *why;
-
-	w->simple = true;
-	if (batch->query != NULL) {
-		w->stmt = stmt_ref(batch->query);
-		return REASON_NONE;
-	}
-	if (front_query_decode(batch->op[0].body, &text, &why) != 0)
-		return REASON_SYNTAX;
-	w->stmt = memo_get_query(s->house->memo, text);
-	return w->stmt == NULL ? REASON_SYNTAX : REASON_NONE;
-}
-
-static enum reason want_parse(struct session *s, const struct op *op, struct wanted *w)
-{
-	struct front_parse p;
-	const char *why;
-
-	if (w->nshape != 0 || front_parse_decode(op->body, &p, &why) != 0)
-		return REASON_PIPELINE;
-	if (p.name.n > 0 && (stmts_find(&s->stmts, p.name) != NULL || !hold_name_sound(s, p.name)))
-		return REASON_SYNTAX; /* 42P05, or 22021, is PostgreSQL's to say */
-	w->stmt = memo_get(s->house->memo, p.query, p.param_oids);
-	w->parse_name = p.name;
-	w->parsed = true;
-	if (w->stmt == NULL)
-		return REASON_SYNTAX;
-	return stmts_fit(&s->stmts, p.name, w->stmt) ? REASON_NONE : REASON_TOO_LARGE; /* 54000 */
-}
-
-/* The statement of that name; with a Parse in the batch it has to be the same. */
-static enum reason want_named(struct session *s, struct span name, struct wanted *w)
-{
-	struct stmt *stmt;
-
-	if (w->parsed)
-		return span_eq(name, w->parse_name) ? REASON_NONE : REASON_PIPELINE;
-	stmt = stmts_find(&s->stmts, name);
-	if (stmt == NULL)
-		return REASON_SYNTAX; /* 26000 is PostgreSQL's to say */
-	/* Its literals have the meaning that they had under the settings of its Parse; the key has those of now. */
-	if (!under_same(s, stmts_parsed(&s->stmts, name), stmt))
-		return REASON_SESSION_STATE;
-	if (w->stmt != NULL)
-		return w->stmt == stmt ? REASON_NONE : REASON_PIPELINE;
-	w->stmt = stmt_ref(stmt);
-	return REASON_NONE;
-}
-
-static enum reason want_op(struct session *s, const struct op *op, struct wanted *w, bool *bound,
-			   bool *executed)
-{
-	struct front_target t;
-	struct front_execute e;
-	const char *why;
-	uint8_t mark = (uint8_t)op->type;
-	enum reason r = REASON_NONE;
-
-	switch (op->type) {
-	case 'P': r = want_parse(s, op, w); break;
-	case 'D':
-		if (front_target_decode(op->body, &t, &why) != 0)
-			return REASON_SYNTAX;
-		mark = t.kind == 'S' ? 's' : 'p';
-		if (t.kind == 'S')
-			r = want_named(s, t.name, w);
-		else if (t.name.n != 0 || !*bound)
-			r = REASON_PORTAL;
-		break;
-	case 'B':
-		if (*bound || front_bind_decode(op->body, &w->bind, &why) != 0)
-			return REASON_PIPELINE;
-		if (w->bind.portal.n != 0)
-			return REASON_PORTAL;
-		if (!front_bind_formats_known(&w->bind))
-			return REASON_PARAMETER;
-		*bound = true;
-		r = want_named(s, w->bind.stmt, w);
-		break;
-	case 'E':
-		if (front_execute_decode(op->body, &e, &why) != 0 || e.portal.n != 0 || !*bound)
-			return REASON_PORTAL;
-		if (*executed)
-			return REASON_PIPELINE;
-		if (e.max_rows != 0)
-			return REASON_ROW_LIMIT;
-		*executed = true;
-		break;
-	case 'C':
-		if (front_target_decode(op->body, &t, &why) != 0 || t.kind != 'P' || t.name.n != 0 ||
-		    !*executed)
-			return REASON_PORTAL;
-		break;
-	default: return REASON_PIPELINE;
-	}
-	w->shape[w->nshape++] = mark;
-	return r;
-}
-
-static enum reason want_extended(struct session *s, const struct batch *batch, struct wanted *w)
-{
-	bool bound = false, executed = false;
-	enum reason r;
-
-	for (unsigned i = 0; i + 1 < batch->n; i++) {
-		r = want_op(s, &batch->op[i], w, &bound, &executed);
-		if (r != REASON_NONE)
-			return r;
-	}
-	return executed ? REASON_NONE : REASON_NOT_SELECT;
-}
-
 /* What of the session forbids it, whatever the statement. */
 static enum reason session_reason(struct session *s)
 {
@@ -209,12 +87,6 @@ static void note_rules(struct deps *d, const struct reads_set *set, const struct
 	}
 }
 
-static void deps_drop_rows(struct deps *d)
-{
-	entity_drop(&d->entity);
-	shown_free(&d->shown);
-}
-
 static enum reason note_reads(struct session *s, const struct wanted *w, const struct reads *reads,
 			      const struct reads_param *params, uint16_t n)
 {
@@ -227,26 +99,13 @@ static enum reason note_reads(struct session *s, const struct wanted *w, const s
 	enum reason r = reads_keys(reads, params, n, &signatures, &set);
 
 	s->deps = d;
-	deps_drop_rows(d);
+	fill_drop_rows(d);
 	if (r != REASON_NONE)
 		return r;
 	note_rules(d, &set, w);
 	s->ndep_rels = set.nrels;
 	s->dep_rels_cut = false;
 	return REASON_NONE;
-}
-
-static void deps_drop(struct session *s)
-{
-	struct deps *d = s->deps;
-
-	s->deps = NULL;
-	if (d == NULL)
-		return;
-	deps_drop_rows(d);
-	snapshot_free(&d->s0);
-	buf_free(&d->answer);
-	free(d);
 }
 
 int serve_params(struct session *s, const struct stmt *stmt, const struct front_bind *bind,
@@ -337,7 +196,7 @@ static enum reason identify(struct session *s, const struct batch *batch, struct
 		return REASON_NOT_SELECT;
 	if (!batch->whole)
 		return REASON_PIPELINE;
-	r = batch->op[0].type == 'Q' ? want_simple(s, batch, w) : want_extended(s, batch, w);
+	r = wanted_read(s, batch, w);
 	if (r != REASON_NONE)
 		return r;
 	return w->stmt->facts->shape == NULL ? (enum reason)w->stmt->facts->reason : REASON_NONE;
@@ -384,7 +243,7 @@ static enum reason examine(struct session *s, const struct batch *batch, struct 
 /* The answer goes out, and the session is as if the statement had run. */
 static void send_blob(struct session *s, struct blob *blob, const struct batch *batch, const struct wanted *w)
 {
-	deps_drop(s); /* of a miss that became a hit while it waited for another client's fill */
+	fill_drop_deps(s); /* of a miss that became a hit while it waited for another client's fill */
 	conn_send_blob(s->client, blob);
 	write_ready(conn_out(s->client), s->status);
 	conn_flush_later(s->client);
@@ -535,7 +394,7 @@ enum serve serve_decide(struct session *s, const struct batch *batch)
 		s->fill.statement = tops_statement(s->house, s->served, w.stmt, TOPLIST_MISSES);
 	wanted_free(&w);
 	if (r != REASON_NONE) {
-		deps_drop(s);
+		fill_drop_deps(s);
 		account_pass(s, r);
 		return SERVE_PASS;
 	}
@@ -569,7 +428,7 @@ static enum reason examine_again(struct session *s, const struct batch *batch, s
 		return examine(s, batch, w);
 	r = session_reason(s);
 	if (r != REASON_NONE || batch->op[0].type != 'Q')
-		return r != REASON_NONE ? r : want_extended(s, batch, w);
+		return r != REASON_NONE ? r : wanted_read(s, batch, w);
 	w->simple = true;
 	w->stmt = stmt_ref(s->proof_stmt);
 	return REASON_NONE;
@@ -673,140 +532,4 @@ void serve_key_changes(struct session *s)
 		s->flight_waiting = false;
 	if (s->fill.leading || s->fill.on || s->fill_wanted)
 		fill_drop(s);
-}
-
-/* --- fills --- */
-
-/* Does the backend run on the server whose changes the feed brings, as the user of the key? Names may move to another server, lists
- * have several, standbys lag. */
-static bool same_server(struct session *s)
-{
-	const struct backend *b = s->backend;
-	const char *server = settings_get(&b->defaults, "server");
-	struct link_identity feed;
-	uint32_t generation;
-	char text[128];
-
-	if (server == NULL || pool_generation(s->pool) != b->generation ||
-	    strcmp(b->target->user, s->target->user) != 0 ||
-	    !origin_server(s->served->origin, &feed, &generation))
-		return false;
-	snprintf(text, sizeof(text), "%" PRIu64 " %s 0", feed.system_id, feed.started);
-	return strcmp(server, text) == 0 &&
-	       strcmp(b->target->dbname, origin_settings(s->served->origin)->dbname) == 0;
-}
-
-/* A backend reads what it is told of the catalog when a transaction begins; later only by chance, so that what it does in one that began
- * before DDL may be by rights and names of before. */
-static bool knows_catalog(const struct session *s)
-{
-	return s->txn != TXN_REAL || s->block_epoch == s->dep_epoch;
-}
-
-static void leave_flight(struct session *s)
-{
-	if (!s->fill.leading)
-		return;
-	s->fill.leading = false;
-	flight_done(s->served->cache, key_span(s));
-}
-
-void fill_begin(struct session *s)
-{
-	struct fill *f = &s->fill;
-	struct cache *c = s->served->cache;
-	struct deps *d = s->deps;
-	bool same;
-
-	check(d != NULL);
-	s->fill_wanted = false;
-	/* Register before the statement leaves. */
-	lease_take_rows(c, s->dep_epoch, d->keys, d->nkeys, d->nrules, s->dep_rels, s->ndep_rels, &d->lease);
-	same = (f->alone && d->shown == NULL) || (same_server(s) && knows_catalog(s));
-	if (!same)
-		shown_free(&d->shown); /* its catalog may be another one */
-	if (!f->alone && (!same || (d->lease.full && !lease_needs_snapshot(&d->lease)))) {
-		count(&s->house->host.counters, cache_fills_refused);
-		leave_flight(s);
-		if (!repeat_goes_on(s)) {
-			fill_drop(s);
-			return;
-		}
-		f->alone = true;
-	}
-	f->on = true;
-	f->spoiled = false;
-	f->have_s0 = false;
-	buf_free(&d->answer);
-	buf_init(&d->answer, s->policy->cache_max_result);
-	if (!f->alone && lease_needs_snapshot(&d->lease) &&
-	    backend_sys(s->backend, SYS_SNAPSHOT, NULL, 0, WHY_SNAPSHOT, 0) != 0)
-		f->spoiled = true;
-}
-
-void fill_tee(struct session *s, struct span bytes)
-{
-	struct fill *f = &s->fill;
-
-	if (!f->on || f->spoiled)
-		return;
-	buf_add_span(&s->deps->answer, bytes);
-	if (s->deps->answer.failed)
-		f->spoiled = true; /* larger than cache_max_result */
-}
-
-void fill_drop(struct session *s)
-{
-	struct fill *f = &s->fill;
-
-	f->on = f->alone = false;
-	s->fill_wanted = false;
-	leave_flight(s);
-	deps_drop(s);
-}
-
-static void note_stored(struct session *s)
-{
-	count(&s->house->host.counters, cache_fills);
-	tally_add(s->tally, TALLY_fills, 1);
-	tops_again(s->house, s->fill.statement, TOPLIST_FILLS);
-	tops_relations(s->house, s->served, s->dep_rels, s->ndep_rels, TOPLIST_FILLS);
-}
-
-static int fill_store(struct session *s, struct blob *blob, const struct snapshot *s0)
-{
-	const struct deps *d = s->deps;
-	struct cache *c = s->served->cache;
-	uint64_t rows[LEASE_ROWS_MAX];
-	unsigned n;
-
-	if (d->nrules > 0 &&
-	    rows_of_answer(span_of(blob->bytes, blob->n), d->rules, d->nrules, rows, LEASE_ROWS_MAX, &n))
-		return cache_store_rows(c, key_span(s), blob, &d->lease, s0, rows, n);
-	return cache_store(c, key_span(s), blob, &d->lease, s0);
-}
-
-void fill_end(struct session *s)
-{
-	struct fill *f = &s->fill;
-	struct counters *c = &s->house->host.counters;
-	struct deps *d = s->deps;
-	struct blob *blob;
-	bool stored = false;
-
-	if (!f->on)
-		return;
-	blob = !f->spoiled && d->answer.len > 0 ? blob_new(buf_span(&d->answer)) : NULL;
-	if (blob != NULL && !f->alone && (!lease_needs_snapshot(&d->lease) || f->have_s0))
-		stored = fill_store(s, blob, f->have_s0 ? &d->s0 : NULL) == 1;
-	if (stored) {
-		note_stored(s);
-		entity_keep(s, span_of(blob->bytes, blob->n), f->have_s0 ? &d->s0 : NULL);
-	} else if (!f->alone) {
-		count(c, cache_fills_refused);
-	}
-	if (blob != NULL)
-		repeat_keep_fill(s, blob, stored);
-	blob_unref(blob);
-	fill_drop(s);
 }

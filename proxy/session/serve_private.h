@@ -1,4 +1,4 @@
-/* serve_private.h - what serve.c and entity.c share: the statement that the cache is asked for.
+/* serve_private.h - what serve.c, wanted.c, fill.c and entity.c share: the statement that the cache is asked for.
  * Source  docs/coherence.md.
  * Shape   one request, understood; its texts are those of the input.
  * Owner   serve.c, for as long as it decides.
@@ -22,6 +22,14 @@ struct wanted {
 	unsigned nshape;
 	struct reads *reads; /* borrowed until the next look at the memo */
 };
+
+/* wanted.c. What the batch asks for; but for REASON_NONE it is not one read. wanted_free in any case. */
+enum reason wanted_read(struct session *s, const struct batch *batch, struct wanted *w);
+void wanted_free(struct wanted *w);
+
+/* fill.c. The read set (s->deps), or what of it is about the rows of the answer, is not needed any more. */
+void fill_drop_deps(struct session *s);
+void fill_drop_rows(struct deps *d);
 
 /* For whom and under which settings: the beginning of every key, then what kind of key it is. */
 void serve_key_who(struct session *s, char kind, struct buf *key);

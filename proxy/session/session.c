@@ -150,7 +150,6 @@ void session_new(struct house *h, int fd, enum session_door door)
 	s->policy = &no_policy;
 	arrival_new(s);
 	buf_init(&s->key, 0);
-	buf_init(&s->replay.bytes, BATCH_BYTES + 64 * 1024);
 	ring_add(&h->sessions, &s->node);
 	h->nsessions++;
 	count(&h->host.counters, clients_accepted);

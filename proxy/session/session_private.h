@@ -111,17 +111,18 @@ struct session {
 	struct ring node; /* in house->sessions */
 	struct house *house;
 	struct conn *client; /* owned */
-	enum session_state state;
-	enum session_door door;
-	uint64_t since_us;     /* in this state */
-	uint64_t statement_us; /* when the statement in work arrived; 0 = none */
-	uint64_t xact_us;      /* when the first statement of the transaction arrived; 0 = none */
-	uint64_t request_us;   /* when the latest statement arrived */
-	enum outcome outcome;
-	enum reason outcome_reason;   /* of OUTCOME_PASS */
-	uint64_t waited_us, proof_us; /* for a backend, for the proof */
-	struct stmt *latest;	      /* counted: its text, when log_min_duration_statement asks for it */
-	char *peer;		      /* owned: address of the client */
+	enum session_state state : 8;
+	enum session_door door : 8;
+	enum outcome outcome : 8;
+	enum reason outcome_reason : 8; /* of OUTCOME_PASS */
+	unsigned unsettling;		/* statements on their way that may make or take names by SQL */
+	uint64_t since_us;		/* in this state */
+	uint64_t statement_us;		/* when the statement in work arrived; 0 = none */
+	uint64_t xact_us;		/* when the first statement of the transaction arrived; 0 = none */
+	uint64_t request_us;		/* when the latest statement arrived */
+	uint64_t waited_us, proof_us;	/* for a backend, for the proof */
+	struct stmt *latest;		/* counted: its text, when log_min_duration_statement asks for it */
+	char *peer;			/* owned: address of the client */
 	uint64_t born_us;
 	uint64_t received, sent; /* bytes of the client that are counted already */
 	struct tally *tally;	 /* borrowed from the pool; NULL until it is known */
@@ -151,20 +152,20 @@ struct session {
 	struct settings image;	 /* what it has set, startup parameters included */
 	struct settings params;	 /* what the client was told by ParameterStatus */
 	struct settings tried;	 /* what is being put onto the backend that it may refuse (tries.c) */
-	bool linking; /* the commands that make the backend's settings equal are not answered yet .. */
-	bool held; /* .. and nothing of the client goes out before; else not what is behind its first Sync: */
-	uint64_t link_batch;	 /* the batch that begins behind them (expect.h) */
-	bool picky;		 /* some backends cannot have its image (tries_fit) */
+	uint64_t link_batch;	 /* the batch that begins behind the commands of `linking` (expect.h) */
 	uint64_t image_id;	 /* number of the settings that literals are parsed under (image_ids.h) */
 	struct meaning *meaning; /* counted: the same (under.c); NULL = to be made */
 	struct meaning *
 		txn_meaning; /* counted: while a transaction may have changed them; NULL = nobody has asked */
 	struct meaning *learning; /* counted: those that the backend is being asked for, in their order */
 	struct settings changed; /* what this transaction may have set of them, also locally; values unused */
-	bool binds_change;	 /* a statement that does, or ends it, was bound since the last Sync */
 	struct pool_defaults *defaults; /* counted: of its login */
-	uint64_t idle_limit_us,
-		idle_txn_limit_us; /* idle_session_timeout and its like in a transaction; 0 = none */
+	uint32_t idle_limit_ms,
+		idle_txn_limit_ms; /* idle_session_timeout and its like in a transaction; 0 = none */
+	bool linking; /* the commands that make the backend's settings equal are not answered yet .. */
+	bool held;  /* .. and nothing of the client goes out before; else not what is behind its first Sync */
+	bool picky; /* some backends cannot have its image (tries_fit) */
+	bool binds_change; /* a statement that changes settings, or ends the transaction, was bound since the last Sync */
 	bool hooks; /* statements of this database may run code that changes the session unseen (hooks.h) */
 	bool schema_changed;   /* DDL in this transaction, or text that may be */
 	bool code_changed;     /* the same without a feed that tells of it: the pools look anew */
@@ -176,7 +177,6 @@ struct session {
 	struct stmts stmts;
 	struct stmt *parsing;	 /* counted: of the last named Parse that was forwarded */
 	uint64_t parsing_number; /* its number on the backend */
-	unsigned unsettling;	 /* statements on their way that may make or take names by SQL */
 	bool begin_extended; /* the client has sent its BEGIN by the extended protocol, and no query since */
 	bool begin_portal;   /* the unnamed portal is still that of the deferred BEGIN, or another of ours */
 	bool query_failed;   /* a simple query has, in this transaction block */
@@ -206,12 +206,12 @@ struct session {
 	enum txn txn;
 	uint64_t txn_since_us; /* when it was opened */
 	uint64_t served_us;    /* when a backend's ReadyForQuery was delivered */
+	struct stmt *begin;    /* counted: text of the deferred BEGIN */
 	bool owed_ready; /* its last messages have no ReadyForQuery, but are answered: PostgreSQL does not call that idle */
-	struct stmt *begin; /* counted: text of the deferred BEGIN */
-	char status;	    /* what the client was told last: I T E */
-	bool clean;	    /* everything in this transaction so far is proven harmless */
-	bool above_rc;	    /* this transaction's isolation is above READ COMMITTED, or not known */
-	uint32_t effects;   /* of all statements since the last transaction end */
+	char status;	  /* what the client was told last: I T E */
+	bool clean;	  /* everything in this transaction so far is proven harmless */
+	bool above_rc;	  /* this transaction's isolation is above READ COMMITTED, or not known */
+	uint32_t effects; /* of all statements since the last transaction end */
 	struct settings
 		defined; /* custom settings that it has made known, and that are empty; values unused */
 	struct settings unknowns;   /* custom settings that it has asked for without having set them */
@@ -250,6 +250,10 @@ struct session {
 	bool flight_waiting;
 	bool followed;	   /* the statement in work has waited for another client's fill */
 	bool dep_rels_cut; /* there are more than fit */
+	bool fill_wanted;  /* the statement in work is to be filled */
+	bool pass_only;	   /* the statement in work was decided to go to PostgreSQL */
+	bool unproven;	   /* the proof for it came too late */
+	bool replaying;	   /* nothing of the answer of what replay.c has kept was delivered */
 	/* Waits for its proof: what was found, and for which statement; both counted. */
 	struct entry *proof_entry;
 	struct stmt *proof_stmt;
@@ -261,22 +265,12 @@ struct session {
 	uint64_t block_epoch; /* the cache's, before its transaction began on the backend */
 	uint64_t
 		floor_us; /* clock_us() of the last answer that came from PostgreSQL: no hit may be older (bounded) */
-	bool fill_wanted;	   /* the statement in work is to be filled */
-	bool pass_only;		   /* the statement in work was decided to go to PostgreSQL */
-	bool unproven;		   /* the proof for it came too late */
 	struct context *context;   /* owned; of this transaction, once it is wanted */
 	struct checking *checking; /* owned; what this transaction has read (check.h), once it is wanted */
 	struct fill fill;
 
 	/* --- a batch that may have to run again (replay.c) --- */
-	struct {
-		bool on;	    /* nothing of its answer has been delivered */
-		bool described;	    /* it asks for the columns of its rows */
-		struct buf bytes;   /* of the client */
-		uint64_t batch;	    /* expect.h */
-		uint64_t number;    /* of the statement that is out of date, 0 = the unnamed one */
-		struct stmt *begin; /* counted: the deferred BEGIN that went in front */
-	} replay;
+	struct replay *replay; /* owned; NULL until there was one */
 };
 
 /* session.c */
@@ -524,6 +518,7 @@ bool customs_fits(const struct lend *lend, const struct backend *b);
 void replay_keep(struct session *s, const struct batch *batch); /* before the batch is forwarded */
 void replay_sent(struct session *s);				/* the next message is the batch's first */
 void replay_begin_sent(struct session *s, struct stmt *begin);
+bool replay_described(const struct session *s); /* the batch asks for the columns of its rows */
 bool replay_possible(const struct session *s, const struct expect *head);
 void replay_prepare(struct session *s); /* instead of delivering the error of the head */
 void replay_go(struct session *s);	/* the failed batch's ReadyForQuery has come */
