@@ -560,8 +560,11 @@ static bool probed_default(const struct session *s, const char *name)
 static bool was_reset(const struct session *s, const struct settings *before, const char *name)
 {
 	const char *how = settings_get(&s->inspecting, name);
+	const char *had = settings_get(before, name), *has = settings_get(&s->probed, name);
 
-	return how != NULL ? may_be_reset(how) : settings_get(before, name) != NULL;
+	if (how != NULL)
+		return may_be_reset(how);
+	return had != NULL && (has == NULL || strcmp(had, has) != 0);
 }
 
 /* The image becomes what the probe has shown, and its custom settings, which no probe shows. */

@@ -141,3 +141,17 @@ def test_seed_is_not_remembered(cluster, proxy):
             with one.transaction():
                 one.execute("SET seed = 0.5")
                 assert one.execute("SELECT random()").fetchone() == first
+
+
+def test_a_timeout_that_was_switched_off_stays_off(cluster, proxy):
+    """Also behind code that nobody saw: 0 is the server's default too."""
+    def told(where):
+        with Wire(where.port) as wire:
+            wire.login(options="-c statement_timeout=80s")
+            got = []
+            for text in ("SHOW statement_timeout", "SET statement_timeout = 0", TAINT, "SHOW statement_timeout", TAINT, "SHOW statement_timeout",
+                         "RESET statement_timeout", "SHOW statement_timeout", TAINT, "SHOW statement_timeout"):
+                wire.send(query(text))
+                got.append(rows(wire.until(b"Z")))
+        return got
+    assert told(proxy) == told(cluster)
