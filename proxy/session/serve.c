@@ -1,18 +1,13 @@
-/* The cache's part of a request: is it cacheable, is it there, is it proven current, and how an answer gets in. The rules are
- * those of docs/coherence.md; their names are used here. */
+/* The cache's part of a request: is it cacheable, is it there, is it proven current. The rules are those of docs/coherence.md; their
+ * names are used here. */
 #include "proxy/session/serve_private.h"
 #include "proxy/session/shown.h"
 #include "proxy/session/tops.h"
 
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
-#include "proxy/origin/link.h"
 #include "proxy/sql/slots.h"
 #include "protocol/write.h"
-
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 /* What of the session forbids it, whatever the statement. */
 static enum reason session_reason(struct session *s)
