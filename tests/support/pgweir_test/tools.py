@@ -42,7 +42,8 @@ def new_dir(name, owner=None):
 
 
 def _claim(port):
-    """Takes a port for this process: the lock on its file goes with the process, however it ends."""
+    """Takes a port for this process: the lock on its file goes with the process, however it ends. Returns the lock, None when
+    another process has it."""
     claims = pathlib.Path(tempfile.gettempdir()) / f"pgweir-ports-{os.geteuid()}"
     claims.mkdir(exist_ok=True)
     handle = open(claims / str(port), "ab")
@@ -50,24 +51,28 @@ def _claim(port):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         handle.close()
-        return False
-    free_port.given[port] = handle
-    return True
+        return None
+    return handle
 
 
 def free_port():
     """A port that nobody listens on. Kept below the range that the kernel hands to clients, and claimed, since several
-    processes look for ports at the same time."""
+    processes look for ports at the same time. Claimed first and tried then: trying means to bind it for a moment, and the
+    server for which another process has claimed it may be about to."""
     for port in range(21000 + os.getpid() % 4000 * 2, 32000):
         if port in free_port.given:
+            continue
+        claim = _claim(port)
+        if claim is None:
             continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
+                claim.close()
                 continue
-        if _claim(port):
-            return port
+        free_port.given[port] = claim
+        return port
     raise RuntimeError("no free port")
 
 
