@@ -274,6 +274,7 @@ def test_psql_asks(made):
 
 
 def test_psycopg_asks_in_binary_and_in_transactions(made):
+    made.psql("SELECT 1")  # something for the totals to count
     with psycopg.connect(made.dsn("pgbouncer")) as console:  # not autocommit: it sends BEGIN
         for binary in (True, False):
             for _ in range(7):  # the last ones are prepared
