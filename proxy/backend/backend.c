@@ -110,7 +110,7 @@ static void connect_elsewhere(struct backend *b, const struct err *err)
 }
 
 /* The connection or the login failed, or the server closed: tell whoever has it. */
-static void backend_fail(struct backend *b, const struct err *err)
+__attribute__((cold)) static void backend_fail(struct backend *b, const struct err *err)
 {
 	enum backend_state state = b->state;
 	struct log_who w = who(b);
@@ -144,7 +144,7 @@ static void backend_fail(struct backend *b, const struct err *err)
 		ops->on_closed(user, &copy);
 }
 
-static void backend_failf(struct backend *b, const char *sqlstate, const char *text)
+__attribute__((cold)) static void backend_failf(struct backend *b, const char *sqlstate, const char *text)
 {
 	struct err err;
 

@@ -55,41 +55,37 @@ enum sys_stmt {
 	NSYS_STMTS
 };
 
+/* What every pass touches comes first and lies together: it is few lines of the processor's cache then. */
 struct backend {
-	struct pool *pool;	    /* borrowed; outlives its backends */
-	struct host *host;	    /* the worker it lives in */
-	struct pool_target *target; /* counted: where it connected to */
+	struct pool *pool; /* borrowed; outlives its backends */
+	struct host *host; /* the worker it lives in */
 	enum backend_state state;
-	struct ring node;	     /* in the pool's idle list, or alone */
-	struct ring all;	     /* in host->backends */
-	struct conn *conn;	     /* owned */
-	struct resolve_req *resolve; /* owned, while resolving */
-	struct resolve_answer addrs;
-	unsigned addr_at;
-	unsigned server_at, servers_tried; /* of the hosts of its database */
-	struct login *login;		   /* owned, during login */
-	struct timer timer;		   /* connect timeout, settle timeout */
-	unsigned settle_cancels;	   /* how often its query has been cancelled again */
-	struct err last_error;
-
+	uint32_t
+		stream_left; /* bytes of a long message that are still to come, its header already consumed */
+	struct conn *conn;   /* owned */
+	const struct backend_user_ops *ops; /* while lent */
+	void *user;
+	struct ring node;    /* in the pool's idle list, or alone */
+	uint32_t generation; /* of its pool when it connected; an older one is closed when free */
+	char status;	     /* of the last ReadyForQuery: I T E */
+	bool ignoring;	     /* the server skips everything until Sync */
+	bool reset_all; /* may have custom settings that nobody knows of: RESET ALL before the next session */
+	bool temp_used; /* temporary objects were: nothing can change temp_buffers any more */
+	bool dirty;	/* has state that only DISCARD ALL removes */
+	bool broken;	/* close it instead of reusing it */
+	bool copying_in;	 /* the server waits for CopyData */
+	unsigned loans;		 /* so far */
+	unsigned end_rounds;	 /* that free_later has waited for output to be flushed */
+	struct later free_later; /* to the pool at the end of the round, never from inside a callback */
 	uint64_t id;
 	uint64_t born_us, idle_us; /* since when */
 	uint64_t lent_us;	   /* the latest loan; 0 = none yet */
-	uint32_t pid;
-	uint8_t secret[256];
-	unsigned nsecret;
-	char status; /* of the last ReadyForQuery: I T E */
-
-	struct settings params;	    /* reported by ParameterStatus */
-	struct settings own_params; /* .. when nobody had used it yet */
-	char code[33];		    /* hooks.h: which code the database has; "" = not known */
-	enum setup setup;
-	struct settings defaults; /* unreported ones asked at login: search_path, .. */
-	struct settings base;	  /* what connect_query has set: every session begins with it */
+	uint64_t idle_limit_us;	   /* idle_session_timeout there: then the server ends it; 0 = never */
+	uint64_t silent_us;	   /* since when the server waits for us, when nobody has it */
+	struct expects expects;
+	struct settings params; /* reported by ParameterStatus */
 	struct settings
 		image; /* what sessions, and connect_query, have set on it, differing from the defaults */
-	uint64_t idle_limit_us; /* idle_session_timeout there: then the server ends it; 0 = never */
-	uint64_t silent_us;	/* since when the server waits for us, when nobody has it */
 	struct settings
 		customs; /* custom settings that are known to it, values unused: nothing can make them unknown again */
 	struct prepared prepared;
@@ -101,26 +97,29 @@ struct backend {
 	uint32_t sys_prepared;		/* bit per enum sys_stmt */
 	uint32_t sys_doubtful;		/* the same: may still be there, or not */
 	uint64_t sys_batch[NSYS_STMTS]; /* of their Parses (expect.h) */
-	struct expects expects;
-	bool ignoring;	/* the server skips everything until Sync */
-	bool reset_all; /* may have custom settings that nobody knows of: RESET ALL before the next session */
-	bool temp_used; /* temporary objects were: nothing can change temp_buffers any more */
-	bool dirty;	/* has state that only DISCARD ALL removes */
-	unsigned loans; /* so far */
-	bool broken;	/* close it instead of reusing it */
-	struct server_cancel *cancel; /* owned: a cancel request on its way to the server */
-	uint32_t
-		stream_left; /* bytes of a long message that are still to come, its header already consumed */
-	bool copying_in;     /* the server waits for CopyData */
-	uint32_t generation; /* of its pool when it connected; an older one is closed when free */
+	struct server_cancel *cancel;	/* owned: a cancel request on its way to the server */
+	uint32_t pid;
+	unsigned settle_cancels; /* how often its query has been cancelled again */
+	struct timer timer;	 /* connect timeout, settle timeout */
 
-	const struct backend_user_ops *ops; /* while lent */
-	void *user;
-
-	struct later free_later; /* to the pool at the end of the round, never from inside a callback */
-	unsigned end_rounds;	 /* that free_later has waited for output to be flushed */
-	struct mail mail;	 /* for moving between workers */
+	struct settings own_params; /* params when nobody had used it yet */
+	struct settings defaults;   /* unreported ones asked at login: search_path, .. */
+	struct settings base;	    /* what connect_query has set: every session begins with it */
+	char code[33];		    /* hooks.h: which code the database has; "" = not known */
+	enum setup setup;
+	struct ring all;  /* in host->backends */
+	struct mail mail; /* for moving between workers */
 	struct host *move_to;
+
+	struct pool_target *target;  /* counted: where it connected to */
+	struct login *login;	     /* owned, during login */
+	struct resolve_req *resolve; /* owned, while resolving */
+	unsigned addr_at;
+	unsigned server_at, servers_tried; /* of the hosts of its database */
+	struct resolve_answer addrs;
+	unsigned nsecret;
+	uint8_t secret[256];
+	struct err last_error;
 };
 
 /* backend.unnamed: some statement, nobody knows which. */

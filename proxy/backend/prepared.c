@@ -45,8 +45,12 @@ void prepared_clear_held(struct prepared *p)
 
 static struct prepared_entry *find(const struct prepared *p, uint64_t id)
 {
+	struct ring *newest = ring_last(&p->lru);
 	struct prepared_entry *e;
 
+	/* Mostly the one of the request before, and it is asked for several times: the table is four places in memory. */
+	if (newest != NULL && (e = ring_item(newest, struct prepared_entry, node))->id == id)
+		return e;
 	HASH_FIND(hh, p->table, &id, sizeof id, e);
 	return e;
 }
@@ -57,8 +61,10 @@ enum prepared_state prepared_look(struct prepared *p, uint64_t id)
 
 	if (e == NULL)
 		return PREPARED_NOT;
-	ring_remove(&e->node);
-	ring_add(&p->lru, &e->node);
+	if (ring_last(&p->lru) != &e->node) {
+		ring_remove(&e->node);
+		ring_add(&p->lru, &e->node);
+	}
 	return e->state;
 }
 

@@ -15,7 +15,7 @@ struct err {
 };
 
 /* Fills *err (which may be NULL) and returns -1, so that `return err_set(..)` reads well. */
-int err_set(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int err_set(struct err *err, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
 
 /* The same with a SQLSTATE of five characters. */
 int err_state(struct err *err, const char *sqlstate, const char *fmt, ...)

@@ -48,7 +48,7 @@ int log_enabled(enum log_level level);
 void log_max_rate(unsigned per_second);
 
 void log_event(enum log_level level, const struct log_who *who, const char *event,
-	       const struct log_field *fields, unsigned nfields);
+	       const struct log_field *fields, unsigned nfields) __attribute__((cold));
 
 #define LOG_FIELDS_(...) ((struct log_field[]){__VA_ARGS__})
 #define LOG_AT_(level, who, event, ...)                                                   \

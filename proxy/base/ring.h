@@ -67,6 +67,11 @@ static inline void ring_splice(struct ring *to, struct ring *from)
 	ring_init(from);
 }
 
+static inline struct ring *ring_last(const struct ring *head)
+{
+	return ring_empty(head) ? NULL : head->prev;
+}
+
 static inline struct ring *ring_first(const struct ring *head)
 {
 	return head->next == head ? NULL : head->next;

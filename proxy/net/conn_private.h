@@ -54,6 +54,7 @@ struct conn_parting {
 	struct timer linger;
 };
 
+/* What every transfer touches comes first and lies together: it is few lines of the processor's cache then. */
 struct conn {
 	struct loop *loop; /* NULL = detached */
 	int fd;		   /* owned */
@@ -61,46 +62,46 @@ struct conn {
 	unsigned todo;
 	bool read_on, write_on; /* the events are with the loop */
 	bool paused;
-	bool stalled; /* reading stopped for a pause or for in_max */
+	bool stalled;	       /* reading stopped for a pause or for in_max */
+	bool was_full;	       /* the owner saw conn_full */
+	bool drained;	       /* the last read for TLS emptied the socket */
+	bool read_wants_write; /* SSL_read waits until the socket is writable */
+	bool write_wants_read; /* SSL_write waits until it is readable */
 	const struct conn_ops *ops;
 	void *owner;
+	SSL *ssl; /* owned */
 	struct event ev_read;
-	struct event *ev_write;	      /* owned; made when the socket is full for the first time */
-	struct later round;	      /* in the loop's flushes */
-	struct conn_parting *parting; /* owned; NULL while it has an owner */
-	struct err *why;	      /* owned; NULL = the peer closed */
+	struct later round; /* in the loop's flushes */
 
 	/* Unread bytes: in `hold`, or while on_input runs perhaps in the loop's scratch. */
 	const uint8_t *in;
 	size_t in_n;
-	uint8_t *hold; /* owned */
-	size_t hold_cap;
 	size_t in_max;
+	uint8_t *hold; /* owned */
 
 	uint64_t received, sent; /* bytes so far, without TLS's own */
 
 	struct buf out; /* copied bytes; [out_done, len) are unsent */
 	size_t out_done;
-	struct conn_seg *segs; /* owned; [seg_first, seg_n) are unsent */
-	unsigned seg_first, seg_n, seg_cap;
-	bool was_full;	   /* the owner saw conn_full */
-	size_t blob_done;  /* bytes of the first blob that are sent */
 	size_t blob_bytes; /* unsent bytes of all blobs */
 
-	struct tls *tls;       /* counted */
-	SSL *ssl;	       /* owned */
-	struct conn_raw *raw;  /* owned: bytes that were read before TLS began; NULL = none left */
-	uint32_t tls_retry;    /* SSL_write must be asked again for at least this much */
-	bool drained;	       /* the last read for TLS emptied the socket */
-	bool read_wants_write; /* SSL_read waits until the socket is writable */
-	bool write_wants_read; /* SSL_write waits until it is readable */
+	size_t hold_cap;
+	struct conn_seg *segs; /* owned; [seg_first, seg_n) are unsent */
+	unsigned seg_first, seg_n, seg_cap;
+	uint32_t tls_retry;	      /* SSL_write must be asked again for at least this much */
+	size_t blob_done;	      /* bytes of the first blob that are sent */
+	struct event *ev_write;	      /* owned; made when the socket is full for the first time */
+	struct conn_parting *parting; /* owned; NULL while it has an owner */
+	struct err *why;	      /* owned; NULL = the peer closed */
+	struct tls *tls;	      /* counted */
+	struct conn_raw *raw;	      /* owned: bytes that were read before TLS began; NULL = none left */
 };
 
 /* conn.c */
 bool conn_call(struct conn *c, void (*fn)(void *owner)); /* false = the connection is gone */
 void conn_todo(struct conn *c, unsigned todo);
 void conn_end(struct conn *c); /* the peer closed */
-int conn_fail(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int conn_fail(struct conn *c, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
 void conn_want_read(struct conn *c);
 void conn_want_write(struct conn *c, bool on);
 

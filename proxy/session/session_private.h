@@ -277,10 +277,11 @@ struct session {
 void session_free_after_mail(struct session *s); /* closed, but a loan or a flight was still on its way */
 void session_run(struct session *s);
 void session_arrived(struct session *s); /* what only the login needed goes */
-void session_close(struct session *s, const char *why);
+void session_close(struct session *s, const char *why) __attribute__((cold));
 void session_enter(struct session *s, enum session_state state);
 /* FATAL error to the client, then close. */
-void session_fatal(struct session *s, const char *sqlstate, const char *message, const char *hint);
+void session_fatal(struct session *s, const char *sqlstate, const char *message, const char *hint)
+	__attribute__((cold));
 struct log_who session_who(const struct session *s);
 void session_vanish_backend(struct session *s); /* gives a backend back whatever its state */
 

@@ -38,11 +38,13 @@ static void write_shape(struct span text, struct buf *out)
 /* Written to `shape` only when it has to be. */
 static uint64_t shape_id(struct stmt *stmt, struct buf *shape)
 {
-	if (stmt->shape_id == 0) {
+	uint64_t *id = stmt_shape_id(stmt);
+
+	if (*id == 0) {
 		write_shape(stmt->text, shape);
-		stmt->shape_id = toplist_group(buf_span(shape)) | 1;
+		*id = toplist_group(buf_span(shape)) | 1;
 	}
-	return stmt->shape_id;
+	return *id;
 }
 
 uint64_t tops_statement(struct house *h, const struct served *served, struct stmt *stmt,

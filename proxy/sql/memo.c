@@ -11,6 +11,7 @@
  * leads to it. Two shapes with one hash, also those that differ in a literal that is part of the shape, are not both there. */
 struct memo_analysis {
 	unsigned refs;
+	unsigned kept;	   /* of its texts, in the memo's table */
 	struct memo *memo; /* that counts its bytes */
 	size_t bytes;
 	struct facts *facts; /* counted */
@@ -23,6 +24,7 @@ struct memo_analysis {
 	struct ring node; /* in the memo's list of all that it counts */
 	bool listed;
 	uint64_t hash;
+	uint64_t shape_id; /* stmt_shape_id() */
 	struct ring by_use;
 	UT_hash_handle hh; /* key: hash */
 	size_t shape_n;
@@ -41,8 +43,9 @@ struct memo_node {
 
 /* Texts with literals are often seen once: they get into the table when they come again while their hash stands here. */
 #define MEMO_SEEN 16384u
-/* Texts that others are likely to be like, found by how they begin. */
-#define MODELS 64u
+/* Texts that others are likely to be like, found by how they begin; the one that was last of use comes first. */
+#define MODEL_HEADS 64u
+#define MODELS 4u
 #define MODEL_HEAD 24u
 #define MODEL_TEXT_MAX 4096u
 
@@ -56,10 +59,10 @@ struct memo {
 	size_t shapes_bytes;
 	size_t max_bytes;
 	uint64_t parsed;
-	uint64_t added;			  /* texts so far */
-	struct buf shape;		  /* of the text in work */
-	struct memo_node *models[MODELS]; /* counted */
-	struct memo_node *latest;	  /* counted: the one that was asked for last, perhaps in no table */
+	uint64_t added;				       /* texts so far */
+	struct buf shape;			       /* of the text in work */
+	struct memo_node *models[MODEL_HEADS][MODELS]; /* counted */
+	struct memo_node *latest; /* counted: the one that was asked for last, perhaps in no table */
 	uint32_t seen
 		[MEMO_SEEN]; /* part of the hash of a text that came once, and of which the shape is known */
 };
@@ -105,6 +108,8 @@ static void account(struct memo_analysis *an, size_t now)
 /* Who still holds it may keep it for as long as he likes. */
 static void count_no_more(struct memo_analysis *an)
 {
+	if (an->memo == NULL)
+		return;
 	account(an, 0);
 	ring_remove(&an->node);
 	an->memo = NULL;
@@ -137,6 +142,8 @@ static void unlist(struct memo_analysis *an)
 	ring_remove(&an->by_use);
 	m->shapes_bytes -= an->bytes;
 	an->listed = false;
+	if (an->kept == 0)
+		count_no_more(an);
 	analysis_unref(an);
 }
 
@@ -229,29 +236,45 @@ static struct memo_analysis *analyse(struct memo *m, struct span text, const str
 	return an;
 }
 
-static struct memo_node **model_place(struct memo *m, struct span text)
+static struct memo_node **models_of(struct memo *m, struct span text)
 {
-	return &m->models[XXH3_64bits(text.p, text.n < MODEL_HEAD ? text.n : MODEL_HEAD) % MODELS];
+	return m->models[XXH3_64bits(text.p, text.n < MODEL_HEAD ? text.n : MODEL_HEAD) % MODEL_HEADS];
+}
+
+static bool like_model(struct span text, const struct stmt *model, struct literals *literals)
+{
+	const struct literal *mine = literals->list, *its = model->literals;
+
+	if (!model->analysis->listed ||
+	    !literals_like(text, model->text, its, model->facts->nslots, literals))
+		return false;
+	for (unsigned i = 0; i < literals->count; i++)
+		if (!model->facts->slots[i].lifted && !span_eq(span_of(text.p + mine[i].at, mine[i].n),
+							       span_of(model->text.p + its[i].at, its[i].n)))
+			return false;
+	return true;
 }
 
 /* The analysis of an earlier text that differs only in the values of literals that may differ; counted, or NULL. */
 static struct memo_analysis *find_like(struct memo *m, struct span text, struct literals *literals)
 {
-	const struct memo_node *model = *model_place(m, text);
-	const struct stmt *s;
+	struct memo_node **models, *model;
 	struct memo_analysis *an;
+	unsigned i;
 
-	if (model == NULL || !model->stmt.analysis->listed)
+	if (text.n == 0 || text.n > MODEL_TEXT_MAX)
 		return NULL;
-	s = &model->stmt;
-	an = s->analysis;
-	if (!literals_like(text, s->text, s->literals, s->facts->nslots, literals))
+	models = models_of(m, text);
+	for (i = 0; i < MODELS; i++)
+		if (models[i] != NULL && like_model(text, &models[i]->stmt, literals))
+			break;
+	if (i == MODELS)
 		return NULL;
-	for (unsigned i = 0; i < literals->count; i++)
-		if (!s->facts->slots[i].lifted &&
-		    !span_eq(span_of(text.p + literals->list[i].at, literals->list[i].n),
-			     span_of(s->text.p + s->literals[i].at, s->literals[i].n)))
-			return NULL;
+	model = models[i];
+	for (; i > 0; i--)
+		models[i] = models[i - 1];
+	models[0] = model;
+	an = model->stmt.analysis;
 	ring_remove(&an->by_use);
 	ring_add(&m->shapes_by_use, &an->by_use);
 	an->refs++;
@@ -265,13 +288,10 @@ static struct memo_analysis *analysis_of(struct memo *m, struct span text, bool 
 	struct memo_analysis *an;
 	uint64_t hash;
 
+	if (plain && (an = find_like(m, text, literals)) != NULL)
+		return an;
 	literals->count = 0;
 	literals->plain = false;
-	if (plain && text.n <= MODEL_TEXT_MAX && text.n > 0) {
-		an = find_like(m, text, literals);
-		if (an != NULL)
-			return an;
-	}
 	if (!plain || text.n > FACTS_TEXT_MAX || !literals_scan(text, literals, &m->shape))
 		return analyse(m, text, NULL, 0);
 	hash = XXH3_64bits(m->shape.p, m->shape.len);
@@ -306,7 +326,7 @@ static void evict(struct memo *m, struct memo_node *node)
 	m->bytes -= node->bytes;
 	node->stmt.memo = NULL;
 	/* Its holders keep the rest, as long as they like; the memo counts only what it holds. */
-	if (!node->stmt.analysis->listed && node->stmt.analysis->refs == 1)
+	if (--node->stmt.analysis->kept == 0 && !node->stmt.analysis->listed)
 		count_no_more(node->stmt.analysis);
 	stmt_unref(&node->stmt);
 }
@@ -316,8 +336,8 @@ void memo_free(struct memo **m)
 	if (*m == NULL)
 		return;
 	note_node(&(*m)->latest, NULL);
-	for (unsigned i = 0; i < MODELS; i++)
-		note_node(&(*m)->models[i], NULL);
+	for (unsigned i = 0; i < MODEL_HEADS * MODELS; i++)
+		note_node(&(*m)->models[i / MODELS][i % MODELS], NULL);
 	for (struct ring *it; (it = ring_first(&(*m)->by_use)) != NULL;)
 		evict(*m, ring_item(it, struct memo_node, by_use));
 	for (struct ring *it; (it = ring_first(&(*m)->shapes_by_use)) != NULL;)
@@ -350,36 +370,30 @@ static void read_oids(struct span oids_be, uint32_t *oids)
 	}
 }
 
-/* The next text may be like this one; but as long as they are like the one that is there, that one stays. */
+/* The next text may be like this one; it takes the place of the model that was of use longest ago. One of a shape is enough. */
 static void note_model(struct memo *m, struct memo_node *node)
 {
-	struct memo_node **place = model_place(m, node->stmt.text);
+	struct memo_node **models = models_of(m, node->stmt.text);
 
-	if (*place == NULL || (*place)->stmt.analysis != node->stmt.analysis)
-		note_node(place, node);
+	for (unsigned i = 0; i < MODELS; i++)
+		if (models[i] != NULL && models[i]->stmt.analysis == node->stmt.analysis)
+			return;
+	note_node(&models[MODELS - 1], node);
 }
 
-static struct memo_node *node_new(struct memo *m, struct span text, struct span oids_be, uint64_t hash)
+/* Takes the reference to `an` over. */
+static void node_fill(struct memo_node *node, struct span text, struct span oids_be, uint64_t hash,
+		      struct memo_analysis *an, const struct literals *literals)
 {
-	struct literals literals;
-	struct memo_analysis *an = analysis_of(m, text, oids_be.n == 0, &literals);
-	size_t nliterals = an == NULL ? 0 : an->facts->nslots * sizeof(struct literal);
-	size_t noids = oids_be.n / 4, size = sizeof(struct memo_node) + nliterals + noids * 4 + text.n;
-	struct memo_node *node = an == NULL ? NULL : malloc(size);
-	uint8_t *at;
+	size_t nliterals = an->facts->nslots * sizeof(struct literal), noids = oids_be.n / 4;
+	uint8_t *at = node->content;
 
-	if (node == NULL) {
-		if (an != NULL)
-			analysis_unref(an);
-		return NULL;
-	}
-	memset(node, 0, sizeof(*node));
-	at = node->content;
-	memcpy(at, literals.list, nliterals);
+	memcpy(at, literals->list, nliterals);
 	read_oids(oids_be, (uint32_t *)(void *)(at + nliterals));
 	if (text.n > 0)
 		memcpy(at + nliterals + noids * 4, text.p, text.n);
 	node->stmt = (struct stmt){.refs = 1,
+				   .id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1,
 				   .hash = hash,
 				   .text = span_of(at + nliterals + noids * 4, text.n),
 				   .noids = (uint16_t)noids,
@@ -387,9 +401,61 @@ static struct memo_node *node_new(struct memo *m, struct span text, struct span 
 				   .facts = an->facts,
 				   .analysis = an,
 				   .literals = (const struct literal *)(void *)at};
-	node->stmt.id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
-	node->bytes = size;
 	ring_init(&node->by_use);
+}
+
+static size_t node_size(struct span text, struct span oids_be, const struct memo_analysis *an)
+{
+	return sizeof(struct memo_node) + an->facts->nslots * sizeof(struct literal) + oids_be.n / 4 * 4 +
+	       text.n;
+}
+
+static struct memo_node *node_new(size_t size, struct memo_analysis *an)
+{
+	struct memo_node *node = malloc(size);
+
+	if (node == NULL)
+		analysis_unref(an);
+	else
+		node->bytes = size;
+	return node;
+}
+
+/* A query like one that came a moment ago, but for its values, is known by that one: the table would cost more, and is not asked.
+ * It becomes the latest; where we alone hold the one that was, it also gets its memory. */
+static struct memo_node *node_like(struct memo *m, struct span text)
+{
+	struct literals literals;
+	struct memo_analysis *an = find_like(m, text, &literals);
+	struct memo_node *node = m->latest;
+	size_t size;
+
+	if (an == NULL)
+		return NULL;
+	size = node_size(text, span_of(NULL, 0), an);
+	if (node != NULL && node->stmt.refs == 1 && size <= node->bytes) {
+		check(node->stmt.memo == NULL);
+		analysis_unref(node->stmt.analysis);
+	} else {
+		node = node_new(size + 32, an); /* the next value may be longer */
+		if (node == NULL)
+			return NULL;
+		note_node(&m->latest, NULL);
+		m->latest = node;
+	}
+	node_fill(node, text, span_of(NULL, 0), 0, an, &literals);
+	return node;
+}
+
+static struct memo_node *node_unlike(struct memo *m, struct span text, struct span oids_be, uint64_t hash)
+{
+	struct literals literals;
+	struct memo_analysis *an = analysis_of(m, text, oids_be.n == 0, &literals);
+	struct memo_node *node = an == NULL ? NULL : node_new(node_size(text, oids_be, an), an);
+
+	if (node == NULL)
+		return NULL;
+	node_fill(node, text, oids_be, hash, an, &literals);
 	if (literals.plain && an->listed && text.n <= MODEL_TEXT_MAX)
 		note_model(m, node);
 	return node;
@@ -427,6 +493,8 @@ static struct stmt *get(struct memo *m, struct span text, struct span oids_be, b
 	if (m->latest != NULL && (once || m->latest->stmt.memo != NULL) &&
 	    same_statement(&m->latest->stmt, text, oids_be))
 		return stmt_ref(&m->latest->stmt);
+	if (once && (node = node_like(m, text)) != NULL)
+		return stmt_ref(&node->stmt);
 	hash = XXH3_64bits(text.n > 0 ? text.p : (const uint8_t *)"", text.n);
 	if (oids_be.n > 0)
 		hash = XXH3_64bits_withSeed(oids_be.p, oids_be.n, hash);
@@ -442,7 +510,7 @@ static struct stmt *get(struct memo *m, struct span text, struct span oids_be, b
 		return stmt_ref(&node->stmt);
 	}
 	other = node;
-	node = node_new(m, text, oids_be, hash);
+	node = node_unlike(m, text, oids_be, hash);
 	if (node == NULL)
 		return NULL;
 	note_node(&m->latest, node);
@@ -452,6 +520,7 @@ static struct stmt *get(struct memo *m, struct span text, struct span oids_be, b
 	ring_add(&m->by_use, &node->by_use);
 	node->placed = ++m->added;
 	m->bytes += node->bytes;
+	node->stmt.analysis->kept++;
 	node->stmt.memo = m;
 	shrink(m, node);
 	return stmt_ref(&node->stmt);
@@ -553,6 +622,11 @@ struct span stmt_shape(const struct stmt *s)
 	const struct memo_analysis *an = s->analysis;
 
 	return an->facts->shared && an->shape_n > 0 ? span_of(an->shape, an->shape_n) : s->text;
+}
+
+uint64_t *stmt_shape_id(struct stmt *s)
+{
+	return &s->analysis->shape_id;
 }
 
 uint64_t memo_parsed(const struct memo *m)

@@ -36,7 +36,6 @@ struct stmt {
 		uint64_t under, used, number;
 	} variant[STMT_VARIANTS];
 	unsigned next_variant;
-	uint64_t shape_id; /* for statistics (the session's business); 0 = not known yet */
 	struct memo *memo;
 };
 
@@ -44,7 +43,8 @@ struct memo *memo_new(size_t max_bytes);
 void memo_free(struct memo **m);
 /* The object for that text; the caller gets a reference. oids_be: noids * 4 bytes in network order, as in Parse. */
 struct stmt *memo_get(struct memo *m, struct span text, struct span oids_be);
-/* The same for a simple query, which names nothing: one with literals is remembered only if it comes again. */
+/* The same for a simple query, which names nothing: one that differs from an earlier one only in values is not remembered, another
+ * with literals only if it comes again. */
 struct stmt *memo_get_query(struct memo *m, struct span text);
 struct stmt *stmt_ref(struct stmt *s);
 void stmt_unref(struct stmt *s);
@@ -60,6 +60,8 @@ uint64_t stmt_number(struct stmt *s, uint64_t under, uint64_t used);
 uint64_t stmt_number_fresh(void); /* one that nobody else has */
 /* The text without the literals that are values: statements with the same one differ only in values. */
 struct span stmt_shape(const struct stmt *s);
+/* A place for a number of that text, for statistics (the session's business); 0 = not known yet. */
+uint64_t *stmt_shape_id(struct stmt *s);
 uint64_t memo_parsed(const struct memo *m); /* analyses so far: texts, but those of one shape once */
 size_t memo_bytes(const struct memo *m);
 
