@@ -5,6 +5,7 @@
 #include "proxy/base/ring.h"
 #include "proxy/sql/slots.h"
 
+#include <sanitizer/asan_interface.h>
 #include <stdatomic.h>
 
 /* What is known of a text. The texts of one shape share it; it is then in the memo's second table, where the hash of the skeleton
@@ -48,6 +49,9 @@ struct memo_node {
 #define MODELS 4u
 #define MODEL_HEAD 24u
 #define MODEL_TEXT_MAX 4096u
+/* Room for a text that is not remembered, used again for the next one. */
+#define SPARE_SIZE 768u
+#define SPARES 256u
 
 struct memo {
 	struct memo_node *table;
@@ -63,6 +67,8 @@ struct memo {
 	struct buf shape;			       /* of the text in work */
 	struct memo_node *models[MODEL_HEADS][MODELS]; /* counted */
 	struct memo_node *latest; /* counted: the one that was asked for last, perhaps in no table */
+	struct memo_node *spares[SPARES];
+	unsigned nspares;
 	uint32_t seen
 		[MEMO_SEEN]; /* part of the hash of a text that came once, and of which the shape is known */
 };
@@ -301,6 +307,25 @@ static struct memo_analysis *analysis_of(struct memo *m, struct span text, bool 
 
 /* ---- texts ---- */
 
+/* AddressSanitizer is told that nobody may touch what is spare. */
+static struct memo_node *spare_take(struct memo *m)
+{
+	struct memo_node *node = m->nspares == 0 ? NULL : m->spares[--m->nspares];
+
+	if (node != NULL)
+		ASAN_UNPOISON_MEMORY_REGION(node, SPARE_SIZE); /* its `bytes` are right still */
+	return node;
+}
+
+static bool spare_keep(struct memo *m, struct memo_node *node)
+{
+	if (node->bytes != SPARE_SIZE || m->nspares == SPARES)
+		return false;
+	m->spares[m->nspares++] = node;
+	ASAN_POISON_MEMORY_REGION(node, SPARE_SIZE);
+	return true;
+}
+
 static struct memo_node *node_of(struct stmt *s)
 {
 	return (struct memo_node *)(void *)s;
@@ -344,6 +369,8 @@ void memo_free(struct memo **m)
 		unlist(ring_item(it, struct memo_analysis, by_use));
 	for (struct ring *it; (it = ring_first(&(*m)->counted)) != NULL;)
 		count_no_more(ring_item(it, struct memo_analysis, node));
+	for (struct memo_node *node; (node = spare_take(*m)) != NULL;)
+		free(node);
 	buf_free(&(*m)->shape);
 	free(*m);
 	*m = NULL;
@@ -410,6 +437,7 @@ static size_t node_size(struct span text, struct span oids_be, const struct memo
 	       text.n;
 }
 
+/* NULL = memory is gone; then so is the reference to `an`. */
 static struct memo_node *node_new(size_t size, struct memo_analysis *an)
 {
 	struct memo_node *node = malloc(size);
@@ -421,29 +449,22 @@ static struct memo_node *node_new(size_t size, struct memo_analysis *an)
 	return node;
 }
 
-/* A query like one that came a moment ago, but for its values, is known by that one: the table would cost more, and is not asked.
- * It becomes the latest; where we alone hold the one that was, it also gets its memory. */
+/* A query like one that came a moment ago, but for its values, is known by that one: the table would cost more, and is not asked. */
 static struct memo_node *node_like(struct memo *m, struct span text)
 {
 	struct literals literals;
 	struct memo_analysis *an = find_like(m, text, &literals);
-	struct memo_node *node = m->latest;
+	struct memo_node *node;
 	size_t size;
 
 	if (an == NULL)
 		return NULL;
 	size = node_size(text, span_of(NULL, 0), an);
-	if (node != NULL && node->stmt.refs == 1 && size <= node->bytes) {
-		check(node->stmt.memo == NULL);
-		analysis_unref(node->stmt.analysis);
-	} else {
-		node = node_new(size + 32, an); /* the next value may be longer */
-		if (node == NULL)
-			return NULL;
-		note_node(&m->latest, NULL);
-		m->latest = node;
-	}
-	node_fill(node, text, span_of(NULL, 0), 0, an, &literals);
+	node = size <= SPARE_SIZE ? spare_take(m) : NULL;
+	if (node == NULL)
+		node = node_new(size < SPARE_SIZE ? SPARE_SIZE : size, an);
+	if (node != NULL)
+		node_fill(node, text, span_of(NULL, 0), 0, an, &literals);
 	return node;
 }
 
@@ -493,8 +514,10 @@ static struct stmt *get(struct memo *m, struct span text, struct span oids_be, b
 	if (m->latest != NULL && (once || m->latest->stmt.memo != NULL) &&
 	    same_statement(&m->latest->stmt, text, oids_be))
 		return stmt_ref(&m->latest->stmt);
-	if (once && (node = node_like(m, text)) != NULL)
-		return stmt_ref(&node->stmt);
+	if (once && (node = node_like(m, text)) != NULL) {
+		note_node(&m->latest, node);
+		return &node->stmt;
+	}
 	hash = XXH3_64bits(text.n > 0 ? text.p : (const uint8_t *)"", text.n);
 	if (oids_be.n > 0)
 		hash = XXH3_64bits_withSeed(oids_be.p, oids_be.n, hash);
@@ -544,11 +567,16 @@ struct stmt *stmt_ref(struct stmt *s)
 
 void stmt_unref(struct stmt *s)
 {
+	struct memo_node *node = node_of(s);
+	struct memo *m;
+
 	if (s == NULL || --s->refs > 0)
 		return;
 	check(s->memo == NULL);
+	m = s->analysis->memo; /* NULL = it may be gone */
 	analysis_unref(s->analysis);
-	free(node_of(s));
+	if (m == NULL || !spare_keep(m, node))
+		free(node);
 }
 
 /* ---- resolving ---- */

@@ -127,7 +127,7 @@ TEST(memo, does_not_remember_a_query_that_is_like_one_before)
 	b = memo_get_query(m, span_str("select * from t where name = '3'"));
 	EXPECT(a->facts == b->facts && a->id != b->id);
 	stmt_unref(a);
-	/* The place of the one before is not taken while somebody holds that; then it is. */
+	/* The room of the ones before is used again, but not while somebody holds them. */
 	a = memo_get_query(m, span_str("select * from t where name = '45'"));
 	EXPECT(span_eq(b->text, span_str("select * from t where name = '3'")));
 	EXPECT(span_eq(a->text, span_str("select * from t where name = '45'")));
@@ -138,7 +138,7 @@ TEST(memo, does_not_remember_a_query_that_is_like_one_before)
 	stmt_unref(b);
 	stmt_unref(c);
 	a = memo_get_query(m, span_str("select * from t where name = '7'"));
-	EXPECT(a == c && a->facts != NULL && span_eq(a->text, span_str("select * from t where name = '7'")));
+	EXPECT(span_eq(a->text, span_str("select * from t where name = '7'")));
 	stmt_unref(a);
 	a = memo_get_query(
 		m, span_str("select * from t where name = '1234567890123456789012345678901234567890'"));
