@@ -57,13 +57,17 @@ static bool speaks_server_encoding(const struct backend *b)
 
 /* --- from the session to the backend --- */
 
-static void set_on_backend(struct session *s, const char *name, const char *value)
+void image_put(struct session *s, const char *name, const char *value, enum expect_why why, uint32_t index)
 {
-	struct backend *b = s->backend;
 	struct span v[2] = {span_str(name), value != NULL ? span_str(value) : span_of(NULL, 0)};
 
-	backend_sys(b, SYS_SET, v, 2, WHY_IMAGE, 0);
+	backend_sys(s->backend, SYS_SET, v, 2, why, index);
 	count(&s->house->host.counters, image_commands);
+}
+
+static void set_on_backend(struct session *s, const char *name, const char *value)
+{
+	image_put(s, name, value, WHY_IMAGE, 0);
 }
 
 static bool is_role(const char *name)
@@ -102,15 +106,20 @@ static void put_value(void *arg, const char *name, const char *value)
 
 /* A role may not be allowed to change what another has set, so settings are put under the login's own rights: roles go back
  * first and come last, the session's authorization before the role, which it resets. */
+static const char *const roles[] = {"role", "session_authorization"};
+
+void image_put_roles_back(struct session *s, enum expect_why why, uint32_t index)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (settings_get(&s->backend->image, roles[i]) != NULL)
+			image_put(s, roles[i], NULL, why, index);
+}
+
 static void put_roles_back(struct session *s)
 {
-	static const char *const names[] = {"role", "session_authorization"};
-
+	image_put_roles_back(s, WHY_IMAGE, 0);
 	for (unsigned i = 0; i < 2; i++)
-		if (settings_get(&s->backend->image, names[i]) != NULL) {
-			set_on_backend(s, names[i], NULL);
-			settings_set(&s->backend->image, span_str(names[i]), NULL);
-		}
+		settings_set(&s->backend->image, span_str(roles[i]), NULL);
 }
 
 static void put_roles(struct session *s)

@@ -68,14 +68,8 @@ static void lent(struct lend *lend, struct backend *b, const struct err *err)
 	uint64_t waited = clock_us() - lend->since_us;
 
 	s->lending = false;
-	if (s->state == SESSION_CLOSED) {
-		if (b != NULL) {
-			backend_lent(b, &relay_ops, s);
-			backend_give_back(b, true);
-		}
-		session_free_after_mail(s);
+	if (session_lent_too_late(s, b))
 		return;
-	}
 	count_add(&s->house->host.counters, COUNTER_wait_us, (int64_t)waited);
 	hist_add(&s->tally->wait, waited);
 	tally_add(s->tally, TALLY_wait_us, waited);

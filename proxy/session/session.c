@@ -279,6 +279,18 @@ void session_free_after_mail(struct session *s)
 	loop_retire(s->house->host.loop, free_late, s);
 }
 
+bool session_lent_too_late(struct session *s, struct backend *b)
+{
+	if (s->state != SESSION_CLOSED)
+		return false;
+	if (b != NULL) {
+		backend_lent(b, &relay_ops, s);
+		backend_give_back(b, true);
+	}
+	session_free_after_mail(s);
+	return true;
+}
+
 void session_fatal(struct session *s, const char *sqlstate, const char *message, const char *hint)
 {
 	struct log_who w = session_who(s);

@@ -275,6 +275,9 @@ struct session {
 
 /* session.c */
 void session_free_after_mail(struct session *s); /* closed, but a loan or a flight was still on its way */
+bool session_lent_too_late(
+	struct session *s,
+	struct backend *b); /* is it closed? Then the loan (NULL = it failed) is dealt with */
 void session_run(struct session *s);
 void session_arrived(struct session *s); /* what only the login needed goes */
 void session_close(struct session *s, const char *why) __attribute__((cold));
@@ -559,6 +562,10 @@ const char *image_reset_value(const struct session *s, struct span name, struct 
 /* A statement with these facts has just been sent: behind a RESET the startup packet's values follow. */
 void image_reset_follows(struct session *s, const struct facts *f, bool sync);
 void image_synced(struct session *s); /* the backend's image is equal now */
+/* SET on the backend on loan, value NULL = back to its default; the answer comes for `why` and `index`. */
+void image_put(struct session *s, const char *name, const char *value, enum expect_why why, uint32_t index);
+/* The same for the roles that the backend's image has, which it goes on to have. */
+void image_put_roles_back(struct session *s, enum expect_why why, uint32_t index);
 
 /* image_key.c */
 void image_key_refresh(struct session *s);

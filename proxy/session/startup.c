@@ -606,14 +606,8 @@ static void lent_for_welcome(struct lend *lend, struct backend *b, const struct 
 	struct session *s = (struct session *)(void *)((char *)lend - offsetof(struct session, lend));
 
 	s->lending = false;
-	if (s->state == SESSION_CLOSED) {
-		if (b != NULL) {
-			backend_lent(b, &relay_ops, s);
-			backend_give_back(b, true);
-		}
-		session_free_after_mail(s);
+	if (session_lent_too_late(s, b))
 		return;
-	}
 	if (b == NULL) {
 		session_fatal(s, err->sqlstate[0] ? err->sqlstate : "08006", err->text, NULL);
 		return;

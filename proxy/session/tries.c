@@ -32,29 +32,12 @@ static bool differs(const struct settings *from, const struct setting *setting)
 	return value == NULL || strcmp(value, setting->value) != 0;
 }
 
-static void put(struct session *s, const char *name, const char *value, enum expect_why why, uint32_t index)
-{
-	struct span v[2] = {span_str(name), value != NULL ? span_str(value) : span_of(NULL, 0)};
-
-	backend_sys(s->backend, SYS_SET, v, 2, why, index);
-	count(&s->house->host.counters, image_commands);
-}
-
-static void put_roles_back(struct session *s, enum expect_why why, uint32_t index)
-{
-	static const char *const roles[] = {"role", "session_authorization"};
-
-	for (unsigned i = 0; i < 2; i++)
-		if (settings_get(&s->backend->image, roles[i]) != NULL)
-			put(s, roles[i], NULL, why, index);
-}
-
 /* Of the image nothing stays; RESET ALL would leave the roles. */
 static void reset_all(struct session *s)
 {
 	struct backend *b = s->backend;
 
-	put_roles_back(s, WHY_IMAGE, 0);
+	image_put_roles_back(s, WHY_IMAGE, 0);
 	backend_sys(b, SYS_RESET_ALL, NULL, 0, WHY_IMAGE, 0);
 	backend_sync(b, WHY_IMAGE);
 	settings_clear(&b->image);
@@ -63,10 +46,11 @@ static void reset_all(struct session *s)
 /* Under the login's own rights, and in the server's encoding, like all others; both are put right behind it. */
 static void try_one(struct session *s, unsigned i, bool apart)
 {
-	put_roles_back(s, WHY_TRY, i);
+	image_put_roles_back(s, WHY_TRY, i);
 	if (apart)
-		put(s, "client_encoding", settings_get(&s->backend->params, "server_encoding"), WHY_TRY, i);
-	put(s, s->tried.at[i].name, s->tried.at[i].value, WHY_TRY, i);
+		image_put(s, "client_encoding", settings_get(&s->backend->params, "server_encoding"), WHY_TRY,
+			  i);
+	image_put(s, s->tried.at[i].name, s->tried.at[i].value, WHY_TRY, i);
 	backend_sync(s->backend, WHY_TRY);
 }
 
