@@ -227,6 +227,7 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	const char *why;
 	size_t used;
 	size_t rest;
+	bool views;
 
 	if (avail.n > body_n)
 		avail.n = body_n;
@@ -247,8 +248,7 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	}
 	if (listen_must_wait(s, 'B', stmt))
 		return FORWARD_WAIT;
-	if (stmt != NULL)
-		view_hide_others(s, stmt);
+	views = stmt != NULL && view_hide_others(s, stmt);
 	switch (stmt != NULL ? own_forwarded(s, stmt->facts) : OWN_NOT) {
 	case OWN_NOT: break;
 	case OWN_WAIT: return FORWARD_WAIT;
@@ -268,6 +268,8 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 		server = hold_server_name(s, name, ours, &e);
 	if (stmt != NULL) {
 		note_statement(s, stmt);
+		if (views)
+			backend_sys_close(s->backend); /* also those that had to stand in front of it */
 	} else {
 		s->clean = false;
 		repeat_wrote(s, NULL, 0);
@@ -391,8 +393,11 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	e.unsettles = stmt == NULL || hold_unsettles(stmt->facts);
 	s->unsettling += e.unsettles;
 	if (stmt != NULL) {
-		view_hide_others(s, stmt);
+		bool views = view_hide_others(s, stmt);
+
 		note_statement(s, stmt);
+		if (views)
+			backend_sys_close(s->backend); /* also those that had to stand in front of it */
 	} else {
 		txn_note_unknown(s);
 		copy_note(s, NULL);

@@ -440,8 +440,9 @@ bool hold_unsettles(const struct facts *f);
 void hold_for_sql(struct session *s, const struct facts *f);
 void hold_deallocated(struct session *s);
 bool hold_sql_names(const struct session *s);
-/* A statement that looks at pg_prepared_statements goes to the backend: other clients' statements and ours go from it. */
-void view_hide_others(struct session *s, const struct stmt *stmt);
+/* A statement goes to the backend. Where it looks at pg_prepared_statements other clients' statements go from it; true = so have ours to,
+ * with backend_sys_close(), when all that stands in front of it has been sent. */
+bool view_hide_others(struct session *s, const struct stmt *stmt);
 #define HOLD_NO_SUCH "pgweir_sys_none"		     /* a name that no backend has */
 #define HOLD_REFUSED "pgweir refuses this statement" /* no SQL */
 

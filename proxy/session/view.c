@@ -28,14 +28,14 @@ static bool is_own(void *arg, uint64_t id)
 	return stmts_has_number(arg, id);
 }
 
-void view_hide_others(struct session *s, const struct stmt *stmt)
+bool view_hide_others(struct session *s, const struct stmt *stmt)
 {
 	struct backend *b = s->backend;
 	char name[PREPARED_NAME_MAX];
 	uint64_t id;
 
 	if (s->replication != NULL || s->policy->pool_mode == POOL_MODE_SESSION || !looks(stmt))
-		return;
+		return false;
 	while ((id = prepared_held_but(&b->prepared, is_own, &s->stmts)) != 0) {
 		struct expect e = {.kind = EXPECT_CLOSE, .why = WHY_EVICT, .stmt = id};
 
@@ -47,5 +47,5 @@ void view_hide_others(struct session *s, const struct stmt *stmt)
 	if (expect_push(&b->expects, &(struct expect){.kind = EXPECT_CLOSE, .why = WHY_PARSE}) != 0)
 		b->broken = true;
 	write_close(conn_out(b->conn), 'S', span_str(STANDIN_NAME));
-	backend_sys_close(b);
+	return true;
 }

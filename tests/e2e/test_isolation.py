@@ -125,6 +125,19 @@ def test_nobody_reads_the_statements_of_others(proxy, db):
         one.execute("RESET DateStyle")
 
 
+@pytest.mark.parametrize("params", [None, [0]])
+def test_nobody_reads_the_statements_that_hide_sequences(cluster, db, params):
+    """What stands in front of a look at the view, so that it cannot read another one's currval(), is in the view no more."""
+    look = "SELECT name FROM pg_prepared_statements WHERE %s = 0" if params else "SELECT name FROM pg_prepared_statements"
+    made = Proxy(cluster, {"default_pool_size": 1})
+    with made.connect(db, prepare_threshold=None) as one, made.connect(db, prepare_threshold=None) as two:
+        one.execute("CREATE SEQUENCE IF NOT EXISTS seen")
+        for _ in range(3):
+            one.execute("SELECT nextval('seen')")
+            assert two.execute(look, params).fetchall() == []
+    assert made.stop() == 0, made.log_text()[-2000:]
+
+
 @pytest.mark.parametrize("make, use, drop", [
     ("CREATE TEMP TABLE own (i int)", "SELECT * FROM own", "DROP TABLE own"),
     ("CREATE STATISTICS pg_temp.own ON id, v FROM public.t", "ALTER STATISTICS pg_temp.own SET STATISTICS 5",
