@@ -5,8 +5,14 @@
 #include "proxy/base/ring.h"
 #include "proxy/sql/slots.h"
 
-#include <sanitizer/asan_interface.h>
 #include <stdatomic.h>
+
+#if __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, n) ((void)(at))
+#define ASAN_UNPOISON_MEMORY_REGION(at, n) ((void)(at))
+#endif
 
 /* What is known of a text. The texts of one shape share it; it is then in the memo's second table, where the hash of the skeleton
  * leads to it. Two shapes with one hash, also those that differ in a literal that is part of the shape, are not both there. */
