@@ -69,8 +69,9 @@ struct memo {
 	size_t shapes_bytes;
 	size_t max_bytes;
 	uint64_t parsed;
-	uint64_t added;				       /* texts so far */
-	struct buf shape;			       /* of the text in work */
+	uint64_t added;	      /* texts so far */
+	uint64_t id, ids_end; /* the numbers up to ids_end are this memo's; `id` was given last */
+	struct buf shape;     /* of the text in work */
 	struct memo_node *models[MODEL_HEADS][MODELS]; /* counted */
 	struct memo_node *latest; /* counted: the one that was asked for last, perhaps in no table */
 	struct memo_node *spares[SPARES];
@@ -82,6 +83,18 @@ struct memo {
 #define SHAPE_MAX (2u * FACTS_TEXT_MAX)
 
 static _Atomic uint64_t last_id;
+
+/* Numbers are taken in blocks: nearly every query needs one, and workers would share the place in memory. */
+#define IDS 1024u
+
+static uint64_t next_id(struct memo *m)
+{
+	if (m->id == m->ids_end) {
+		m->id = atomic_fetch_add_explicit(&last_id, IDS, memory_order_relaxed);
+		m->ids_end = m->id + IDS;
+	}
+	return ++m->id;
+}
 
 struct memo *memo_new(size_t max_bytes)
 {
@@ -415,8 +428,8 @@ static void note_model(struct memo *m, struct memo_node *node)
 }
 
 /* Takes the reference to `an` over. */
-static void node_fill(struct memo_node *node, struct span text, struct span oids_be, uint64_t hash,
-		      struct memo_analysis *an, const struct literals *literals)
+static void node_fill(struct memo *m, struct memo_node *node, struct span text, struct span oids_be,
+		      uint64_t hash, struct memo_analysis *an, const struct literals *literals)
 {
 	size_t nliterals = an->facts->nslots * sizeof(struct literal), noids = oids_be.n / 4;
 	uint8_t *at = node->content;
@@ -426,7 +439,7 @@ static void node_fill(struct memo_node *node, struct span text, struct span oids
 	if (text.n > 0)
 		memcpy(at + nliterals + noids * 4, text.p, text.n);
 	node->stmt = (struct stmt){.refs = 1,
-				   .id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1,
+				   .id = next_id(m),
 				   .hash = hash,
 				   .text = span_of(at + nliterals + noids * 4, text.n),
 				   .noids = (uint16_t)noids,
@@ -470,7 +483,7 @@ static struct memo_node *node_like(struct memo *m, struct span text)
 	if (node == NULL)
 		node = node_new(size < SPARE_SIZE ? SPARE_SIZE : size, an);
 	if (node != NULL)
-		node_fill(node, text, span_of(NULL, 0), 0, an, &literals);
+		node_fill(m, node, text, span_of(NULL, 0), 0, an, &literals);
 	return node;
 }
 
@@ -482,7 +495,7 @@ static struct memo_node *node_unlike(struct memo *m, struct span text, struct sp
 
 	if (node == NULL)
 		return NULL;
-	node_fill(node, text, oids_be, hash, an, &literals);
+	node_fill(m, node, text, oids_be, hash, an, &literals);
 	if (literals.plain && an->listed && text.n <= MODEL_TEXT_MAX)
 		note_model(m, node);
 	return node;
