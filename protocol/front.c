@@ -121,6 +121,16 @@ int front_bind_names(struct span cut_body, struct span *portal_r, struct span *s
 	return 0;
 }
 
+bool front_runs(struct span in)
+{
+	static const char run[] = "D\0\0\0\6P\0"
+				  "E\0\0\0\11\0\0\0\0\0"
+				  "S\0\0\0\4";
+
+	_Static_assert(sizeof run - 1 == FRONT_RUN_SIZE, "three messages");
+	return in.n >= FRONT_RUN_SIZE && memcmp(in.p, run, FRONT_RUN_SIZE) == 0;
+}
+
 static uint16_t u16_at(struct span s, size_t i)
 {
 	return (uint16_t)(s.p[2 * i] << 8 | s.p[2 * i + 1]);

@@ -68,6 +68,11 @@ struct front_param front_bind_param(const struct front_bind *b, uint16_t i, size
 uint32_t front_parse_oid(const struct front_parse *p, uint16_t i);
 /* The result format that applies to column `col`: 0 text, 1 binary. */
 uint16_t front_bind_result_format(const struct front_bind *b, uint16_t col);
+/* Does `in` begin with Describe and Execute, of all rows, of the unnamed portal, and Sync? So nearly everybody goes on behind a Bind. */
+#define FRONT_RUN_DESCRIBE 7u
+#define FRONT_RUN_EXECUTE 10u
+#define FRONT_RUN_SIZE (FRONT_RUN_DESCRIBE + FRONT_RUN_EXECUTE + 5u)
+bool front_runs(struct span in);
 /* Are all format codes 0 or 1? Of others the server says 22023 "unsupported format code". */
 bool front_bind_formats_known(const struct front_bind *b);
 

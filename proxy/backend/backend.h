@@ -187,5 +187,16 @@ enum reply_step backend_reply(struct backend *b, char type);
 /* Pops what `step` of message `type` ended. dropped(arg, item) is called for each request that the server skips. */
 void backend_reply_done(struct backend *b, char type, enum reply_step step,
 			void (*dropped)(void *arg, const struct expect *item), void *arg);
+/* The same for REPLY_LAST, with a head. */
+static inline void backend_answered(struct backend *b)
+{
+	struct expect *head = expect_head(&b->expects);
+
+	if (head->kind == EXPECT_PARSE && head->stmt != 0)
+		prepared_confirmed(&b->prepared, head->stmt);
+	else if (head->kind == EXPECT_CLOSE && head->why == WHY_EVICT)
+		prepared_forget(&b->prepared, head->stmt);
+	expect_pop(&b->expects);
+}
 
 #endif

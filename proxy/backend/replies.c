@@ -106,11 +106,7 @@ void backend_reply_done(struct backend *b, char type, enum reply_step step,
 	if (head == NULL)
 		return;
 	if (step == REPLY_LAST) {
-		if (head->kind == EXPECT_PARSE && head->stmt != 0)
-			prepared_confirmed(&b->prepared, head->stmt);
-		if (head->kind == EXPECT_CLOSE && head->why == WHY_EVICT)
-			prepared_forget(&b->prepared, head->stmt);
-		expect_pop(&b->expects);
+		backend_answered(b);
 		return;
 	}
 	if (step != REPLY_ERROR || type != 'E' || expect_ends_with_ready(head))

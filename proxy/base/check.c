@@ -10,6 +10,14 @@ void check_failed(const char *file, int line, const char *cond)
 	abort();
 }
 
+void *check_alloc_raw(size_t n)
+{
+	void *p = malloc(n == 0 ? 1 : n);
+
+	check(p != NULL);
+	return p;
+}
+
 void *check_alloc(size_t n)
 {
 	void *p = calloc(1, n == 0 ? 1 : n);

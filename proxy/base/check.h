@@ -20,5 +20,7 @@ _Noreturn void check_failed(const char *file, int line, const char *cond);
 /* Small fixed allocations: zeroed, abort when memory is gone. Peer-sized ones use malloc and return
  * an error. */
 void *check_alloc(size_t n);
+/* The same, not zeroed: for what is made and freed for each message. malloc() gives again what this thread has freed last, calloc() does not. */
+void *check_alloc_raw(size_t n);
 
 #endif

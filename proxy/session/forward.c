@@ -92,10 +92,12 @@ static struct stmt *instead_of(struct session *s, struct stmt *stmt, bool names)
 	return stmt;
 }
 
-static enum forward forward_parse(struct session *s, struct span body, size_t total)
+static enum forward forward_parse(struct session *s, struct span message)
 {
+	struct span body = span_skip(message, FRAME_HEADER);
 	struct front_parse p;
 	struct stmt *stmt;
+	bool as_it_is = true;
 	const char *why;
 	enum hold hold;
 
@@ -107,13 +109,18 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 	switch (own_forwarded(s, stmt->facts)) {
 	case OWN_NOT: break;
 	case OWN_WAIT: stmt_unref(stmt); return FORWARD_WAIT;
-	case OWN_MISPLACED: stmt = instead_of(s, stmt, false); break;
+	case OWN_MISPLACED:
+		stmt = instead_of(s, stmt, false);
+		as_it_is = false;
+		break;
 	}
-	if (stmt != NULL && touches_our_names(stmt->facts))
+	if (stmt != NULL && touches_our_names(stmt->facts)) {
 		stmt = instead_of(s, stmt, true);
+		as_it_is = false;
+	}
 	if (stmt == NULL)
 		return fail(s, "53200", "out of memory");
-	hold = hold_parse(s, p.name, stmt);
+	hold = hold_parse(s, p.name, stmt, as_it_is ? message : span_of(NULL, 0));
 	stmt_unref(stmt);
 	if (hold == HOLD_WAIT) {
 		hold_wait(s);
@@ -123,7 +130,7 @@ static enum forward forward_parse(struct session *s, struct span body, size_t to
 	if (hold == HOLD_TOO_MUCH && hold_refuse(s) != 0)
 		return fail(s, "54000", too_many);
 	tally_add(s->tally, TALLY_client_parses, 1);
-	conn_consume(s->client, total);
+	conn_consume(s->client, message.n);
 	return FORWARD_NEXT;
 }
 
@@ -217,6 +224,45 @@ static enum forward check_bind(struct session *s, struct stmt *stmt, struct span
 	return check_statement(s, stmt, &bind, false) == CHECK_GO ? FORWARD_NEXT : FORWARD_WAIT;
 }
 
+void forward_synced(struct session *s)
+{
+	s->unsynced = false;
+	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
+	s->backend->ignoring = false;
+	if (s->changed.n > 0)
+		under_synced(s);
+}
+
+static int sync_sent(struct session *s)
+{
+	if (s->backend->copying_in)
+		return copy_sync(s);
+	if (s->copies)
+		s->copy = COPY_SENT;
+	forward_synced(s);
+	return expecting(s, EXPECT_SYNC);
+}
+
+/* Are the next messages those of front_runs(), and is each of them what it nearly always is (forward_target, forward_plain)? The Bind in
+ * front of them is whole and makes the unnamed portal, so there is no other of that name to close. */
+static bool runs_plainly(const struct session *s, struct span behind)
+{
+	return front_runs(behind) && s->listen == NULL && s->resetting == NULL && !s->backend->copying_in;
+}
+
+/* They are sent with the Bind. */
+static int expect_run(struct session *s)
+{
+	struct expect execute = {.kind = EXPECT_EXECUTE, .why = WHY_CLIENT, .unsettles = s->binds_unsettle};
+
+	if (s->binds_change)
+		under_moves(s);
+	s->unsettling += execute.unsettles;
+	if (expecting(s, EXPECT_DESCRIBE) != 0 || expect_push(&s->backend->expects, &execute) != 0)
+		return -1;
+	return sync_sent(s);
+}
+
 static enum forward forward_bind(struct session *s, struct span in, uint32_t body_n)
 {
 	struct span avail = span_skip(in, FRAME_HEADER), portal, name, server;
@@ -225,9 +271,8 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	char ours[PREPARED_NAME_MAX];
 	struct stmt *stmt;
 	const char *why;
-	size_t used;
-	size_t rest;
-	bool views;
+	size_t used, rest;
+	bool views, runs;
 
 	if (avail.n > body_n)
 		avail.n = body_n;
@@ -241,7 +286,7 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	default: return fail(s, "08P01", why);
 	}
 	stmt = stmts_find(&s->stmts, name);
-	if (!hold_certain(s, name) ||
+	if ((!hold_just_parsed(s, name) && !hold_certain(s, name)) ||
 	    (stmt != NULL && !(hold_sql_certain(s, stmt->facts) && sequence_certain(s, stmt->facts)))) {
 		hold_wait(s);
 		return FORWARD_WAIT;
@@ -262,7 +307,9 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	}
 	s->unsynced = true;
 	tally_add(s->tally, TALLY_binds, 1);
-	if (stmt != NULL && avail.n == body_n && standin_bind(s, name, stmt, avail, &e))
+	if (hold_just_parsed(s, name)) /* still: row_version_check may have made another one */
+		server = name;
+	else if (stmt != NULL && avail.n == body_n && standin_bind(s, name, stmt, avail, &e))
 		server = span_str(STANDIN_NAME);
 	else
 		server = hold_server_name(s, name, ours, &e);
@@ -287,9 +334,13 @@ static enum forward forward_bind(struct session *s, struct span in, uint32_t bod
 	buf_add_u8(out, 0);
 	conn_flush_later(s->backend->conn);
 	rest = body_n - used;
+	runs = portal.n == 0 && avail.n == body_n &&
+	       runs_plainly(s, span_skip(in, FRAME_HEADER + (size_t)body_n));
 	conn_consume(s->client, FRAME_HEADER + used);
-	pass_on(s, span_skip(avail, used), rest);
-	return expect_push(&s->backend->expects, &e) != 0 ? fail(s, "54000", too_many) : FORWARD_NEXT;
+	pass_on(s, span_skip(in, FRAME_HEADER + used), rest + (runs ? FRONT_RUN_SIZE : 0));
+	if (expect_push(&s->backend->expects, &e) != 0 || (runs && expect_run(s) != 0))
+		return fail(s, "54000", too_many);
+	return FORWARD_NEXT;
 }
 
 /* It may take away what pins the session, as CLOSE and DEALLOCATE do: the probe looks. */
@@ -404,7 +455,7 @@ static enum forward forward_query(struct session *s, struct span in, uint32_t bo
 	}
 	if (s->changed.n > 0)
 		under_synced(s);
-	e.change = stmts_change(&s->stmts, span_str(""), NULL, 0, s->backend->expects.batches_sent);
+	e.change = stmts_change_away(&s->stmts, span_str(""), s->backend->expects.batches_sent);
 	backend_unnamed(s->backend, 0);
 	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
 	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
@@ -466,25 +517,6 @@ static bool part_instead(struct session *s, size_t total)
 	return true;
 }
 
-void forward_synced(struct session *s)
-{
-	s->unsynced = false;
-	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
-	s->backend->ignoring = false;
-	if (s->changed.n > 0)
-		under_synced(s);
-}
-
-static int sync_sent(struct session *s)
-{
-	if (s->backend->copying_in)
-		return copy_sync(s);
-	if (s->copies)
-		s->copy = COPY_SENT;
-	forward_synced(s);
-	return expecting(s, EXPECT_SYNC);
-}
-
 /* With a body it fails, and only then it is answered. */
 static int flush_sent(struct session *s, size_t total)
 {
@@ -541,7 +573,6 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 static enum forward forward_whole(struct session *s, char type, uint32_t body_n, struct span in)
 {
 	size_t total = FRAME_HEADER + (size_t)body_n;
-	struct span body;
 
 	if (in.n < total) {
 		if (type == 'P' && body_n > PARSE_MAX)
@@ -551,8 +582,9 @@ static enum forward forward_whole(struct session *s, char type, uint32_t body_n,
 		conn_input_max(s->client, total > SMALL_MAX ? total : SMALL_MAX);
 		return FORWARD_WAIT;
 	}
-	body = span_of(in.p + FRAME_HEADER, body_n);
-	return type == 'P' ? forward_parse(s, body, total) : forward_target(s, type, body, total, in);
+	if (type == 'P')
+		return forward_parse(s, span_of(in.p, total));
+	return forward_target(s, type, span_of(in.p + FRAME_HEADER, body_n), total, in);
 }
 
 static enum forward forward_one(struct session *s, struct span in)

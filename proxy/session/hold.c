@@ -50,11 +50,7 @@ static uint64_t number_now(struct session *s, struct stmt *stmt)
 /* The client's name stands for it from here on. 0 = too many bytes. */
 static uint64_t parsed_now(struct session *s, struct span name, struct stmt *stmt, uint64_t number)
 {
-	uint64_t change = stmts_change(&s->stmts, name, stmt, number, batch_now(s));
-
-	if (change != 0)
-		stmts_parsed_under(&s->stmts, stmts_parsed(&s->stmts, name), under_now(s, stmt));
-	return change;
+	return stmts_change(&s->stmts, name, stmt, number, under_now(s, stmt), batch_now(s));
 }
 
 /* Sends the client's own Parse. */
@@ -125,6 +121,17 @@ bool hold_certain(struct session *s, struct span name)
 	if (s->unsettling > 0)
 		return false;
 	return p == NULL || parsed_certain(s, p, stmts_find(&s->stmts, name));
+}
+
+bool hold_just_parsed(const struct session *s, struct span name)
+{
+	const struct parsed *p;
+	uint64_t batch;
+
+	if (name.n > 0 || s->changed.n > 0 || !stmts_open(&s->stmts, name, &batch) || batch != batch_now(s))
+		return false;
+	p = stmts_parsed(&s->stmts, name);
+	return p != NULL && p->under == s->meaning && p->number == s->backend->unnamed && p->number != 0;
 }
 
 static bool sql_certain(struct session *s, struct span name)
@@ -347,20 +354,35 @@ static bool allowed_when_failed(const struct facts *f)
 	       (one->tag == NULL || (strcmp(one->tag, "SAVEPOINT") != 0 && strcmp(one->tag, "RELEASE") != 0));
 }
 
-enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt)
+static enum hold parse_unnamed(struct session *s, struct stmt *stmt, struct span message)
+{
+	struct span name = span_str("");
+	struct meaning *now = under_now(s, stmt);
+	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT};
+	uint64_t number = stmt_number(stmt, now->id, now->id);
+
+	e.change = stmts_change(&s->stmts, name, stmt, number, now, batch_now(s));
+	if (e.change == 0)
+		return HOLD_TOO_MUCH;
+	backend_unnamed(s->backend, number);
+	if (message.n > 0) {
+		conn_send(s->backend->conn, message.p, message.n);
+		tally_add(s->tally, TALLY_server_parses, 1);
+	} else {
+		under_parse(s, name, NULL, stmt, NULL);
+	}
+	if (expect_push(&s->backend->expects, &e) != 0)
+		return HOLD_TOO_MUCH;
+	under_learn(s, now, stmt);
+	return HOLD_DONE;
+}
+
+enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt, struct span message)
 {
 	uint64_t number;
 
-	if (name.n == 0) {
-		struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT};
-
-		number = number_now(s, stmt);
-		e.change = parsed_now(s, name, stmt, number);
-		if (e.change == 0)
-			return HOLD_TOO_MUCH;
-		backend_unnamed(s->backend, number);
-		return send_parse(s, name, stmt, &e) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
-	}
+	if (name.n == 0)
+		return parse_unnamed(s, stmt, message);
 	if (!hold_certain(s, name))
 		return HOLD_WAIT;
 	if (stmts_find(&s->stmts, name) != NULL)
@@ -400,7 +422,7 @@ int hold_close(struct session *s, struct span name)
 
 	if (show_name(s, name) != 0)
 		return -1;
-	e.change = stmts_change(&s->stmts, name, NULL, 0, batch_now(s));
+	e.change = stmts_change_away(&s->stmts, name, batch_now(s));
 	if (!literal)
 		return expect_local(s, '3', e.change);
 	write_close(conn_out(s->backend->conn), 'S', name);

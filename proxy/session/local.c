@@ -138,7 +138,7 @@ bool touches_our_names(const struct facts *f)
 
 static bool answer_query(struct session *s, struct batch *batch)
 {
-	struct stmt *stmt = batch->query;
+	struct stmt *stmt = batch->stmt;
 	const char *tag;
 
 	if (stmt == NULL)
@@ -189,15 +189,16 @@ static struct stmt *leading_execute(struct session *s, const struct batch *batch
 	unsigned i = 0;
 
 	*new_r = false;
-	if (i < batch->n && batch->op[i].type == 'P') {
-		if (front_parse_decode(batch->op[i].body, &parse, &why) != 0)
+	if (batch->op[i].type == 'P') {
+		if (batch->stmt == NULL || !answerable(batch->stmt))
 			return NULL;
+		parse = batch->parse;
 		if (parse.name.n > 0 && (stmts_find(&s->stmts, parse.name) != NULL || hold_sql_names(s) ||
 					 !hold_name_sound(s, parse.name)))
 			return NULL;
-		stmt = memo_get(s->house->memo, parse.query, parse.param_oids);
-		if (stmt != NULL && (!answerable(stmt) || !stmts_fit(&s->stmts, parse.name, stmt)))
-			goto no; /* 54000 */
+		if (!stmts_fit(&s->stmts, parse.name, batch->stmt))
+			return NULL; /* 54000 */
+		stmt = stmt_ref(batch->stmt);
 		*new_r = true;
 		i++;
 	}
@@ -259,22 +260,14 @@ static bool answer_close(struct session *s, struct batch *batch)
  * parse it. So a client inside a deferred transaction, or a thread of many clients, does not wait for a backend to prepare. */
 static bool answer_parse(struct session *s, struct batch *batch)
 {
-	struct front_parse p;
-	struct stmt *stmt;
-	const char *why;
-	bool known;
+	struct span name = batch->parse.name;
+	struct stmt *stmt = batch->stmt;
 
 	if (batch->n != 2 || batch->op[0].type != 'P' || batch->op[1].type != 'S' || s->status == 'E' ||
-	    s->touched.n > 0 || s->effects != 0 || s->asked > 0 || hold_sql_names(s) ||
-	    front_parse_decode(batch->op[0].body, &p, &why) != 0 || p.name.n == 0 ||
-	    stmts_find(&s->stmts, p.name) != NULL || !hold_name_sound(s, p.name))
+	    s->touched.n > 0 || s->effects != 0 || s->asked > 0 || hold_sql_names(s) || stmt == NULL ||
+	    name.n == 0 || stmts_find(&s->stmts, name) != NULL || !hold_name_sound(s, name))
 		return false;
-	stmt = memo_get(s->house->memo, p.query, p.param_oids);
-	if (stmt == NULL)
-		return false;
-	known = stmt->valid_for == parse_circumstances(s) && stmts_add_settled(s, p.name, stmt) == 0;
-	stmt_unref(stmt);
-	if (!known)
+	if (stmt->valid_for != parse_circumstances(s) || stmts_add_settled(s, name, stmt) != 0)
 		return false;
 	write_parse_complete(out(s));
 	conn_consume(s->client, batch->op[0].end);
@@ -302,13 +295,9 @@ static bool answer_extended(struct session *s, struct batch *batch)
 		return false;
 	}
 	for (unsigned i = 0; i < nops; i++) {
-		struct front_parse parse;
-		const char *why;
-
 		switch (batch->op[i].type) {
 		case 'P':
-			front_parse_decode(batch->op[i].body, &parse, &why);
-			stmts_add_settled(s, parse.name, stmt);
+			stmts_add_settled(s, batch->parse.name, stmt);
 			write_parse_complete(out(s));
 			break;
 		case 'B': write_bind_complete(out(s)); break;

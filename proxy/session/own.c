@@ -178,7 +178,7 @@ static void refuse_company(struct session *s, const struct batch *batch)
 
 static bool answer_query(struct session *s, struct batch *batch)
 {
-	const struct stmt *stmt = batch->query;
+	const struct stmt *stmt = batch->stmt;
 	bool ours;
 
 	if (stmt == NULL)
@@ -195,10 +195,23 @@ static bool answer_query(struct session *s, struct batch *batch)
 	return ours;
 }
 
-/* The statement that a message of the extended protocol is about; borrowed from the session or, for a Parse, counted. */
-static struct stmt *subject(struct session *s, const struct op *op, struct stmt *bound)
+/* Of a Parse, when it makes one of ours; counted. */
+static struct stmt *new_subject(struct session *s, const struct batch *batch, unsigned i)
 {
 	struct front_parse p;
+	struct stmt *stmt = batch_stmt(s->house->memo, batch, i, &p);
+
+	if (stmt == NULL ||
+	    (own_text(stmt->facts) && (p.name.n == 0 || stmts_find(&s->stmts, p.name) == NULL)))
+		return stmt;
+	stmt_unref(stmt);
+	return NULL;
+}
+
+/* The statement that a message of the extended protocol is about; borrowed from the session or, for a Parse, counted. */
+static struct stmt *subject(struct session *s, const struct batch *batch, unsigned i, struct stmt *bound)
+{
+	const struct op *op = &batch->op[i];
 	struct front_bind bind;
 	struct span portal, name;
 	size_t used;
@@ -207,11 +220,7 @@ static struct stmt *subject(struct session *s, const struct op *op, struct stmt 
 	const char *why;
 
 	switch (op->type) {
-	case 'P':
-		if (front_parse_decode(op->body, &p, &why) != 0 ||
-		    (p.name.n > 0 && stmts_find(&s->stmts, p.name) != NULL))
-			return NULL;
-		return memo_get(s->house->memo, p.query, p.param_oids);
+	case 'P': return new_subject(s, batch, i);
 	case 'B':
 		if (front_bind_names(op->body, &portal, &name, &used, &why) != 0)
 			return NULL;
@@ -266,7 +275,7 @@ static bool answer_extended(struct session *s, struct batch *batch)
 	while (i < batch->n && going) {
 		const struct op *op = &batch->op[i];
 
-		stmt = subject(s, op, bound);
+		stmt = subject(s, batch, i, bound);
 		going = stmt != NULL && stmt->facts->nstmts == 1 && own_text(stmt->facts);
 		if (going && !answer_op(s, batch, op, stmt)) {
 			if (op->type == 'P')

@@ -165,27 +165,18 @@ static enum step dispatch_request(struct session *s, struct batch *batch)
 	return want_backend(s);
 }
 
-/* Counted. What cannot be decoded is PostgreSQL's to refuse. */
-static struct stmt *query_of(struct session *s, const struct batch *batch)
-{
-	struct span text;
-	const char *why;
-
-	if (batch->op[0].type != 'Q' || front_query_decode(batch->op[0].body, &text, &why) != 0)
-		return NULL;
-	return memo_get_query(s->house->memo, text);
-}
-
 static enum step dispatch(struct session *s, struct batch *batch)
 {
-	struct stmt *query;
+	struct stmt *stmt;
 	enum step step;
 
 	if (trivial(s, batch))
 		return s->state == SESSION_CLOSED ? STEP_WAIT : STEP_AGAIN;
-	query = batch->query = query_of(s, batch);
+	stmt = batch_stmt(s->house->memo, batch, 0, &batch->parse);
+	batch->stmt = stmt;
 	step = dispatch_request(s, batch);
-	stmt_unref(query);
+	if (stmt != NULL)
+		stmt_unref(stmt);
 	return step;
 }
 

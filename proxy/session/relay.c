@@ -1,25 +1,14 @@
 /* Backend to client: replies are delivered in runs of whole messages; hidden ones are taken out; long ones stream through. */
-#include "proxy/session/image_ids.h"
 #include "proxy/session/listen.h"
-#include "proxy/session/session_private.h"
+#include "proxy/session/relay_private.h"
 
-#include "proxy/backend/servers.h"
-#include "proxy/base/check.h"
 #include "protocol/back.h"
 #include "protocol/write.h"
-
-#include <stdio.h>
 
 #define WHOLE_MAX (64u * 1024u * 1024u) /* longest error or hidden row */
 #define STREAM_ABOVE (32u * 1024u)	/* longer rows and CopyData are not waited for */
 
-/* Bytes of the backend's input that are for the client and have not been sent yet. */
-struct run {
-	struct span in;
-	size_t from, to;
-};
-
-static void run_send(struct session *s, struct run *r)
+void relay_send(struct session *s, struct run *r)
 {
 	struct span bytes = span_of(r->in.p + r->from, r->to - r->from);
 
@@ -28,13 +17,6 @@ static void run_send(struct session *s, struct run *r)
 		fill_tee(s, bytes);
 	}
 	r->from = r->to;
-}
-
-static void run_skip(struct run *r, size_t n)
-{
-	check(r->from == r->to);
-	r->from += n;
-	r->to += n;
 }
 
 void relay_locals(struct session *s)
@@ -61,166 +43,13 @@ void relay_locals(struct session *s)
 	}
 }
 
-/* --- errors --- */
-
-struct dropped {
-	struct session *s;
-	const struct expect *head; /* the one that has failed; the others are skipped */
-	/* Simple queries of the client that were skipped, and would not have been without a hidden request: they get no ReadyForQuery by
-	 * themselves. */
-	unsigned queries;
-	bool extended; /* .. but one behind messages of its own without a Sync is skipped by PostgreSQL as well */
-};
-
-static void on_dropped(void *arg, const struct expect *e)
-{
-	struct dropped *d = arg;
-
-	stmts_undone(&d->s->stmts, e->change, d->head == e);
-	d->s->unsettling -= e->unsettles;
-	if (e->why == WHY_LEARN && e->kind == EXPECT_EXECUTE)
-		under_answered(d->s, true);
-	if (e->why != WHY_CLIENT)
-		return;
-	if (e->kind != EXPECT_QUERY && e->kind != EXPECT_FUNCTION)
-		d->extended = true;
-	else if (!d->extended)
-		d->queries++;
-}
-
-static bool has_state(struct span body, const char *state)
-{
-	struct back_error e = {0};
-	const char *why;
-
-	return back_error_decode(body, &e, &why) == 0 && span_eq(e.sqlstate, span_str(state));
-}
-
-/* A statement that is out of date, or that is not there although our record says so: nothing of the client's has run. */
-static bool replay_helps(const struct session *s, const struct expect *head, struct span body)
-{
-	return replay_possible(s, head) && ((replay_described(s) && has_state(body, "0A000")) ||
-					    (head->stmt != 0 && has_state(body, "26000")));
-}
-
-static bool is_fatal(struct span body)
-{
-	struct back_error e = {0};
-	const char *why;
-
-	return back_error_decode(body, &e, &why) == 0 &&
-	       (span_eq(e.severity, span_str("FATAL")) || span_eq(e.severity, span_str("PANIC")));
-}
-
-/* Did the Bind that failed with this error replace the unnamed portal? It does so once it has found its statement, in a transaction
- * that has not failed, and counted the values. */
-static bool portal_was_made(struct span body)
-{
-	return !has_state(body, "26000") && !has_state(body, "08P01") && !has_state(body, "25P02");
-}
-
-/* A hidden request failed and the client cannot go on. The message is consumed first: whoever has the backend next must not read
- * it again. */
-static void fatal_from(struct session *s, struct run *r, struct span body, size_t used, const char *prefix)
-{
-	struct backend *b = s->backend;
-	struct back_error e = {0};
-	char text[600], hint[600] = "", state[6] = "XX000";
-	const char *why;
-
-	if (back_error_decode(body, &e, &why) != 0)
-		e.message = span_str(why);
-	if (e.sqlstate.n == 5)
-		memcpy(state, e.sqlstate.p, 5);
-	snprintf(hint, sizeof hint, "%.*s", (int)e.hint.n, (const char *)e.hint.p);
-	snprintf(text, sizeof text, "%s%.*s", prefix, (int)e.message.n, (const char *)e.message.p);
-	conn_consume(b->conn, r->to + used);
-	backend_reply_done(b, 'E', REPLY_ERROR, NULL, NULL);
-	b->dirty = true;
-	session_fatal(s, state, text, hint[0] != '\0' ? hint : NULL);
-}
-
-/* An ErrorResponse. false = the session is closed. */
-static bool on_error(struct session *s, struct run *r, const struct frame *f, size_t used)
-{
-	struct backend *b = s->backend;
-	struct expect *head = expect_head(&b->expects);
-	enum expect_why why = head != NULL ? (enum expect_why)head->why : WHY_CLIENT;
-	struct dropped d = {.s = s, .head = head};
-
-	s->fill.spoiled = true;
-	run_send(s, r);
-	if (s->copy_open)
-		copy_failed(s);
-	if (why == WHY_ABORT || (why == WHY_RESET && head->index == 1) ||
-	    (why == WHY_TRY && tries_refused(s, head, f->body))) {
-		run_skip(r, used);
-		backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
-		return true;
-	}
-	if (why == WHY_IMAGE || why == WHY_TRY || why == WHY_INSPECT || why == WHY_PROBE ||
-	    why == WHY_INVENTORY || why == WHY_LISTEN) {
-		if (has_state(f->body, "26000"))
-			b->broken = true; /* our own statements are gone */
-		fatal_from(s, r, f->body, used,
-			   s->welcome_learning ? "" : "session settings cannot be kept: ");
-		return false;
-	}
-	if (replay_helps(s, head, f->body)) {
-		run_skip(r, used);
-		replay_prepare(s);
-		backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
-		return true;
-	}
-	s->replaying = false;
-	s->reset_done = RESET_NONE; /* rolled back */
-	if (why == WHY_CHECK && check_error(s, head)) {
-		run_skip(r, used);
-	} else if (head != NULL && rename_error(s, head, f->body)) {
-		run_skip(r, used);
-	} else {
-		r->to += used;
-		run_send(s, r);
-	}
-	if (head != NULL && head->kind == EXPECT_BIND && head->index == 1 && portal_was_made(f->body))
-		s->begin_portal = s->query_failed = false;
-	s->query_failed |= head != NULL && head->kind == EXPECT_QUERY;
-	s->server_gone |= is_fatal(f->body);
-	if (has_state(f->body, "25006"))
-		servers_read_only(b);
-	if (has_state(f->body, "55000"))
-		s->seq_asks = false; /* "not yet defined in this session": nothing to keep */
-	if (has_state(f->body, "0A000") && head != NULL &&
-	    (head->kind == EXPECT_BIND || head->kind == EXPECT_DESCRIBE))
-		b->dirty = true; /* a cached plan may be out of date: DISCARD ALL before the next session */
-	backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
-	if (why == WHY_CHECK)
-		check_skipped(s);
-	head = expect_head(&b->expects);
-	s->skipping |= head != NULL && head->why == WHY_PART;
-	s->unsynced |= b->ignoring; /* a skipped query is no Sync */
-	if (d.queries == 1 && b->ignoring) {
-		backend_sync(b, WHY_CLIENT);
-		s->unsynced = false;
-	} else if (d.queries > 0) {
-		/* Behind a hidden request that failed the server has skipped several queries, which it would answer one by one. */
-		conn_consume(b->conn, r->to);
-		b->broken = true;
-		session_fatal(s, "08P01", "the pipeline cannot go on after this error", NULL);
-		return false;
-	}
-	if (why != WHY_CLIENT && why != WHY_PARSE && has_state(f->body, "26000"))
-		b->broken = true;
-	return true;
-}
-
 /* --- messages that belong to no request --- */
 
 static void tell_instead(struct session *s, struct run *r, struct span name, struct span value)
 {
 	if (settings_set(&s->params, name, &value) == 0)
 		return;
-	run_send(s, r);
+	relay_send(s, r);
 	write_param_status(conn_out(s->client), name, value);
 	conn_flush_later(s->client);
 	image_note_params(s);
@@ -255,105 +84,15 @@ static void on_async(struct session *s, struct run *r, const struct frame *f, si
 			image_note_params(s);
 	}
 	if (f->type == 'A')
-		run_send(s, r);
+		relay_send(s, r);
 	if ((hidden && f->type != 'A') || (f->type == 'A' && listen_relay(s, f->body))) {
-		run_send(s, r);
-		run_skip(r, used);
+		relay_send(s, r);
+		relay_skip(r, used);
 		return;
 	}
 	/* An answer with a notice or a changed parameter cannot be given again from the cache. */
 	s->fill.spoiled = true;
 	r->to += used;
-}
-
-/* --- hidden replies --- */
-
-/* The request at the head has succeeded, or is a simple query that was tried. */
-static void answered(struct session *s, const struct expect *head)
-{
-	stmts_done(&s->stmts, head->change);
-	s->unsettling -= head->unsettles;
-}
-
-static void on_hidden_row(struct session *s, const struct expect *head, struct span body)
-{
-	struct span v[3] = {{0}};
-	size_t at = 2;
-	bool null = false, last_null = false;
-	int n = back_count(body);
-
-	for (int i = 0; i < n && i < 3; i++) {
-		last_null = back_value_next(body, &at, &v[i]) != 0;
-		null |= i == 0 && last_null;
-	}
-	switch (head->why) {
-	case WHY_SNAPSHOT:
-		if (s->deps == NULL)
-			break; /* the fill was dropped meanwhile */
-		snapshot_free(&s->deps->s0);
-		s->fill.have_s0 = n == 1 && !null && snapshot_parse(v[0], &s->deps->s0) == 0;
-		break;
-	case WHY_READ:
-	case WHY_CHECK: check_row(s, head, v, n); break;
-	case WHY_INSPECT:
-		/* Refused or reset: the backend has its default, which belongs into no image. */
-		null |= !s->welcome_learning && n == 2 && !last_null && !span_eq(v[1], span_str("session"));
-		image_inspected(s, head->index, v[0], null, n == 2 && !last_null);
-		break;
-	case WHY_LEARN: under_row(s, head->index, null ? NULL : &v[0]); break;
-	case WHY_LISTEN:
-		if (n == 2)
-			listen_row(s, v[1]);
-		break;
-	case WHY_PROBE:
-		if (n == 3 && v[0].n == 1)
-			image_probed(s, (char)v[0].p[0], v[1], v[2]);
-		break;
-	case WHY_INVENTORY:
-		if (n == 2)
-			inventory_row(s, v[1]);
-		break;
-	default: break;
-	}
-}
-
-static void on_hidden(struct session *s, const struct frame *f, enum reply_step step)
-{
-	struct backend *b = s->backend;
-	struct expect head = *expect_head(&b->expects);
-	const char *why;
-
-	if (step == REPLY_LAST)
-		answered(s, &head);
-	if (f->type == 'D')
-		on_hidden_row(s, &head, f->body);
-	if (f->type == 'Z')
-		back_ready_decode(f->body, &b->status, &why);
-	backend_reply_done(b, f->type, step, NULL, NULL);
-	if (step != REPLY_LAST)
-		return;
-	if (head.why == WHY_IMAGE && head.kind == EXPECT_EXECUTE && head.index == 1)
-		image_synced(s);
-	if (head.why == WHY_INSPECT && head.kind == EXPECT_SYNC && !s->welcome_learning && !s->probing)
-		image_inspect_done(s, false);
-	if (head.why == WHY_LEARN && head.kind == EXPECT_EXECUTE)
-		under_answered(s, false);
-	if (head.why == WHY_CHECK)
-		check_last(s, &head);
-	if (head.why == WHY_LISTEN)
-		listen_settled(s);
-	if (head.why == WHY_PROBE && !inventory_right(s) && inventory_take(s) == 0)
-		return;
-	if (head.why == WHY_INVENTORY)
-		inventory_done(s);
-	if (head.why == WHY_PROBE || head.why == WHY_INVENTORY)
-		image_inspect_done(s, true);
-	if (head.why == WHY_REPLAY)
-		replay_go(s);
-	if (head.why == WHY_PART)
-		txn_parted(s, b->status);
-	if (head.why == WHY_COPY && head.kind == EXPECT_SYNC)
-		copy_asked(s);
 }
 
 /* --- replies to the client's requests --- */
@@ -421,7 +160,7 @@ static void on_ready(struct session *s, struct run *r, const struct frame *f, si
 	const char *why;
 	char status = 'I';
 
-	run_send(s, r);
+	relay_send(s, r);
 	if (s->reset_done > RESET_NONE)
 		tell_resets(s, r);
 	/* PostgreSQL reports what has changed since its last report, which another client has had. */
@@ -434,11 +173,23 @@ static void on_ready(struct session *s, struct run *r, const struct frame *f, si
 	if (status == 'I')
 		listen_flush(s);
 	r->to += used;
-	run_send(s, r);
+	relay_send(s, r);
 	txn_ready(s, status);
 }
 
-/* One whole message. false = stop: the session is closed or the backend gone. */
+/* The head is answered. */
+static void request_done(struct session *s, struct run *r, struct expect *head)
+{
+	relay_answered(s, head);
+	backend_answered(s->backend);
+	head = expect_head(&s->backend->expects);
+	if (head != NULL && head->kind == EXPECT_LOCAL) {
+		relay_send(s, r);
+		relay_locals(s);
+	}
+}
+
+/* One whole message that take_answers() has left. false = stop: the session is closed or the backend gone. */
 static bool on_message(struct session *s, struct run *r, const struct frame *f, size_t used)
 {
 	struct backend *b = s->backend;
@@ -451,13 +202,13 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 		b->broken = true;
 		session_fatal(s, "08P01", "the server sent an unexpected message", NULL);
 		return false;
-	case REPLY_ERROR: return on_error(s, r, f, used);
+	case REPLY_ERROR: return relay_error(s, r, f, used);
 	default: break;
 	}
 	if (head->why != WHY_CLIENT) {
-		run_send(s, r);
-		on_hidden(s, f, step);
-		run_skip(r, used);
+		relay_send(s, r);
+		relay_hidden(s, f, step);
+		relay_skip(r, used);
 		relay_locals(s);
 		return s->state != SESSION_CLOSED;
 	}
@@ -468,16 +219,6 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 			forward_synced(s);
 		on_ready(s, r, f, used);
 		break;
-	case '2':
-		if (head->index == 1)
-			s->begin_portal = s->query_failed = false;
-		r->to += used;
-		break;
-	case '1':
-		if (s->parsing != NULL && s->parsing_number == head->stmt)
-			s->parsing->valid_for = parse_circumstances(s);
-		r->to += used;
-		break;
 	case 'G':
 		copy_begins(s);
 		/* fall through */
@@ -487,20 +228,10 @@ static bool on_message(struct session *s, struct run *r, const struct frame *f, 
 		s->fill.spoiled = true;
 		r->to += used;
 		break;
-	case 'C':
-		on_complete(s, f->body);
-		/* fall through */
 	default: r->to += used; break;
 	}
-	if (step == REPLY_LAST) {
-		answered(s, head);
-		backend_reply_done(b, f->type, step, NULL, NULL);
-		head = expect_head(&b->expects);
-		if (head != NULL && head->kind == EXPECT_LOCAL) {
-			run_send(s, r);
-			relay_locals(s);
-		}
-	}
+	if (step == REPLY_LAST)
+		request_done(s, r, head);
 	return true;
 }
 
@@ -516,10 +247,10 @@ static bool on_long(struct session *s, struct run *r, char type, uint32_t body_n
 	if (backend_reply(b, type) == REPLY_BAD || head == NULL || head->why != WHY_CLIENT)
 		return false;
 	r->to += here;
-	run_send(s, r);
+	relay_send(s, r);
 	b->stream_left = (uint32_t)(FRAME_HEADER + body_n - here);
 	if (type == 'T' && head->kind == EXPECT_DESCRIBE) {
-		answered(s, head);
+		relay_answered(s, head);
 		backend_reply_done(b, 'T', REPLY_LAST, NULL, NULL);
 	}
 	return true;
@@ -545,31 +276,86 @@ static void stream_rest(struct session *s, struct run *r)
 	size_t here = r->in.n < b->stream_left ? r->in.n : b->stream_left;
 
 	r->to = here;
-	run_send(s, r);
+	relay_send(s, r);
 	b->stream_left -= (uint32_t)here;
 	relay_locals(s);
 }
 
-/* Rows and CopyData of an answer to the client, and what describes them to a simple query, need no thought: as many as are there are
- * added to the run. */
-static void take_rows(struct session *s, struct run *r)
+/* --- the usual replies --- */
+
+/* The size of the message, when it is whole and short; else 0. */
+static size_t whole(struct span in)
 {
-	struct expect *head = expect_head(&s->backend->expects);
+	uint32_t n = in.n < FRAME_HEADER ? 0 : frame_length(in.p);
+
+	return n < 4 || n > BACKEND_INPUT_MAX / 2 || n >= in.n ? 0 : n + 1;
+}
+
+/* A message to a request of the client that has not failed: what it does. PART, LAST, or BAD = it is another one. */
+static enum reply_step take_one(struct session *s, const struct expect *head, char type, struct span body)
+{
+	switch (head->kind) {
+	case EXPECT_PARSE:
+		if (type != '1')
+			return REPLY_BAD;
+		if (s->parsing != NULL && s->parsing_number == head->stmt)
+			s->parsing->valid_for = parse_circumstances(s);
+		return REPLY_LAST;
+	case EXPECT_BIND:
+		if (type != '2')
+			return REPLY_BAD;
+		if (head->index == 1)
+			s->begin_portal = s->query_failed = false;
+		return REPLY_LAST;
+	case EXPECT_DESCRIBE:
+		return type == 'T' || type == 'n' ? REPLY_LAST : type == 't' ? REPLY_PART : REPLY_BAD;
+	case EXPECT_EXECUTE:
+	case EXPECT_QUERY:
+		if (type != 'C')
+			return REPLY_BAD;
+		on_complete(s, body);
+		return head->kind == EXPECT_QUERY ? REPLY_PART : REPLY_LAST;
+	default: return REPLY_BAD;
+	}
+}
+
+/* Rows and CopyData, and what describes them to a simple query, need no thought at all. How many bytes there are. */
+static size_t rows(const struct expect *head, struct span in)
+{
+	char type = (char)in.p[0];
+	bool is_query = head->kind == EXPECT_QUERY;
+
+	if ((type != 'D' && type != 'd' && (type != 'T' || !is_query)) ||
+	    (!is_query && head->kind != EXPECT_EXECUTE))
+		return 0;
+	return frame_run(in, type, BACKEND_INPUT_MAX / 2);
+}
+
+/* As many whole messages for the client as are there, of those that nearly all are, are added to the run. */
+static void take_answers(struct session *s, struct run *r)
+{
+	struct expect *head;
+	struct span in;
 	size_t n;
 
-	if (head == NULL || head->why != WHY_CLIENT ||
-	    (head->kind != EXPECT_QUERY && head->kind != EXPECT_EXECUTE))
-		return;
-	do {
-		struct span rest = span_skip(r->in, r->to);
-		char type = rest.n > 0 ? (char)rest.p[0] : '\0';
+	while ((head = expect_head(&s->backend->expects)) != NULL && head->why == WHY_CLIENT &&
+	       (in = span_skip(r->in, r->to)).n >= FRAME_HEADER) {
+		enum reply_step step = REPLY_PART;
 
-		if (type != 'D' && type != 'd' && (type != 'T' || head->kind != EXPECT_QUERY))
+		n = rows(head, in);
+		if (n == 0) {
+			n = whole(in);
+			step = n == 0 ? REPLY_BAD
+				      : take_one(s, head, (char)in.p[0],
+						 span_of(in.p + FRAME_HEADER, n - FRAME_HEADER));
+		}
+		if (step == REPLY_BAD)
 			return;
-		n = frame_run(rest, type, BACKEND_INPUT_MAX / 2);
 		r->to += n;
-		s->replaying &= n == 0;
-	} while (n > 0);
+		s->replaying = false;
+		if (step == REPLY_LAST)
+			request_done(s, r, head);
+	}
 }
 
 /* What can be delivered of the input that is there. */
@@ -589,7 +375,7 @@ static bool relay_some(struct session *s)
 		char type;
 		enum frame_status st;
 
-		take_rows(s, &r);
+		take_answers(s, &r);
 		rest = span_skip(r.in, r.to);
 		st = frame_peek(rest, UINT32_MAX - 16, &type, &body_n, &why);
 		if (st == FRAME_MORE)
@@ -607,7 +393,7 @@ static bool relay_some(struct session *s)
 		if (body_n > BACKEND_INPUT_MAX / 2)
 			conn_input_max(b->conn, BACKEND_INPUT_MAX);
 		f = (struct frame){.type = type, .body = span_of(rest.p + FRAME_HEADER, body_n)};
-		if (listen_holds(s, type, f.body))
+		if (s->listen != NULL && listen_holds(s, type, f.body))
 			break;
 		going = on_message(s, &r, &f, FRAME_HEADER + (size_t)body_n);
 		if (going && f.type == 'Z' && expect_head(&b->expects) == NULL)
@@ -615,7 +401,7 @@ static bool relay_some(struct session *s)
 	}
 	if (!going)
 		return false;
-	run_send(s, &r);
+	relay_send(s, &r);
 	conn_consume(b->conn, r.to);
 	return true;
 }

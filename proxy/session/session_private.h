@@ -424,12 +424,15 @@ enum hold { HOLD_DONE, HOLD_WAIT, HOLD_TOO_MUCH };
 /* Is it known what the name stands for, and that the backend holds it? If not: hold_wait, and come back with more answers. */
 bool hold_certain(struct session *s, struct span name);
 bool hold_sql_certain(struct session *s, const struct facts *f);
+/* Is it the unnamed one, and has this batch parsed it itself, so that there is nothing to ask and nothing to make? */
+bool hold_just_parsed(const struct session *s, struct span name);
 void hold_wait(struct session *s);
 struct span hold_server_name(struct session *s, struct span name, char out[PREPARED_NAME_MAX],
 			     struct expect *e);
 /* Does the backend hold what the name stands for? */
 bool hold_held(struct session *s, struct span name);
-enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt);
+/* `message`: the client's, which the server may get as it is; empty = it may not. */
+enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt, struct span message);
 /* In the place of a Parse one that fails, with 54000 for the client. -1: too many messages. */
 int hold_refuse(struct session *s);
 int hold_close(struct session *s, struct span name);

@@ -135,7 +135,7 @@ struct stmt *stmts_find(const struct stmts *t, struct span name)
 	return c == NULL ? NULL : c->stmt;
 }
 
-struct parsed *stmts_parsed(struct stmts *t, struct span name)
+struct parsed *stmts_parsed(const struct stmts *t, struct span name)
 {
 	struct client_stmt *c = look(t, name);
 
@@ -200,7 +200,7 @@ void stmts_clear(struct stmts *t)
 
 static struct stmt_change *note(struct stmts *t, struct client_stmt *c, enum change_kind kind, uint64_t batch)
 {
-	struct stmt_change *change = check_alloc(sizeof *change);
+	struct stmt_change *change = check_alloc_raw(sizeof *change);
 
 	*change = (struct stmt_change){.on = c, .key = ++t->serial, .batch = batch, .kind = kind};
 	t->bytes += sizeof *change;
@@ -216,22 +216,43 @@ static struct stmt_change *note(struct stmts *t, struct client_stmt *c, enum cha
 	return change;
 }
 
-uint64_t stmts_change(struct stmts *t, struct span name, struct stmt *stmt, uint64_t number, uint64_t batch)
+static struct stmt_change *note_stmt(struct stmts *t, struct client_stmt *c, uint64_t batch)
 {
-	struct client_stmt *c;
-	struct stmt_change *change;
+	struct stmt_change *change = note(t, c, CHANGE_STMT, batch);
 
-	if (stmt == NULL ? stmts_find(t, name) == NULL : !stmts_fit(t, name, stmt))
-		return 0;
-	c = make(t, name);
-	change = note(t, c, CHANGE_STMT, batch);
 	change->old = c->stmt;
 	change->old_parsed = c->parsed;
+	return change;
+}
+
+uint64_t stmts_change(struct stmts *t, struct span name, struct stmt *stmt, uint64_t number,
+		      struct meaning *under, uint64_t batch)
+{
+	struct client_stmt *c;
+	uint64_t key;
+
+	if (!stmts_fit(t, name, stmt))
+		return 0;
+	c = make(t, name);
+	key = note_stmt(t, c, batch)->key;
 	c->stmt = take(t, stmt);
-	c->parsed = (struct parsed){.number = number};
-	if (stmt == NULL)
-		set_literal(t, c, false);
-	return change->key;
+	keep_under(t, meaning_ref(under));
+	c->parsed = (struct parsed){.number = number, .under = under};
+	return key;
+}
+
+uint64_t stmts_change_away(struct stmts *t, struct span name, uint64_t batch)
+{
+	struct client_stmt *c = look(t, name);
+	uint64_t key;
+
+	if (c == NULL || c->stmt == NULL)
+		return 0;
+	key = note_stmt(t, c, batch)->key;
+	c->stmt = NULL;
+	c->parsed = (struct parsed){0};
+	set_literal(t, c, false);
+	return key;
 }
 
 uint64_t stmts_mention(struct stmts *t, struct span name, uint64_t batch)

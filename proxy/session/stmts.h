@@ -43,7 +43,7 @@ struct stmts {
 struct stmt *stmts_find(const struct stmts *t, struct span name); /* borrowed; "" = the unnamed one */
 /* Does any of its names stand for the statement of that number? */
 bool stmts_has_number(const struct stmts *t, uint64_t number);
-struct parsed *stmts_parsed(struct stmts *t, struct span name); /* borrowed; NULL = no such name */
+struct parsed *stmts_parsed(const struct stmts *t, struct span name); /* borrowed; NULL = no such name */
 /* It was parsed under these settings, of which a reference is taken. */
 void stmts_parsed_under(struct stmts *t, struct parsed *p, struct meaning *under);
 
@@ -60,9 +60,12 @@ void stmts_clear(struct stmts *t);
 
 /* --- in a pipeline --- */
 
-/* The name stands for `stmt` (NULL: for nothing) from here on. The change's key; 0 = too many bytes, or it stood for nothing before.
- * Changes are answered in the order in which they were made, by one of the next two. */
-uint64_t stmts_change(struct stmts *t, struct span name, struct stmt *stmt, uint64_t number, uint64_t batch);
+/* The name stands for `stmt`, parsed under these settings (NULL = not known), from here on. The change's key; 0 = too many bytes.
+ * Changes are answered in the order in which they were made, by one of the two below. */
+uint64_t stmts_change(struct stmts *t, struct span name, struct stmt *stmt, uint64_t number,
+		      struct meaning *under, uint64_t batch);
+/* .. for nothing. 0 = it stood for nothing before. */
+uint64_t stmts_change_away(struct stmts *t, struct span name, uint64_t batch);
 /* Changes nothing, but remembers the name for the answer. */
 uint64_t stmts_mention(struct stmts *t, struct span name, uint64_t batch);
 void stmts_done(struct stmts *t, uint64_t key);

@@ -10,34 +10,26 @@ void wanted_free(struct wanted *w)
 
 static enum reason want_simple(struct session *s, const struct batch *batch, struct wanted *w)
 {
-	struct span text;
-	const char *why;
+	struct front_parse none;
 
 	w->simple = true;
-	if (batch->query != NULL) {
-		w->stmt = stmt_ref(batch->query);
-		return REASON_NONE;
-	}
-	if (front_query_decode(batch->op[0].body, &text, &why) != 0)
-		return REASON_SYNTAX;
-	w->stmt = memo_get_query(s->house->memo, text);
+	w->stmt = batch_stmt(s->house->memo, batch, 0, &none);
 	return w->stmt == NULL ? REASON_SYNTAX : REASON_NONE;
 }
 
-static enum reason want_parse(struct session *s, const struct op *op, struct wanted *w)
+static enum reason want_parse(struct session *s, const struct batch *batch, unsigned i, struct wanted *w)
 {
 	struct front_parse p;
-	const char *why;
 
-	if (w->nshape != 0 || front_parse_decode(op->body, &p, &why) != 0)
+	if (w->nshape != 0)
 		return REASON_PIPELINE;
-	if (p.name.n > 0 && (stmts_find(&s->stmts, p.name) != NULL || !hold_name_sound(s, p.name)))
-		return REASON_SYNTAX; /* 42P05, or 22021, is PostgreSQL's to say */
-	w->stmt = memo_get(s->house->memo, p.query, p.param_oids);
-	w->parse_name = p.name;
-	w->parsed = true;
+	w->stmt = batch_stmt(s->house->memo, batch, i, &p);
 	if (w->stmt == NULL)
 		return REASON_SYNTAX;
+	if (p.name.n > 0 && (stmts_find(&s->stmts, p.name) != NULL || !hold_name_sound(s, p.name)))
+		return REASON_SYNTAX; /* 42P05, or 22021, is PostgreSQL's to say */
+	w->parse_name = p.name;
+	w->parsed = true;
 	return stmts_fit(&s->stmts, p.name, w->stmt) ? REASON_NONE : REASON_TOO_LARGE; /* 54000 */
 }
 
@@ -60,9 +52,10 @@ static enum reason want_named(struct session *s, struct span name, struct wanted
 	return REASON_NONE;
 }
 
-static enum reason want_op(struct session *s, const struct op *op, struct wanted *w, bool *bound,
-			   bool *executed)
+static enum reason want_op(struct session *s, const struct batch *batch, unsigned i, struct wanted *w,
+			   bool *bound, bool *executed)
 {
+	const struct op *op = &batch->op[i];
 	struct front_target t;
 	struct front_execute e;
 	const char *why;
@@ -70,7 +63,7 @@ static enum reason want_op(struct session *s, const struct op *op, struct wanted
 	enum reason r = REASON_NONE;
 
 	switch (op->type) {
-	case 'P': r = want_parse(s, op, w); break;
+	case 'P': r = want_parse(s, batch, i, w); break;
 	case 'D':
 		if (front_target_decode(op->body, &t, &why) != 0)
 			return REASON_SYNTAX;
@@ -116,7 +109,7 @@ static enum reason want_extended(struct session *s, const struct batch *batch, s
 	enum reason r;
 
 	for (unsigned i = 0; i + 1 < batch->n; i++) {
-		r = want_op(s, &batch->op[i], w, &bound, &executed);
+		r = want_op(s, batch, i, w, &bound, &executed);
 		if (r != REASON_NONE)
 			return r;
 	}

@@ -197,3 +197,26 @@ TEST(front, reads_what_write_builds)
 	EXPECT(!param.null && param.value.n == 0);
 	buf_free(&b);
 }
+
+TEST(front, knows_the_run_behind_a_bind)
+{
+	struct buf b;
+
+	buf_init(&b, 1024);
+	write_describe(&b, 'P', span_str(""));
+	EXPECT_EQ(b.len, FRONT_RUN_DESCRIBE);
+	write_execute(&b, span_str(""), 0);
+	EXPECT_EQ(b.len, FRONT_RUN_DESCRIBE + FRONT_RUN_EXECUTE);
+	write_sync(&b);
+	REQUIRE(b.len == FRONT_RUN_SIZE);
+	EXPECT(!front_runs(span_of(b.p, b.len - 1)));
+	for (size_t i = 0; i < FRONT_RUN_SIZE; i++) {
+		b.p[i] ^= 1;
+		EXPECT(!front_runs(buf_span(&b)));
+		b.p[i] ^= 1;
+	}
+	EXPECT(front_runs(buf_span(&b)));
+	write_query(&b, span_str("what follows"));
+	EXPECT(front_runs(buf_span(&b)));
+	buf_free(&b);
+}

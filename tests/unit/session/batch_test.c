@@ -74,7 +74,39 @@ TEST(batch, extended_messages_up_to_their_sync)
 	EXPECT(batch.whole);
 	EXPECT_EQ(batch.op[4].end, end);
 	EXPECT(batch.op[0].body.p == b.p + FRAME_HEADER); /* nothing is copied */
+	for (size_t i = 0, at = 0; i < 5; at = batch.op[i++].end) {
+		struct frame f;
+		const char *why;
+		size_t used;
+
+		REQUIRE(frame_next(span_skip(buf_span(&b), at), BODY_MAX, &f, &used, &why) == FRAME_OK);
+		EXPECT_EQ(batch.op[i].end, at + used);
+		EXPECT(batch.op[i].body.p == f.body.p && batch.op[i].body.n == f.body.n);
+	}
 	buf_free(&b);
+}
+
+/* They are cut without being looked at one by one (front_runs), but not where there is no room for them. */
+TEST(batch, a_run_at_the_end_of_a_long_batch)
+{
+	for (unsigned binds = BATCH_OPS - 4; binds <= BATCH_OPS - 2; binds++) {
+		struct batch batch;
+		struct buf b = made();
+
+		for (unsigned i = 0; i < binds; i++)
+			write_bind_text(&b, span_str(""), span_str("name"), NULL, 0);
+		write_describe(&b, 'P', span_str(""));
+		write_execute(&b, span_str(""), 0);
+		write_sync(&b);
+		if (binds + 3 <= BATCH_OPS) {
+			REQUIRE(scan(&b, &batch) == BATCH_OK);
+			EXPECT_EQ(batch.n, binds + 3);
+			EXPECT_EQ(batch.op[batch.n - 1].end, b.len);
+		} else {
+			EXPECT_EQ(scan(&b, &batch), BATCH_LARGE);
+		}
+		buf_free(&b);
+	}
 }
 
 TEST(batch, is_complete_at_its_last_byte_and_not_before)

@@ -98,11 +98,11 @@ TEST(meaning, statements_hold_their_settings)
 	EXPECT_EQ(utc->statements, 2);
 	REQUIRE(settings_set(&utc->image, span_str("datestyle"),
 			     &(struct span){(const uint8_t *)"German", 6}) == 1);
-	key[0] = stmts_change(&t, a, NULL, 0, 1);
-	key[1] = stmts_change(&t, a, one, 7, 1);
+	key[0] = stmts_change_away(&t, a, 1);
+	key[1] = stmts_change(&t, a, one, 7, NULL, 1);
 	EXPECT(stmts_parsed(&t, a)->under == NULL);
 	stmts_parsed_under(&t, stmts_parsed(&t, a), tokyo);
-	key[2] = stmts_change(&t, a, NULL, 0, 1);
+	key[2] = stmts_change_away(&t, a, 1);
 	stmts_undone(&t, key[0], false); /* the later ones stand on what was there before */
 	stmts_undone(&t, key[1], false);
 	EXPECT_EQ(tokyo->statements, 0);

@@ -82,11 +82,11 @@ TEST(stmts, a_skipped_change_brings_back_what_was_before)
 	add(&t, "a", one);
 	stmts_parsed(&t, a)->number = 11;
 	EXPECT(!stmts_open(&t, a, &batch));
-	key[0] = stmts_change(&t, a, NULL, 0, 5);
+	key[0] = stmts_change_away(&t, a, 5);
 	EXPECT(stmts_find(&t, a) == NULL);
-	key[1] = stmts_change(&t, a, two, 12, 5);
-	key[2] = stmts_change(&t, a, NULL, 0, 5);
-	key[3] = stmts_change(&t, a, three, 13, 6);
+	key[1] = stmts_change(&t, a, two, 12, NULL, 5);
+	key[2] = stmts_change_away(&t, a, 5);
+	key[3] = stmts_change(&t, a, three, 13, NULL, 6);
 	EXPECT(stmts_find(&t, a) == three);
 	EXPECT(stmts_open(&t, a, &batch));
 	EXPECT_EQ(batch, 6);
@@ -100,8 +100,8 @@ TEST(stmts, a_skipped_change_brings_back_what_was_before)
 	EXPECT(!stmts_open(&t, a, &batch));
 	add(&t, "a", one);
 	stmts_parsed(&t, a)->number = 11;
-	key[0] = stmts_change(&t, a, NULL, 0, 7);
-	key[1] = stmts_change(&t, a, two, 12, 7);
+	key[0] = stmts_change_away(&t, a, 7);
+	key[1] = stmts_change(&t, a, two, 12, NULL, 7);
 	stmts_undone(&t, key[0], false);
 	stmts_undone(&t, key[1], false);
 	EXPECT(stmts_find(&t, a) == one);
@@ -122,12 +122,12 @@ TEST(stmts, a_change_that_is_done_stays_when_the_next_is_skipped)
 	struct stmt *one = get(m, "SELECT 1"), *two = get(m, "SELECT 2");
 	uint64_t first, second;
 
-	first = stmts_change(&t, span_str(""), one, 1, 0);
-	second = stmts_change(&t, span_str(""), two, 2, 1);
+	first = stmts_change(&t, span_str(""), one, 1, NULL, 0);
+	second = stmts_change(&t, span_str(""), two, 2, NULL, 1);
 	stmts_done(&t, first);
 	stmts_undone(&t, second, false);
 	EXPECT(stmts_find(&t, span_str("")) == one);
-	first = stmts_change(&t, span_str(""), two, 2, 1);
+	first = stmts_change(&t, span_str(""), two, 2, NULL, 1);
 	stmts_undone(&t, first, true); /* a failed Parse takes the unnamed one with it */
 	EXPECT(stmts_find(&t, span_str("")) == NULL);
 	stmts_clear(&t);
@@ -146,8 +146,8 @@ TEST(stmts, forgetting_all_leaves_what_is_still_to_be_answered)
 	add(&t, "before", one);
 	add(&t, "closed", one);
 	add(&t, "", one);
-	later = stmts_change(&t, span_str("later"), one, 1, 0);
-	closed = stmts_change(&t, span_str("closed"), NULL, 0, 0);
+	later = stmts_change(&t, span_str("later"), one, 1, NULL, 0);
+	closed = stmts_change_away(&t, span_str("closed"), 0);
 	stmts_forget_all(&t);
 	EXPECT(stmts_find(&t, span_str("before")) == NULL);
 	EXPECT(stmts_find(&t, span_str("later")) == one);
