@@ -140,7 +140,7 @@ static bool resets(const struct facts *f)
 		return true;
 	for (int i = 0; i < f->nstmts; i++)
 		for (unsigned k = 0; k < f->stmts[i].nsettings; k++)
-			if (f->stmts[i].settings[k].action == SETTING_RESET)
+			if (setting_resets(f->stmts[i].settings[k].action))
 				return true;
 	return false;
 }

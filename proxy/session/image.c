@@ -270,9 +270,18 @@ void image_link(struct session *s)
 
 /* --- from the backend to the session --- */
 
-static void touch(struct session *s, const char *name, bool reset)
+/* How a setting was touched, in s->touched: what a RESET has left is told and put back by its startup value. */
+static const char mark_set[] = "set", mark_reset[] = "reset", mark_was_reset[] = "was reset",
+		  mark_local[] = "local reset", mark_maybe[] = "maybe";
+
+static bool is_marked(const char *how, const char *mark)
 {
-	struct span v = span_str(reset ? "reset" : "set");
+	return how != NULL && strcmp(how, mark) == 0;
+}
+
+static void touch(struct session *s, const char *name, const char *mark)
+{
+	struct span v = span_str(mark);
 
 	if (strncasecmp(name, "transaction_", 12) == 0 || strcasecmp(name, IMAGE_UNSHOWN) == 0)
 		return; /* of the transaction, not of the session */
@@ -289,10 +298,10 @@ const char *image_reset_value(const struct session *s, struct span name, struct 
 
 	snprintf(n, sizeof(n), "%.*s", (int)name.n, (const char *)name.p);
 	how = settings_get(&s->touched, n);
-	if (how == NULL || (strcmp(how, "reset") != 0 && strcmp(how, "maybe") != 0))
+	if (!is_marked(how, mark_reset) && !is_marked(how, mark_local) && !is_marked(how, mark_maybe))
 		return NULL;
 	usual = s->defaults != NULL ? settings_get(&s->defaults->params, n) : NULL;
-	if (strcmp(how, "maybe") == 0 &&
+	if (is_marked(how, mark_maybe) &&
 	    (s->reset_done < RESET_DONE || usual == NULL || !span_eq(value, span_str(usual))))
 		return NULL;
 	return settings_get(&s->startup, n);
@@ -300,7 +309,7 @@ const char *image_reset_value(const struct session *s, struct span name, struct 
 
 void image_note_unknown(struct session *s)
 {
-	struct span maybe = span_str("maybe");
+	struct span maybe = span_str(mark_maybe);
 
 	for (unsigned i = 0; i < s->startup.n; i++)
 		if (settings_get(&s->touched, s->startup.at[i].name) == NULL)
@@ -310,11 +319,31 @@ void image_note_unknown(struct session *s)
 /* Does that mark in `touched` mean that a value which is not there any more has been reset? */
 static bool may_be_reset(const char *how)
 {
-	return strcmp(how, "reset") == 0 || strcmp(how, "maybe") == 0 || strcmp(how, "was reset") == 0;
+	return is_marked(how, mark_reset) || is_marked(how, mark_maybe) || is_marked(how, mark_was_reset);
 }
 
-/* RESET on the shared backend goes back to its default, so what the startup packet asked for is set behind it: it is what the rest
- * of the transaction sees, and is undone with the RESET. */
+static void put_back(struct session *s, enum sys_stmt stmt, const struct setting *back, bool sync)
+{
+	struct span v[2] = {span_str(back->name), span_str(back->value)};
+
+	if (backend_sys_apart(s->backend, stmt, v, 2, WHY_RESET, sync) != 0)
+		s->backend->broken = true;
+}
+
+/* Is it what this SET LOCAL .. TO DEFAULT names? */
+static bool resets_locally(const struct facts *f, const char *name)
+{
+	const struct stmt_facts *one = &f->stmts[0];
+
+	for (unsigned i = 0; i < one->nsettings; i++)
+		if (one->settings[i].action == SETTING_RESET_LOCAL &&
+		    strcasecmp(one->settings[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* RESET on the shared backend goes back to its default, so what the startup packet asked for is set behind it, for the transaction only
+ * where the RESET was: it is what the rest of the transaction sees, and is undone with the RESET. */
 void image_reset_follows(struct session *s, const struct facts *f, bool sync)
 {
 	bool sent = false;
@@ -326,12 +355,12 @@ void image_reset_follows(struct session *s, const struct facts *f, bool sync)
 	/* From the last to the first: session_authorization ends the role. */
 	for (unsigned i = s->startup.n; i-- > 0;) {
 		const struct setting *back = &s->startup.at[i];
-		struct span v[2] = {span_str(back->name), span_str(back->value)};
+		bool locally = resets_locally(f, back->name);
 
-		if (image_reset_value(s, v[0], v[1]) == NULL)
+		if (image_reset_value(s, span_str(back->name), span_str(back->value)) == NULL ||
+		    (!locally && is_marked(settings_get(&s->touched, back->name), mark_local)))
 			continue;
-		if (backend_sys_apart(s->backend, SYS_SET, v, 2, WHY_RESET, sync) != 0)
-			s->backend->broken = true;
+		put_back(s, locally ? SYS_SET_LOCAL : SYS_SET, back, sync);
 		sent = true;
 	}
 	if (sent && sync)
@@ -349,7 +378,7 @@ static void touch_each(struct session *s, const struct settings *of, bool roles)
 {
 	for (unsigned i = 0; i < of->n; i++)
 		if (roles || !is_role(of->at[i].name)) {
-			touch(s, of->at[i].name, true);
+			touch(s, of->at[i].name, mark_reset);
 			note_change(s, of->at[i].name);
 		}
 }
@@ -363,14 +392,23 @@ static void touch_all(struct session *s, bool roles)
 	touch_each(s, &s->startup, roles); /* also a custom setting that was made empty */
 }
 
-/* What a RESET has left is not what the setting shows for the rest of the transaction. */
+/* SET LOCAL: what a RESET has left is not what the setting shows for the rest of the transaction. */
 static void hide_reset(struct session *s, const char *name)
 {
 	const char *how = settings_get(&s->touched, name);
-	struct span was = span_str("was reset");
+	struct span was = span_str(is_marked(how, mark_local) ? mark_set : mark_was_reset);
 
-	if (how != NULL && strcmp(how, "reset") == 0)
+	if (is_marked(how, mark_reset) || is_marked(how, mark_local))
 		settings_set(&s->touched, span_str(name), &was);
+}
+
+/* SET LOCAL .. TO DEFAULT, which does nothing outside of a block. */
+static void reset_locally(struct session *s, const char *name)
+{
+	const char *how = settings_get(&s->touched, name);
+
+	if (!is_marked(how, mark_reset) && !txn_stands_alone(s))
+		touch(s, name, is_marked(how, mark_was_reset) ? mark_reset : mark_local);
 }
 
 /* What SET LOCAL leaves of the other one, and SET of both, is asked for, unless it is a RESET. */
@@ -380,7 +418,7 @@ static void touch_roles(struct session *s)
 
 	for (unsigned i = 0; i < 2; i++)
 		if (settings_get(&s->touched, names[i]) == NULL)
-			touch(s, names[i], false);
+			touch(s, names[i], mark_set);
 }
 
 void image_note(struct session *s, const struct stmt_facts *f)
@@ -390,9 +428,11 @@ void image_note(struct session *s, const struct stmt_facts *f)
 
 		note_change(s, change->name);
 		/* SET LOCAL makes a custom setting known to the session for ever. */
-		if (change->action != SETTING_SET_LOCAL ||
+		if (!setting_is_local(change->action) ||
 		    (custom_name(change->name) && !customs_known(s, change->name)))
-			touch(s, change->name, change->action == SETTING_RESET);
+			touch(s, change->name, setting_resets(change->action) ? mark_reset : mark_set);
+		else if (change->action == SETTING_RESET_LOCAL)
+			reset_locally(s, change->name);
 		else
 			hide_reset(s, change->name);
 	}
@@ -405,7 +445,7 @@ void image_note(struct session *s, const struct stmt_facts *f)
 /* Custom settings (app.x) do not show in pg_settings: the probe is told which ones the session has. */
 static void touch_custom(struct session *s, struct settings *touched)
 {
-	struct span v = span_str("set");
+	struct span v = span_str(mark_set);
 
 	for (unsigned i = 0; i < s->image.n; i++)
 		if (strchr(s->image.at[i].name, '.') != NULL &&

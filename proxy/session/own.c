@@ -163,7 +163,7 @@ static bool run(struct session *s, const struct batch *batch, const struct stmt_
 		refuse_value(s, batch, sqlstate, change);
 		return false;
 	}
-	if (change->action == SETTING_SET_LOCAL && s->txn == TXN_NONE)
+	if (setting_is_local(change->action) && s->txn == TXN_NONE)
 		write_error(out, 'N', "WARNING", "25P01", "SET LOCAL can only be used in transaction blocks",
 			    NULL, NULL);
 	write_complete(out, change->action == SETTING_RESET ? "RESET" : "SET");

@@ -19,21 +19,12 @@ static bool own(const struct session *s)
 	return b->seq_owner == 0 || (b->seq_owner == s->id && b->id == s->lend.prefer);
 }
 
-/* Nothing of the client is in the transaction that the server would be in now. */
-static bool alone(const struct session *s)
-{
-	const struct expects *q = &s->backend->expects;
-
-	return s->txn == TXN_NONE && s->backend->status == 'I' && !s->bound &&
-	       q->batches_sent == q->batches_done;
-}
-
 /* In the extended protocol and without a Sync; its answers are hidden. Skipped together with what it stands in front of. In a
  * transaction of its own, if that is possible: BEGIN ISOLATION LEVEL and DISCARD ALL stand nothing in front of them. */
 static void discard(struct session *s)
 {
 	struct backend *b = s->backend;
-	bool apart = alone(s);
+	bool apart = txn_stands_alone(s);
 	bool full = (apart && backend_sys(b, SYS_BEGIN, NULL, 0, WHY_SEQUENCE, 0) != 0) ||
 		    backend_sys_apart(b, SYS_DISCARD_SEQUENCES, NULL, 0, WHY_SEQUENCE, 0) != 0 ||
 		    (apart && backend_sys(b, SYS_COMMIT, NULL, 0, WHY_SEQUENCE, 0) != 0);

@@ -604,6 +604,8 @@ uint64_t parse_circumstances(const struct session *s);
 /* txn.c */
 /* Is its text what it looks like? */
 bool txn_text_certain(const struct session *s, const struct stmt *stmt);
+/* Nothing of the client is in the transaction that the server would run its next statement in. */
+bool txn_stands_alone(const struct session *s);
 void txn_note(struct session *s, struct stmt *stmt); /* a statement goes to the backend */
 void txn_note_unknown(struct session *s);
 /* Triggers, rules, views and defaults can change the session unseen, if the database has code of that kind at all. */

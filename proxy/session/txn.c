@@ -85,6 +85,14 @@ void txn_fail(struct session *s)
 	backend_query(s->backend, "pgweir has refused a statement of this transaction", WHY_ABORT);
 }
 
+bool txn_stands_alone(const struct session *s)
+{
+	const struct expects *q = &s->backend->expects;
+
+	return s->txn == TXN_NONE && s->backend->status == 'I' && !s->bound &&
+	       q->batches_sent == q->batches_done;
+}
+
 void txn_note_unknown(struct session *s)
 {
 	s->clean = false;

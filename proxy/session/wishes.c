@@ -196,16 +196,16 @@ const char *wishes_change(struct wishes *w, enum setting_action action, const ch
 
 	if (wish == NWISHES)
 		return "42704";
-	if (action == SETTING_RESET || value == NULL)
+	if (setting_resets(action) || value == NULL)
 		copy_one(wish, &values, &w->start);
 	else if (wishes_read(wish, value, &values) != 0)
 		return "22023";
 	else
 		values.set |= bit_of(wish);
-	if (action == SETTING_SET_LOCAL && !in_transaction)
+	if (setting_is_local(action) && !in_transaction)
 		return NULL;
 	copy_one(wish, &w->now, &values);
-	if (action != SETTING_SET_LOCAL)
+	if (!setting_is_local(action))
 		copy_one(wish, &w->session, &values);
 	hold(w, in_transaction);
 	return NULL;

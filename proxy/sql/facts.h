@@ -70,7 +70,22 @@ enum effect {
 	EFFECT_SEQUENCE_READ = 1 << 20, /* currval, lastval: shows what this session has taken */
 };
 
-enum setting_action { SETTING_SET, SETTING_SET_LOCAL, SETTING_RESET };
+enum setting_action {
+	SETTING_SET,
+	SETTING_SET_LOCAL,
+	SETTING_RESET,
+	SETTING_RESET_LOCAL, /* SET LOCAL .. TO DEFAULT */
+};
+
+static inline bool setting_is_local(enum setting_action action)
+{
+	return action == SETTING_SET_LOCAL || action == SETTING_RESET_LOCAL;
+}
+
+static inline bool setting_resets(enum setting_action action)
+{
+	return action == SETTING_RESET || action == SETTING_RESET_LOCAL;
+}
 
 struct setting_change {
 	enum setting_action action;

@@ -178,10 +178,7 @@ void setting_stmt(struct settings *s, const PgQuery__VariableSetStmt *stmt, stru
 	case PG_QUERY__VARIABLE_SET_KIND__VAR_RESET_ALL: out->effects |= EFFECT_RESET_ALL; return;
 	case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE:
 	case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_CURRENT: break;
-	default:
-		if (!stmt->is_local)
-			action = SETTING_RESET;
-		break;
+	default: action = stmt->is_local ? SETTING_RESET_LOCAL : SETTING_RESET; break;
 	}
 	if (is_txn_setting(stmt->name)) {
 		out->command = COMMAND_SET_TXN;

@@ -29,6 +29,15 @@ SCRIPTS = {
                                                   "SET DateStyle = 'SQL'", "DISCARD ALL -- \\", "SHOW DateStyle"],
     "the portal behind a RESET": ["BEGIN", "SET work_mem = '9MB'", "RESET work_mem", EXECUTE, "ROLLBACK"],
     "SET x = DEFAULT": ["SET DateStyle = 'SQL'", "SET DateStyle = DEFAULT", "SELECT '2024-02-03'::date"],
+    "SET LOCAL x = DEFAULT": ["BEGIN", "SET LOCAL DateStyle = DEFAULT", "SELECT '2024-02-03'::date", "COMMIT", "SELECT '2024-02-03'::date"],
+    "SET LOCAL x = DEFAULT over what was set": ["SET DateStyle = 'SQL'", "BEGIN", "SET LOCAL DateStyle TO DEFAULT", "SELECT '2024-02-03'::date", "RESET work_mem",
+                                                "SELECT '2024-02-03'::date", "SET LOCAL DateStyle = 'ISO'", "SELECT '2024-02-03'::date", "COMMIT",
+                                                "SELECT '2024-02-03'::date", "SHOW work_mem"],
+    "SET LOCAL x = DEFAULT behind a RESET": ["SET work_mem = '9MB'", "BEGIN", "RESET work_mem", "SET LOCAL work_mem = '8MB'", "SET LOCAL work_mem = DEFAULT",
+                                             "SHOW work_mem", "COMMIT", "SHOW work_mem"],
+    "SET LOCAL x = DEFAULT rolled back": ["SET work_mem = '9MB'", "BEGIN", "SAVEPOINT a", "SET LOCAL work_mem = DEFAULT", "SHOW work_mem", "ROLLBACK TO a",
+                                          "SHOW work_mem", "SET LOCAL app.tenant = DEFAULT", "SHOW app.tenant", "COMMIT", "SHOW work_mem", "SHOW app.tenant"],
+    "SET LOCAL x = DEFAULT outside of a block": ["SET DateStyle = 'SQL'", "SET LOCAL DateStyle = DEFAULT", "SELECT '2024-02-03'::date"],
     "a virtual transaction that failed": ["BEGIN", "EXECUTE pgweir_1", "SELEC 1", "SELECT 1", "", "COMMIT", "SELECT 1"],
 }
 
