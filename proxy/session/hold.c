@@ -389,7 +389,7 @@ enum hold hold_parse(struct session *s, struct span name, struct stmt *stmt, str
 		return parse_again(s, name, stmt) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
 	if (hold_sql_names(s))
 		return parse_literal(s, name, stmt) == 0 ? HOLD_DONE : HOLD_TOO_MUCH;
-	number = number_now(s, stmt);
+	number = stmt->warned ? stmt_number_fresh() : number_now(s, stmt);
 	if (!number_certain(s, number))
 		return HOLD_WAIT;
 	if (show_name(s, name) != 0)

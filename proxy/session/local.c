@@ -260,14 +260,17 @@ static bool answer_close(struct session *s, struct batch *batch)
  * parse it. So a client inside a deferred transaction, or a thread of many clients, does not wait for a backend to prepare. */
 static bool answer_parse(struct session *s, struct batch *batch)
 {
-	struct span name = batch->parse.name;
 	struct stmt *stmt = batch->stmt;
+	struct span name;
 
 	if (batch->n != 2 || batch->op[0].type != 'P' || batch->op[1].type != 'S' || s->status == 'E' ||
-	    s->touched.n > 0 || s->effects != 0 || s->asked > 0 || hold_sql_names(s) || stmt == NULL ||
-	    name.n == 0 || stmts_find(&s->stmts, name) != NULL || !hold_name_sound(s, name))
+	    s->touched.n > 0 || s->effects != 0 || s->asked > 0 || hold_sql_names(s) || stmt == NULL)
 		return false;
-	if (stmt->valid_for != parse_circumstances(s) || stmts_add_settled(s, name, stmt) != 0)
+	name = batch->parse.name;
+	if (name.n == 0 || stmts_find(&s->stmts, name) != NULL || !hold_name_sound(s, name))
+		return false;
+	if (stmt->warned || stmt->valid_for != parse_circumstances(s) ||
+	    stmts_add_settled(s, name, stmt) != 0)
 		return false;
 	write_parse_complete(out(s));
 	conn_consume(s->client, batch->op[0].end);

@@ -56,6 +56,17 @@ static void tell_instead(struct session *s, struct run *r, struct span name, str
 	s->fill.spoiled = true;
 }
 
+/* PostgreSQL says it again whenever the text is parsed, so a Parse of it always goes there. */
+static void note_warning(struct session *s, const struct expect *head)
+{
+	struct stmt *stmt = NULL;
+
+	if (head != NULL && head->kind == EXPECT_PARSE && head->why == WHY_CLIENT && head->change != 0)
+		stmt = stmts_find(&s->stmts, stmts_change_name(&s->stmts, head->change));
+	if (stmt != NULL)
+		stmt->warned = true;
+}
+
 static void on_async(struct session *s, struct run *r, const struct frame *f, size_t used)
 {
 	struct expect *head = expect_head(&s->backend->expects);
@@ -85,6 +96,8 @@ static void on_async(struct session *s, struct run *r, const struct frame *f, si
 	}
 	if (f->type == 'A')
 		relay_send(s, r);
+	if (f->type == 'N')
+		note_warning(s, head);
 	if ((hidden && f->type != 'A') || (f->type == 'A' && listen_relay(s, f->body))) {
 		relay_send(s, r);
 		relay_skip(r, used);
@@ -309,6 +322,7 @@ static enum reply_step take_one(struct session *s, const struct expect *head, ch
 		return REPLY_LAST;
 	case EXPECT_DESCRIBE:
 		return type == 'T' || type == 'n' ? REPLY_LAST : type == 't' ? REPLY_PART : REPLY_BAD;
+	case EXPECT_CLOSE: return type == '3' ? REPLY_LAST : REPLY_BAD;
 	case EXPECT_EXECUTE:
 	case EXPECT_QUERY:
 		if (type != 'C')

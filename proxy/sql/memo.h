@@ -31,6 +31,7 @@ struct stmt {
 		*literals; /* facts->nslots; their values are parameters behind those of the text */
 	/* A backend has accepted a Parse of it under these circumstances (the session's business); 0 = never. */
 	uint64_t valid_for;
+	bool warned; /* PostgreSQL has given a warning when it parsed it (the session's business) */
 	/* Numbers that stand for this statement parsed or used under other settings than the default ones (stmt_number). */
 	struct stmt_variant {
 		uint64_t under, used, number;

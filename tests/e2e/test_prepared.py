@@ -200,3 +200,23 @@ def test_nobody_reaches_what_clients_share_by_sql(proxy):
         assert other.simple("ROLLBACK")[-1] == (b"Z", b"I")
         owner.send(bind("", "mine"), execute(), SYNC)
         assert rows(owner.until(b"Z")) == [[b"secret"]]
+
+
+def test_a_warning_of_a_parse_comes_with_each(proxy, cluster):
+    """Also when another client's Parse of the same text was answered with it before."""
+    text = "SELECT length('a\\tb')"
+
+    def warnings(port):
+        told = []
+        for _ in range(2):
+            with Wire(port).login() as wire:
+                wire.simple("SET standard_conforming_strings = off")
+                for name in ("one", "two", ""):
+                    wire.send(parse(name, text) + SYNC)
+                    told.append([error_fields(body)["C"] for kind, body in wire.until(b"Z") if kind == b"N"])
+                wire.send(bind("", "two") + execute() + SYNC)
+                told.append(rows(wire.until(b"Z")))
+        return told
+
+    assert warnings(cluster.port) == [["22P06"]] * 3 + [[[b"3"]]] + [["22P06"]] * 3 + [[[b"3"]]]
+    assert warnings(proxy.port) == warnings(cluster.port)
