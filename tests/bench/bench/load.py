@@ -77,10 +77,12 @@ def _hits(party):
     return party.proxy.metrics().count("cache_hits") if party.proxy else 0.0
 
 
-def pgbench(party, scripts, protocol="simple", clients=32, seconds=2.0, tls=False, reconnect=False, latency=True, rate=0):
-    """scripts: files, or file@weight."""
+def pgbench(party, scripts, protocol="simple", clients=32, seconds=2.0, tls=False, reconnect=False, latency=True, rate=0,
+            transactions=0):
+    """scripts: files, or file@weight. For so many seconds or, where that is not 0, so many transactions of each client."""
     with tempfile.TemporaryDirectory() as logs:
-        command = [PG_BIN / "pgbench", "-n", "-M", protocol, "-c", clients, "-j", 1, "-T", max(1, round(seconds))]
+        command = [PG_BIN / "pgbench", "-n", "-M", protocol, "-c", clients, "-j", 1]
+        command += ["-t", transactions] if transactions else ["-T", max(1, round(seconds))]
         for script in scripts:
             command += ["-f", script]
         if reconnect:

@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 
-from . import cpu, load, probes, report, targets, workloads
+from . import cpu, floor, load, probes, report, targets, workloads
 from .parties import Parties
 
 QUICK = {"passes": 5, "seconds": 1.0}
@@ -122,8 +122,31 @@ def measure_change(parties, options, scripts, results):
         print(f"  CPU of one change with {entries:,.0f} entries: {report.middle(results.runs['change'][name], 'proxy'):.2f} us")
 
 
+def measure_floor(parties, options, scripts, results):
+    """What a pass is made of, beside the relay and PgBouncer."""
+    if floor.lacks():
+        print(f"  floor: {floor.lacks()}")
+        return
+    print("  what one transaction is made of (per cent of the proxy's time; instructions outside of the kernel)")
+    for protocol, bouncer in (("simple", "pgbouncer"), ("extended", "pgbouncer"), ("prepared", "pgbouncer_s")):
+        def run(party, seconds=options.seconds, transactions=0):
+            return load.pgbench(party, [scripts["point"]], protocol, seconds=seconds, latency=False, transactions=transactions)
+
+        for name in ("relay", bouncer, "pass"):
+            if parties.lacks(name):
+                continue
+            party = parties.get(name)
+            run(party)
+            counts = floor.counts(party, lambda: run(party)["n"])
+            shares = floor.shares(party, lambda: run(party, 3 * options.seconds))
+            ours = floor.instructions(lambda within: parties.fresh(name, within), lambda other, n: run(other, transactions=n)["n"])
+            print(f"  {protocol:9} {name:12}" + "".join(f" {key} {number:.3f}" for key, number in counts.items())
+                  + "".join(f" {key} {share:.1f} %" for key, share in shares.items()) + f" instructions {ours:,.0f}", flush=True)
+
+
 SINGLES = {"memory": measure_memory, "allocations": measure_allocations, "proof": measure_proof,
-           "change": measure_change}
+           "change": measure_change, "floor": measure_floor}
+ASKED_FOR = ("floor",)  # by its name, or with all of them
 QUICK_SINGLES = ("memory", "allocations", "proof")
 
 
@@ -138,7 +161,7 @@ def chosen(options):
         return quick if options.quick else target if options.targets else True
 
     works = [work for work in workloads.ALL if wanted(work.name, work.quick, work.quick or work.target)]
-    singles = [name for name in SINGLES if wanted(name, name in QUICK_SINGLES, True)]
+    singles = [name for name in SINGLES if wanted(name, name in QUICK_SINGLES, name not in ASKED_FOR)]
     return works, singles
 
 

@@ -70,6 +70,7 @@ class Parties:
         self.programs = compile_programs()
         self.dir = new_dir("bench", owner="postgres")
         self.made = {}
+        self.within = []        # in front of a program's command (floor.py)
         self.cluster = Cluster({"max_connections": "600", "shared_buffers": "'512MB'", "max_wal_size": "'4GB'"})
         self.cluster.sql("CREATE DATABASE bench")
 
@@ -83,6 +84,14 @@ class Parties:
         if name not in self.made:
             self.made[name] = getattr(self, "_" + name)()
         return self.made[name]
+
+    def fresh(self, name, within):
+        """Another one of that name, inside of another program; the caller ends it."""
+        self.within = within
+        try:
+            return getattr(self, "_" + name)()
+        finally:
+            self.within = []
 
     def keep(self, names):
         """Ends the others: what only waits still probes, and holds connections."""
@@ -100,7 +109,7 @@ class Parties:
         self.cluster.remove()
 
     def _spawn(self, name, port, command, cluster=None):
-        process = spawn(command, self.dir / f"{name}.log")
+        process = spawn([*self.within, *command], self.dir / f"{name}.log")
         wait_for(f"{name} to serve", lambda: process.poll() is None and _serves(port))
         return Party(name, port, process.pid, cluster, process)
 
@@ -125,7 +134,7 @@ class Parties:
 
     def _pgweir(self, name, env=None, **settings):
         proxy = Proxy(self.cluster, {"default_pool_size": POOL, "max_client_conn": CLIENTS, "workers": 1,
-                                     "listen_backlog": 1024, **self._tls(), **settings}, env=env)
+                                     "listen_backlog": 1024, **self._tls(), **settings}, env=env, within=self.within)
         return Party(name, proxy.port, proxy.process.pid, self.cluster, proxy=proxy)
 
     def tls_floor(self):
