@@ -74,7 +74,7 @@ def shares(party, run):
 
 def _total(directory):
     """All instructions of the process that has ended and written its profile there."""
-    profile = max(directory.glob("callgrind.*"), key=lambda path: path.stat().st_mtime)
+    profile = next(directory.glob("callgrind.*"))
     text = subprocess.run(["callgrind_annotate", profile], check=True, capture_output=True, text=True).stdout
     return int(re.search(r"([\d,]+) \([\d.]+%\)\s+PROGRAM TOTALS", text)[1].replace(",", ""))
 
@@ -82,10 +82,10 @@ def _total(directory):
 def instructions(start, run):
     """Instructions outside of the kernel for one transaction: start(within) gives a party inside of that command, run(party, n) has each
     of its clients do n transactions and says how many that was in all."""
-    directory = new_dir("callgrind")
-    directory.chmod(0o777)
     seen = []
     for n in (LOGINS, LOGINS + CALLS):
+        directory = new_dir("callgrind")
+        directory.chmod(0o777)
         party = start(["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={directory}/callgrind.%p"])
         try:
             done = run(party, n)

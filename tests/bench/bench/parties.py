@@ -86,7 +86,7 @@ class Parties:
         return self.made[name]
 
     def fresh(self, name, within):
-        """Another one of that name, inside of another program; the caller ends it."""
+        """Another relay, pgweir or PgBouncer, inside of another program; the caller ends it."""
         self.within = within
         try:
             return getattr(self, "_" + name)()
@@ -109,7 +109,7 @@ class Parties:
         self.cluster.remove()
 
     def _spawn(self, name, port, command, cluster=None):
-        process = spawn([*self.within, *command], self.dir / f"{name}.log")
+        process = spawn(command, self.dir / f"{name}.log")
         wait_for(f"{name} to serve", lambda: process.poll() is None and _serves(port))
         return Party(name, port, process.pid, cluster, process)
 
@@ -120,7 +120,7 @@ class Parties:
 
     def _relay(self):
         port = free_port()
-        return self._spawn("relay", port, [self.programs / "null_relay", port, self.cluster.port], self.cluster)
+        return self._spawn("relay", port, [*self.within, self.programs / "null_relay", port, self.cluster.port], self.cluster)
 
     def _null(self):
         port = free_port()
@@ -234,7 +234,7 @@ client_tls_sslmode = allow
 client_tls_cert_file = {made.server}
 client_tls_key_file = {key}
 """)
-        return self._spawn(name, port, as_pg_user([PGBOUNCER, ini]), self.cluster)
+        return self._spawn(name, port, as_pg_user([*self.within, PGBOUNCER, ini]), self.cluster)
 
     def _pgbouncer(self):
         return self._bouncer("pgbouncer", "transaction")
