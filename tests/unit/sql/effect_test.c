@@ -27,7 +27,7 @@ struct row {
 	const char *text;
 	enum command command;
 	uint32_t effects;
-	const char *settings; /* "+set" "~local" "-reset", by spaces; NULL = none */
+	const char *settings; /* "+set" "~local" "-reset" "=reset local", by spaces; NULL = none */
 };
 
 static void write_settings(const struct stmt_facts *stmt, char *out, size_t size)
@@ -36,7 +36,7 @@ static void write_settings(const struct stmt_facts *stmt, char *out, size_t size
 	for (unsigned i = 0; i < stmt->nsettings; i++) {
 		size_t n = strlen(out);
 
-		snprintf(out + n, size - n, "%s%c%s", n > 0 ? " " : "", "+~-"[stmt->settings[i].action],
+		snprintf(out + n, size - n, "%s%c%s", n > 0 ? " " : "", "+~-="[stmt->settings[i].action],
 			 stmt -> settings[i].name);
 	}
 }
@@ -79,7 +79,7 @@ TEST(effect, knows_what_sets_settings)
 		{"set \"DateStyle\" = 'ISO'", COMMAND_SET, S, "+datestyle"},
 		{"set DateStyle to iso, dmy", COMMAND_SET, S, "+datestyle"},
 		{"set local statement_timeout = 5", COMMAND_SET, S, "~statement_timeout"},
-		{"set local statement_timeout to default", COMMAND_SET, S, "~statement_timeout"},
+		{"set local statement_timeout to default", COMMAND_SET, S, "=statement_timeout"},
 		{"set session work_mem = '1MB'", COMMAND_SET, S, "+work_mem"},
 		{"set sort_mem = 100", COMMAND_SET, S, "+work_mem"},
 		{"set app.tenant = '7'", COMMAND_SET, S, "+app.tenant"},
