@@ -32,7 +32,7 @@ def checker():
         return built
     made = new_dir("checker") / "truth"
     include = run(["pg_config", "--includedir"]).stdout.strip()
-    run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", f"-I{include}", *(ROOT / "tests" / "truth" / f"{part}.c" for part in ("truth", "link", "lists", "oracle", "points")),
+    run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", f"-I{include}", *(ROOT / "tests" / "truth" / f"{part}.c" for part in ("truth", "link", "lists", "oracle", "points", "witness")),
          "-o", made, "-lpq", "-lpthread"])
     return made
 

@@ -132,3 +132,16 @@ def test_all_are_killed_in_turn(truth, broken, parties):
 
 def test_all_hang_in_turn(truth, broken, parties):
     each_once(parties, lambda: run_while(truth, broken, parties.hang, 0.3, "--async", seconds=SECONDS))
+
+
+def test_who_hangs_for_ever_is_seen(truth, broken):
+    """The checker itself: a client without an answer ends the run, with what PostgreSQL and the proxies say of it."""
+    cluster, proxies = broken
+    proxies[0].signal(signal.SIGSTOP)
+    try:
+        got = truth(cluster, proxies, "--faults", "--patience", 3, seconds=SECONDS, hits=False).finish()
+    finally:
+        proxies[0].signal(signal.SIGCONT)
+    assert got.code == 2, got.text
+    assert "HANG: writer 1 through A" in got.text
+    assert "START_REPLICATION" in got.text and "streaming" in got.text, "PostgreSQL and the other pgweir were asked"

@@ -19,6 +19,7 @@
 #include "tests/truth/lists.h"
 #include "tests/truth/oracle.h"
 #include "tests/truth/points.h"
+#include "tests/truth/witness.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -547,6 +548,8 @@ static unsigned watch(void)
 	}
 	for (unsigned i = 0; i < nmembers && hanging == 0; i++)
 		hanging += stuck(&members[i], true);
+	if (hanging > 0)
+		witness_report(opt.target, opt.ntargets);
 	atomic_store(&over, true);
 	return hanging;
 }
