@@ -156,8 +156,19 @@ static void reset_sent(struct session *s, bool sync)
 }
 
 /* A statement is about to be run. */
+/* SET TRANSACTION is refused behind the first snapshot of a transaction; of what was answered here the server knows nothing. */
+static void take_owed_snapshot(struct session *s, const struct stmt *stmt)
+{
+	if (!s->queried || (stmt->facts->effects & EFFECT_TXN_MODE) == 0 || s->backend->status == 'E')
+		return;
+	s->queried = false;
+	if (backend_sys_apart(s->backend, SYS_SNAPSHOT, NULL, 0, WHY_BEGIN, 0) != 0)
+		s->backend->broken = true;
+}
+
 static void note_statement(struct session *s, struct stmt *stmt)
 {
+	take_owed_snapshot(s, stmt);
 	s->binds_change |= under_bound(s, stmt->facts);
 	txn_note(s, stmt);
 	copy_note(s, stmt);

@@ -110,12 +110,13 @@ static const char *answer(struct session *s, struct stmt *stmt)
 		/* SQL-level statements of the same session are PostgreSQL's business. */
 		if (s->status == 'E' || hold_sql_names(s) || (s->effects & EFFECT_TAINT) != 0)
 			return NULL;
-		if (f->name == NULL) {
+		if (f->name == NULL)
 			stmts_forget_all(&s->stmts);
-			return "DEALLOCATE ALL";
-		}
 		/* A name that is not known goes to PostgreSQL, which says so. */
-		return f->name[0] != '\0' && stmts_remove(&s->stmts, span_str(f->name)) ? "DEALLOCATE" : NULL;
+		else if (f->name[0] == '\0' || !stmts_remove(&s->stmts, span_str(f->name)))
+			return NULL;
+		s->queried = s->txn != TXN_NONE;
+		return f->name == NULL ? "DEALLOCATE ALL" : "DEALLOCATE";
 	default: return NULL;
 	}
 }

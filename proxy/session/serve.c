@@ -262,6 +262,7 @@ static void send_answer(struct session *s, struct entry *e, const struct batch *
 
 	if (entry_stored_us(e) > s->floor_us)
 		s->floor_us = entry_stored_us(e); /* it may show more than the newest proof */
+	s->queried = s->txn != TXN_NONE;
 	count(&h->host.counters, cache_hits);
 	if (entry_made(e)) {
 		count(&h->host.counters, cache_row_hits);

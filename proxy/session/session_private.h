@@ -208,9 +208,10 @@ struct session {
 	uint64_t served_us;    /* when a backend's ReadyForQuery was delivered */
 	struct stmt *begin;    /* counted: text of the deferred BEGIN */
 	bool owed_ready; /* its last messages have no ReadyForQuery, but are answered: PostgreSQL does not call that idle */
-	char status;	  /* what the client was told last: I T E */
-	bool clean;	  /* everything in this transaction so far is proven harmless */
-	bool above_rc;	  /* this transaction's isolation is above READ COMMITTED, or not known */
+	char status;   /* what the client was told last: I T E */
+	bool clean;    /* everything in this transaction so far is proven harmless */
+	bool above_rc; /* this transaction's isolation is above READ COMMITTED, or not known */
+	bool queried; /* something of this transaction was answered here for which PostgreSQL takes a snapshot */
 	uint32_t effects; /* of all statements since the last transaction end */
 	struct settings
 		defined; /* custom settings that it has made known, and that are empty; values unused */

@@ -11,6 +11,11 @@
 	(EFFECT_TAINT | EFFECT_LOAD | EFFECT_TEMP | EFFECT_HOLD_CURSOR | EFFECT_ADVISORY | EFFECT_LISTEN | \
 	 EFFECT_PREPARED | EFFECT_DISCARD)
 
+/* What may end a block. */
+#define COMMANDS_OF_BLOCKS                                                                          \
+	(COMMAND_BIT(COMMAND_BEGIN) | COMMAND_BIT(COMMAND_COMMIT) | COMMAND_BIT(COMMAND_ROLLBACK) | \
+	 COMMAND_BIT(COMMAND_TXN))
+
 static void forget_begin(struct session *s)
 {
 	if (s->begin != NULL)
@@ -27,6 +32,7 @@ void txn_begin_virtual(struct session *s, struct stmt *begin)
 	s->txn_since_us = loop_now_us(s->house->host.loop);
 	s->status = 'T';
 	s->clean = true;
+	s->queried = false;
 	s->above_rc = (begin->facts->effects & EFFECT_TXN_SNAPSHOT) != 0;
 	count(&s->house->host.counters, begins_deferred);
 }
@@ -37,7 +43,7 @@ void txn_end_local(struct session *s)
 	s->txn = TXN_NONE;
 	s->status = 'I';
 	s->clean = true;
-	s->above_rc = false;
+	s->above_rc = s->queried = false;
 	repeat_end(s);
 	check_end(s);
 	count(&s->house->host.counters, begins_saved);
@@ -95,7 +101,7 @@ bool txn_stands_alone(const struct session *s)
 
 void txn_note_unknown(struct session *s)
 {
-	s->clean = false;
+	s->clean = s->queried = false;
 	repeat_wrote(s, NULL, 0);
 	s->schema_changed = true;
 	s->code_changed |= s->served == NULL;
@@ -244,6 +250,8 @@ void txn_note(struct session *s, struct stmt *stmt)
 		wishes_reset(&s->wishes, s->txn != TXN_NONE);
 	if (f->effects & EFFECT_TXN_SNAPSHOT)
 		s->above_rc = true;
+	if (f->commands & COMMANDS_OF_BLOCKS)
+		s->queried = false; /* the next block may be sent before this one is answered */
 	if (changes_schema(f))
 		s->schema_changed = true;
 	if ((s->clean || s->context != NULL) && f->nstmts > 0 && !harmless(s, stmt)) {
@@ -316,7 +324,7 @@ void txn_quiet(struct session *s)
 		wishes_end(&s->wishes,
 			   true); /* its COMMIT or ROLLBACK has been seen, or there was no block */
 		s->clean = true;
-		s->above_rc = false;
+		s->above_rc = s->queried = false;
 		repeat_end(s);
 		check_end(s);
 	}

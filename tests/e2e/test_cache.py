@@ -3,6 +3,7 @@ import asyncio
 import threading
 
 import asyncpg
+import psycopg
 import psycopg2
 import pytest
 
@@ -400,6 +401,27 @@ def test_snapshot_transactions_are_postgresqls(proxy, db, cluster, level):
         assert conn.execute(sql).fetchone() == before
         conn.execute("COMMIT")
         assert conn.execute(sql).fetchone() == (before[0] + "!",)
+
+
+@pytest.mark.parametrize("between", ["", "SHOW work_mem"])
+def test_the_level_is_not_changed_behind_a_hit(proxy, db, between):
+    """PostgreSQL refuses SET TRANSACTION behind the first read of a block, also when it did not see that read."""
+    sql = "SELECT name FROM item WHERE id = 33"
+    with proxy.connect(db) as conn:
+        conn.prepare_threshold = None
+
+        def in_transaction():
+            conn.execute("BEGIN")
+            before = conn.execute(sql).fetchone()
+            conn.execute(between)
+            with pytest.raises(psycopg.errors.ActiveSqlTransaction):
+                conn.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+            conn.execute("ROLLBACK")
+            return before
+        reads_twice(proxy, in_transaction)
+        conn.execute("BEGIN")
+        conn.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")  # nothing is owed from before
+        conn.execute("COMMIT")
 
 
 def test_default_transaction_isolation_counts(proxy, db, cluster):

@@ -38,6 +38,12 @@ SCRIPTS = {
     "SET LOCAL x = DEFAULT rolled back": ["SET work_mem = '9MB'", "BEGIN", "SAVEPOINT a", "SET LOCAL work_mem = DEFAULT", "SHOW work_mem", "ROLLBACK TO a",
                                           "SHOW work_mem", "SET LOCAL app.tenant = DEFAULT", "SHOW app.tenant", "COMMIT", "SHOW work_mem", "SHOW app.tenant"],
     "SET LOCAL x = DEFAULT outside of a block": ["SET DateStyle = 'SQL'", "SET LOCAL DateStyle = DEFAULT", "SELECT '2024-02-03'::date"],
+    "SET TRANSACTION behind a DEALLOCATE": ["BEGIN", "DEALLOCATE ALL", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "ROLLBACK",
+                                            "BEGIN", "DEALLOCATE ALL", "SHOW work_mem", "SET TRANSACTION READ ONLY", "SET TRANSACTION READ WRITE", "ROLLBACK",
+                                            "BEGIN", "DEALLOCATE ALL", "COMMIT", "BEGIN", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+                                            "SHOW transaction_isolation", "COMMIT",
+                                            "BEGIN", "DEALLOCATE ALL", "ROLLBACK AND CHAIN", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "COMMIT",
+                                            "BEGIN", "DEALLOCATE ALL", "SET LOCAL transaction_isolation = 'serializable'", "ROLLBACK"],
     "a virtual transaction that failed": ["BEGIN", "EXECUTE pgweir_1", "SELEC 1", "SELECT 1", "", "COMMIT", "SELECT 1"],
 }
 
