@@ -22,6 +22,9 @@ CYCLES = int(os.environ.get("TRUTH_CYCLES", "2000"))
 LIST_CYCLES = int(os.environ.get("TRUTH_LIST_CYCLES", CYCLES // 4))
 SECONDS = int(os.environ.get("TRUTH_SECONDS", "300"))
 FAULT_SECONDS = int(os.environ.get("TRUTH_FAULT_SECONDS", "12"))
+# Where a line is dead for longer than pgweir's patience, pgweir gives up a client that has sent all it had to say; only keepalives
+# tell that client.
+CLIENTS_KEEPALIVES = "keepalives_idle=2 keepalives_interval=1 keepalives_count=3"
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +98,7 @@ class Run:
     def __init__(self, checker, cluster, proxies, *args, cycles=None, seconds=None, hits=True):
         command = [checker, "--direct", f"postgres={cluster.dsn()}"]
         for name, proxy in zip("ABCD", proxies):
-            command += ["--target", f"{name}={proxy.dsn()}"]
+            command += ["--target", f"{name}={proxy.dsn()} {CLIENTS_KEEPALIVES}"]
         command += ["--cycles", cycles or CYCLES, "--seconds", seconds or SECONDS, *args]
         self.proxies = proxies
         self.wants_hits = hits and PGWEIR

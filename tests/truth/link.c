@@ -1,5 +1,6 @@
 #include "tests/truth/link.h"
 
+#include <arpa/inet.h>
 #include <endian.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -19,6 +20,16 @@ uint64_t link_now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+unsigned link_port(const struct link *l)
+{
+	struct sockaddr_in own;
+	socklen_t n = sizeof(own);
+
+	if (l->conn == NULL || getsockname(PQsocket(l->conn), (struct sockaddr *)&own, &n) != 0)
+		return 0;
+	return own.sin_family == AF_INET ? ntohs(own.sin_port) : 0;
 }
 
 const char *link_last_error(void)

@@ -49,6 +49,8 @@ bool link_begin(struct link *l);
 bool link_commit(struct link *l);
 int64_t link_value(const PGresult *result, int row, int column);
 void link_close(struct link *l);
+/* The port by which others know it, 0 = none. For the report about one that hangs: its thread does nothing else then. */
+unsigned link_port(const struct link *l);
 /* Text of the last error of any link, for the report. */
 const char *link_last_error(void);
 

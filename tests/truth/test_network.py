@@ -1,13 +1,15 @@
 """Lines that break without a word, and lines that are slow: no stale read, nobody waits for ever, everybody is served again."""
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
-from conftest import CYCLES, cache_is_on, new_cluster, start_pair, stop_pair
+from conftest import CLIENTS_KEEPALIVES, CYCLES, cache_is_on, new_cluster, start_pair, stop_pair
 from pgweir_test.cluster import TRUST
 from pgweir_test.network import Machines, SlowLine, namespaces_work
 from pgweir_test.proxy import PGWEIR
-from pgweir_test.tools import wait_for
+from pgweir_test.tools import PATIENCE, wait_for
 from pgweir_test.wire import Wire, query
 from test_faults import run_while
 
@@ -75,6 +77,17 @@ def test_a_client_behind_a_dead_line_loses_its_locks(apart):
         "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'") == "0")
     clients.mend()
     lost.sock.close()
+
+
+def test_a_client_whose_answer_was_lost_is_told_by_its_keepalives(apart):
+    """The query came through and the answer did not: pgweir gives up, and a client that only waits would never know."""
+    _, proxies, _, clients = apart
+    with psycopg.connect(f"{proxies[0].dsn()} {CLIENTS_KEEPALIVES}", autocommit=True) as conn, ThreadPoolExecutor(1) as other:
+        waiting = other.submit(conn.execute, "SELECT pg_sleep(1.5)")
+        wait_for("the query to run", lambda: proxies[0].cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1.5)' AND state = 'active'") == "1")
+        cut_for(clients, 8)
+        with pytest.raises(psycopg.OperationalError):
+            waiting.result(PATIENCE)
 
 
 def test_a_dead_line_to_postgres_is_an_error_in_time(apart):

@@ -526,8 +526,9 @@ static unsigned stuck(const struct member *self, bool at_end)
 		/* The times are noted by other threads: they may be a little later than ours. */
 		if ((busy == 0 || busy + patience > now) && (!at_end || ok + patience > now))
 			continue;
-		fprintf(stderr, "HANG: %s %u through %s: %.1f s without an answer; last error: %s\n",
-			self->role, self->number, l->target->name,
+		fprintf(stderr,
+			"HANG: %s %u through %s from port %u: %.1f s without an answer; last error: %s\n",
+			self->role, self->number, l->target->name, link_port(l),
 			(double)(now - (busy != 0 ? busy : ok)) / 1e6, link_last_error());
 		n++;
 	}
