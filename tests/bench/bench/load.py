@@ -2,6 +2,7 @@
 import contextlib
 import glob
 import os
+import pathlib
 import re
 import subprocess
 import tempfile
@@ -73,6 +74,12 @@ def _result(n, tps, client, proxy, server, p50=None, p95=None, p99=None):
             "p50": p50, "p95": p95, "p99": p99}
 
 
+def _percentiles(times):
+    """[p50, p95, p99], or nothing of nothing."""
+    ordered = sorted(times)
+    return [percentile(ordered, share) for share in (.5, .95, .99)] if ordered else []
+
+
 def _hits(party):
     return party.proxy.metrics().count("cache_hits") if party.proxy else 0.0
 
@@ -96,12 +103,15 @@ def pgbench(party, scripts, protocol="simple", clients=32, seconds=2.0, tls=Fals
         hits = _hits(party) - hits
         n = _number(r"actually processed: (\d+)", text)
         tps = _number(r"(?m)^tps = ([\d.]+)", text)
-        times = sorted(int(line.split()[2]) for name in glob.glob(f"{logs}/l*") for line in open(name))
+        rows = [line.split() for name in glob.glob(f"{logs}/l*") for line in open(name)]
+        times = [(int(row[2]), int(row[3])) for row in rows]  # microseconds, which script
     if not n or not tps:
         raise Failed(f"no transaction against {party.name}: {text}")
-    result = _result(n, tps, client, proxy, server,
-                     *((percentile(times, share) for share in (.5, .95, .99)) if times else ()))
-    return {**result, "hits": hits / n * 100}
+    result = _result(n, tps, client, proxy, server, *_percentiles(us for us, _ in times))
+    parts = {pathlib.Path(str(script).partition("@")[0]).stem: _percentiles(us for us, of in times if of == i)
+             for i, script in enumerate(scripts)} if len(scripts) > 1 else {}
+    return {**result, "hits": hits / n * 100,
+            **{f"{name} {title}": value for name, values in parts.items() for title, value in zip(("p50", "p95", "p99"), values)}}
 
 
 def psql(party, script, n, clients=1):

@@ -28,6 +28,13 @@ def _measured(name, runs):
     return line + (f"   {share:.0f} % hits" if share else "")
 
 
+def _parts(name, runs):
+    """Of a mix, what each of its scripts took."""
+    titles = dict.fromkeys(title.rsplit(" ", 1)[0] for run in runs for title in run if " " in title)
+    return [f"  {name + ', ' + title:26} " + ", ".join(f"{metric} {cell(middle(runs, title + ' ' + metric), 0)}" for metric in ("p50", "p95", "p99"))
+            for title in titles]
+
+
 def workload(work, runs, absent):
     """CPU in microseconds for one transaction, medians of the passes; then the medians of the pairs' ratios."""
     names = [name for name in work.parties if runs.get(name)]
@@ -35,6 +42,8 @@ def workload(work, runs, absent):
     print(f"  {'':12}{'tps':>10}{'p50 us':>9}{'p95':>9}{'p99':>9}{'proxy CPU':>11}{'PG CPU':>11}{'client':>10}")
     for name in names:
         print(_measured(name, runs[name]))
+    for line in (line for name in names for line in _parts(name, runs[name])):
+        print(line)
     for other in (name for name in names if name in FLOORS):
         for name in (name for name in names if name != other and name not in FLOORS):
             ratios = [f"{title} {cell(ratio_of(runs[name], runs[other], metric), 2)}"

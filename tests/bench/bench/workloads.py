@@ -162,8 +162,8 @@ ALL = [
              hits("zipf", 32), fill("zipf"), target=True),
     Workload("mix_95_5", ["direct", "pgbouncer", "strict", "bounded"], "95 % zipf reads, 5 % writes", bench("zipf@95", "zipf_write@5"),
              fill("zipf"), target=True),
-    Workload("mix_80_20", ["direct", "pgbouncer", "strict", "bounded"], "80 % zipf reads, 20 % writes", bench("zipf@80", "zipf_write@20"),
-             fill("zipf"), target=True),
+    Workload("mix_80_20", ["direct", "relay", "pgbouncer", "pass", "strict", "bounded"], "80 % zipf reads, 20 % writes",
+             bench("zipf@80", "zipf_write@20"), fill("zipf"), target=True),
     Workload("flood", ["null", "bounded", "bounded2"], "hits, 300 queries in one send, 16 clients that cost little; one and two "
              "workers", flood("some.list"), flood_fill("some.list"), target=True),
     Workload("workers", ["bounded", "bounded2"], "hits with one and with two workers, 32 clients", hits("hot", 32), fill("hot"),
