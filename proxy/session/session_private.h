@@ -196,9 +196,10 @@ struct session {
 	struct listening
 		*listen; /* owned: channels and notifications (listen.h); NULL until its first LISTEN */
 
-	struct wishes wishes;	    /* pgweir's own settings */
-	bool seq_asks;		    /* it has read currval() or lastval() */
-	bool seq_used_now;	    /* this transaction may have advanced a sequence */
+	struct wishes wishes; /* pgweir's own settings */
+	bool seq_asks;	      /* it has read currval() or lastval() */
+	bool seq_used_now;    /* this transaction may have advanced a sequence */
+	bool queried; /* something of this transaction was answered here for which PostgreSQL takes a snapshot; stands here so that the session is no larger */
 	unsigned seq_uses;	    /* transactions that may have, up to a few */
 	enum reset_done reset_done; /* since the last ReadyForQuery */
 
@@ -208,10 +209,9 @@ struct session {
 	uint64_t served_us;    /* when a backend's ReadyForQuery was delivered */
 	struct stmt *begin;    /* counted: text of the deferred BEGIN */
 	bool owed_ready; /* its last messages have no ReadyForQuery, but are answered: PostgreSQL does not call that idle */
-	char status;   /* what the client was told last: I T E */
-	bool clean;    /* everything in this transaction so far is proven harmless */
-	bool above_rc; /* this transaction's isolation is above READ COMMITTED, or not known */
-	bool queried; /* something of this transaction was answered here for which PostgreSQL takes a snapshot */
+	char status;	  /* what the client was told last: I T E */
+	bool clean;	  /* everything in this transaction so far is proven harmless */
+	bool above_rc;	  /* this transaction's isolation is above READ COMMITTED, or not known */
 	uint32_t effects; /* of all statements since the last transaction end */
 	struct settings
 		defined; /* custom settings that it has made known, and that are empty; values unused */
