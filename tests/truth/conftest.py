@@ -104,12 +104,17 @@ class Run:
         self.wants_hits = hits and PGWEIR
         if self.wants_hits:
             command += ["--least", 2]  # its tables are new: on a busy machine their first answers are not stored at once
-        for proxy in proxies if self.wants_hits else ():
+        self.command = [str(part) for part in command]
+        self.start()
+
+    def start(self, *more):
+        for proxy in self.proxies if self.wants_hits else ():
             wait_for("the cache to be on", lambda proxy=proxy: cache_is_on(proxy))
         self.before = self.hits()
         self.log = new_dir("run") / "truth.log"
         self.out = open(self.log, "w+", encoding="utf-8")
-        self.process = subprocess.Popen([str(part) for part in command], stdout=self.out, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen([*self.command, *more], stdout=self.out, stderr=subprocess.STDOUT)
+        return self
 
     def hits(self):
         return [proxy.metrics().count("cache_hits") for proxy in self.proxies] if self.wants_hits else []
@@ -133,12 +138,19 @@ class Run:
         print(self.text)
         return self
 
+    def rises(self):
+        rises = [after - before for after, before in zip(self.hits(), self.before)]
+        print("hits", rises)
+        return sum(rises)
+
     def fresh(self):
+        """Nothing was stale; and where the cache should have answered, it has. The tables of a run are new: a short one may be over on
+        a busy machine when they begin to be cached. Then it goes on for longer, and that one counts too."""
         assert self.code == 0, self.text
-        if self.wants_hits:
-            rises = [after - before for after, before in zip(self.hits(), self.before)]
-            print("hits", rises)
-            assert sum(rises) > 0, f"the cache answered nothing: {rises}"
+        if self.wants_hits and self.rises() == 0:
+            self.start("--least", "20").finish()
+            assert self.code == 0, self.text
+            assert self.rises() > 0, "the cache answered nothing"
         return self
 
 
