@@ -11,7 +11,7 @@
 	(EFFECT_TAINT | EFFECT_LOAD | EFFECT_TEMP | EFFECT_HOLD_CURSOR | EFFECT_ADVISORY | EFFECT_LISTEN | \
 	 EFFECT_PREPARED | EFFECT_DISCARD)
 
-/* What may end a block. */
+/* What may end a block, and savepoints. */
 #define COMMANDS_OF_BLOCKS                                                                          \
 	(COMMAND_BIT(COMMAND_BEGIN) | COMMAND_BIT(COMMAND_COMMIT) | COMMAND_BIT(COMMAND_ROLLBACK) | \
 	 COMMAND_BIT(COMMAND_TXN))
@@ -213,6 +213,20 @@ bool txn_text_certain(const struct session *s, const struct stmt *stmt)
 	       (s->certain || (s->certain_plain && memchr(stmt->text.p, '\\', stmt->text.n) == NULL));
 }
 
+static bool may_end_block(const struct facts *f)
+{
+	if ((f->commands & COMMANDS_OF_BLOCKS) == 0)
+		return false;
+	for (int i = 0; i < f->nstmts; i++) {
+		const struct stmt_facts *one = &f->stmts[i];
+		bool savepoint = one->command == COMMAND_TXN && one->name != NULL;
+
+		if (!savepoint && (COMMAND_BIT(one->command) & COMMANDS_OF_BLOCKS) != 0)
+			return true;
+	}
+	return false;
+}
+
 void txn_note(struct session *s, struct stmt *stmt)
 {
 	const struct facts *f = stmt->facts;
@@ -250,7 +264,7 @@ void txn_note(struct session *s, struct stmt *stmt)
 		wishes_reset(&s->wishes, s->txn != TXN_NONE);
 	if (f->effects & EFFECT_TXN_SNAPSHOT)
 		s->above_rc = true;
-	if (f->commands & COMMANDS_OF_BLOCKS)
+	if (may_end_block(f))
 		s->queried = false; /* the next block may be sent before this one is answered */
 	if (changes_schema(f))
 		s->schema_changed = true;

@@ -44,6 +44,9 @@ SCRIPTS = {
                                             "SHOW transaction_isolation", "COMMIT",
                                             "BEGIN", "DEALLOCATE ALL", "ROLLBACK AND CHAIN", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "COMMIT",
                                             "BEGIN", "DEALLOCATE ALL", "SET LOCAL transaction_isolation = 'serializable'", "ROLLBACK"],
+    "SET TRANSACTION behind a DEALLOCATE and a savepoint": ["BEGIN", "DEALLOCATE ALL", "SAVEPOINT a", "RELEASE a", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+                                                            "ROLLBACK", "BEGIN", "DEALLOCATE ALL", "SAVEPOINT a", "ROLLBACK TO a", "RELEASE a",
+                                                            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "ROLLBACK"],
     "a virtual transaction that failed": ["BEGIN", "EXECUTE pgweir_1", "SELEC 1", "SELECT 1", "", "COMMIT", "SELECT 1"],
 }
 
