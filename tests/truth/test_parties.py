@@ -1,10 +1,13 @@
 """Each party is stopped or killed in turn, under the checker: PostgreSQL, its walsender, a pgweir, a client."""
 import contextlib
 import os
+import pathlib
 import signal
 import subprocess
+import threading
 import time
 
+import psycopg
 import pytest
 
 from conftest import FAULT_SECONDS, run_while
@@ -128,6 +131,42 @@ def test_all_are_killed_in_turn(truth, broken, parties):
     """Commits are synchronous: what was acknowledged is there after the crash."""
     each_once(parties, lambda: run_while(truth, broken, parties.kill, 0.5, seconds=SECONDS, hits=False))
     parties.client.left_nothing()
+
+
+def processes_in(directory):
+    """Whose working directory it is: those of a cluster are in its data directory."""
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").readlink() == directory and (entry / "stat").read_text().split(")")[1].split()[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def log_in(cluster, end):
+    while not end.is_set():
+        with contextlib.suppress(psycopg.Error), cluster.connect() as conn:
+            conn.execute("SELECT 1")
+
+
+def test_a_crash_leaves_nobody(broken):
+    """The fault itself: of a PostgreSQL that was killed while clients log in no process is left, which could keep it from
+    starting."""
+    cluster, _ = broken
+    end = threading.Event()
+    clients = [threading.Thread(target=log_in, args=(cluster, end)) for _ in range(8)]
+    for client in clients:
+        client.start()
+    try:
+        for _ in range(5):
+            cluster.kill9()
+            left = processes_in(cluster.data)
+            cluster.start_again()
+            assert not left
+    finally:
+        end.set()
+        for client in clients:
+            client.join()
 
 
 def test_all_hang_in_turn(truth, broken, parties):

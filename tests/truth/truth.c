@@ -39,6 +39,7 @@
 #define SMALL_ROWS 4u
 /* Written by transactions that roll back: must never be seen by others. */
 #define BOGUS INT64_C(1000000000000)
+#define LOOK_US 50000
 
 static struct {
 	struct target target[TARGETS_MAX];
@@ -537,20 +538,29 @@ static unsigned stuck(const struct member *self, bool at_end)
 
 static unsigned watch(void)
 {
-	uint64_t until = link_now_us() + opt.seconds * 1000000;
+	uint64_t looked = link_now_us(), until = looked + opt.seconds * 1000000, pause_us = 0;
 	unsigned hanging = 0;
 
 	while (!atomic_load(&over) && hanging == 0) {
-		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+		uint64_t before = looked;
+
+		nanosleep(&(struct timespec){.tv_nsec = LOOK_US * 1000}, NULL);
+		looked = link_now_us();
+		if (looked - before > pause_us)
+			pause_us = looked - before;
 		for (unsigned i = 0; i < nmembers; i++)
 			hanging += stuck(&members[i], false);
-		if (link_now_us() > until || (opt.first && oracle_violations() > 0))
+		if (looked > until || (opt.first && oracle_violations() > 0))
 			atomic_store(&over, true);
 	}
 	for (unsigned i = 0; i < nmembers && hanging == 0; i++)
 		hanging += stuck(&members[i], true);
-	if (hanging > 0)
+	if (hanging > 0) {
+		/* A machine that stood still makes everybody wait, this thread too. */
+		fprintf(stderr, "WITNESS: longest time between two looks %.1f s, meant to be %.2f\n",
+			(double)pause_us / 1e6, LOOK_US / 1e6);
 		witness_report(opt.target, opt.ntargets);
+	}
 	atomic_store(&over, true);
 	return hanging;
 }

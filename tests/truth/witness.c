@@ -57,5 +57,5 @@ void witness_report(const struct target *targets, unsigned ntargets)
 		ask(targets[i].conninfo, " dbname=pgweir", "SHOW SERVERS");
 		ask(targets[i].conninfo, " dbname=pgweir", "SHOW COHERENCE");
 	}
-	run((char *[]){"sh", "-c", machine, NULL});
+	run((char *[]){"timeout", "10", "sh", "-c", machine, NULL});
 }

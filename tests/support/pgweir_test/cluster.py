@@ -77,7 +77,10 @@ class Cluster:
                    check=check)
 
     def start(self):
-        self.pg_ctl("start")
+        try:
+            self.pg_ctl("start")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log.read_text()[-2000:]}") from None
         return self
 
     def stop(self, mode="fast"):
@@ -103,19 +106,24 @@ class Cluster:
             return None
 
     def kill9(self):
-        """The crash that a user would see: the postmaster dies at once, its children follow."""
+        """The crash that a user would see: all processes die at once. The postmaster is stopped first, so that nobody is born
+        between the look and the kill: an orphan that waits for a lightweight lock of a dead process never ends, and PostgreSQL
+        does not start beside it."""
         pid = self.postmaster()
+        os.kill(pid, signal.SIGSTOP)
+        wait_for("the postmaster to stop", lambda: _state(pid) == "T")
         children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
-        for victim in [pid, *map(int, children)]:
+        victims = [pid, *map(int, children)]
+        for victim in victims:
             try:
                 os.kill(victim, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        wait_for("the postmaster to be gone", lambda: not _alive(pid))
+        wait_for("the processes to be gone", lambda: all(_state(victim) in (None, "Z") for victim in victims))
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def start_again(self):
-        """start() after kill9(): its last children may hold the shared memory for a moment."""
+        """start() after kill9(): what it recovers may take longer than pg_ctl waits."""
         wait_for("PostgreSQL to start again", lambda: self.start())
 
     def dsn(self, dbname="postgres", user="postgres", **more):
@@ -155,9 +163,10 @@ class Cluster:
         wait_for(f"DROP DATABASE {name}", drop)
 
 
-def _alive(pid):
+def _state(pid):
+    """R, S, T, Z, ..; None = no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-            return stat.read().split(")")[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+            return stat.read().split(")")[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
