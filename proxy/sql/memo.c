@@ -1,11 +1,10 @@
-#include "proxy/sql/memo.h"
+#include "proxy/sql/memo_analysis.h"
 
 #include "proxy/base/check.h"
-#include "proxy/base/map.h"
-#include "proxy/base/ring.h"
 #include "proxy/sql/slots.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #if __has_include(<sanitizer/asan_interface.h>)
 #include <sanitizer/asan_interface.h>
@@ -13,30 +12,6 @@
 #define ASAN_POISON_MEMORY_REGION(at, n) ((void)(at))
 #define ASAN_UNPOISON_MEMORY_REGION(at, n) ((void)(at))
 #endif
-
-/* What is known of a text. The texts of one shape share it; it is then in the memo's second table, where the hash of the skeleton
- * leads to it. Two shapes with one hash, also those that differ in a literal that is part of the shape, are not both there. */
-struct memo_analysis {
-	unsigned refs;
-	unsigned kept;	   /* of its texts, in the memo's table */
-	struct memo *memo; /* that counts its bytes */
-	size_t bytes;
-	struct facts *facts; /* counted */
-	/* The resolution under one catalog and search path, kept while both stay the same (compared by memo_reads). */
-	struct reads *reads;
-	struct target *target;	/* owned; of the same resolution, NULL = nobody has asked */
-	uint64_t reads_catalog; /* its serial, 0 = none */
-	struct span reads_path; /* owned copies */
-	struct span reads_role;
-	struct ring node; /* in the memo's list of all that it counts */
-	bool listed;
-	uint64_t hash;
-	uint64_t shape_id; /* stmt_shape_id() */
-	struct ring by_use;
-	UT_hash_handle hh; /* key: hash */
-	size_t shape_n;
-	uint8_t shape[]; /* the skeleton, then the literals that are not lifted */
-};
 
 /* A stmt in its memo's table. Two texts with one 64-bit hash do not share an object: the second is not kept. */
 struct memo_node {
@@ -60,18 +35,13 @@ struct memo_node {
 #define SPARES 256u
 
 struct memo {
+	struct analyses analyses; /* the first: memo_of() */
 	struct memo_node *table;
-	struct ring by_use; /* oldest first */
-	struct memo_analysis *shapes;
-	struct ring shapes_by_use;
-	struct ring counted; /* all analyses, also those that are listed nowhere else any more */
-	size_t bytes;	     /* of all */
-	size_t shapes_bytes;
-	size_t max_bytes;
-	uint64_t parsed;
+	struct ring by_use;   /* oldest first */
+	size_t bytes;	      /* of those in the table */
+	size_t max_bytes;     /* with the analyses */
 	uint64_t added;	      /* texts so far */
 	uint64_t id, ids_end; /* the numbers up to ids_end are this memo's; `id` was given last */
-	struct buf shape;     /* of the text in work */
 	struct memo_node *models[MODEL_HEADS][MODELS]; /* counted */
 	struct memo_node *latest; /* counted: the one that was asked for last, perhaps in no table */
 	struct memo_node *spares[SPARES];
@@ -79,8 +49,6 @@ struct memo {
 	uint32_t seen
 		[MEMO_SEEN]; /* part of the hash of a text that came once, and of which the shape is known */
 };
-
-#define SHAPE_MAX (2u * FACTS_TEXT_MAX)
 
 static _Atomic uint64_t last_id;
 
@@ -104,162 +72,20 @@ struct memo *memo_new(size_t max_bytes)
 		return NULL;
 	m->max_bytes = max_bytes;
 	ring_init(&m->by_use);
-	ring_init(&m->shapes_by_use);
-	ring_init(&m->counted);
-	buf_init(&m->shape, SHAPE_MAX);
+	/* Shapes have at most half of the room, so that the texts keep the other half. */
+	analyses_init(&m->analyses, max_bytes / 2);
 	return m;
 }
 
-/* ---- analyses ---- */
+_Static_assert(offsetof(struct memo, analyses) == 0, "memo_of() casts");
 
-static size_t weight(const struct memo_analysis *an)
+/* Whose texts `an` is known of; NULL = it may be gone. */
+static struct memo *memo_of(const struct memo_analysis *an)
 {
-	return sizeof(*an) + an->shape_n + an->facts->bytes +
-	       (an->reads == NULL ? 0 : reads_bytes(an->reads)) + target_bytes(an->target) +
-	       an->reads_path.n + an->reads_role.n;
+	return (struct memo *)(void *)an->analyses;
 }
 
-/* Its bytes have changed, or are counted no more. */
-static void account(struct memo_analysis *an, size_t now)
-{
-	if (an->memo == NULL)
-		return;
-	an->memo->bytes += now - an->bytes;
-	if (an->listed)
-		an->memo->shapes_bytes += now - an->bytes;
-	an->bytes = now;
-}
-
-/* Who still holds it may keep it for as long as he likes. */
-static void count_no_more(struct memo_analysis *an)
-{
-	if (an->memo == NULL)
-		return;
-	account(an, 0);
-	ring_remove(&an->node);
-	an->memo = NULL;
-}
-
-static void forget_session(struct memo_analysis *an)
-{
-	free((uint8_t *)(uintptr_t)an->reads_path.p); /* one allocation holds both */
-	an->reads_path = an->reads_role = span_of(NULL, 0);
-}
-
-static void analysis_unref(struct memo_analysis *an)
-{
-	if (--an->refs > 0)
-		return;
-	check(!an->listed);
-	count_no_more(an);
-	reads_unref(an->reads);
-	target_free(&an->target);
-	forget_session(an);
-	facts_unref(an->facts);
-	free(an);
-}
-
-static void unlist(struct memo_analysis *an)
-{
-	struct memo *m = an->memo;
-
-	HASH_DEL(m->shapes, an);
-	ring_remove(&an->by_use);
-	m->shapes_bytes -= an->bytes;
-	an->listed = false;
-	if (an->kept == 0)
-		count_no_more(an);
-	analysis_unref(an);
-}
-
-/* Shapes have at most half of the room, so that the texts keep the other half. */
-static void shrink_shapes(struct memo *m)
-{
-	struct ring *oldest;
-
-	while (m->shapes_bytes > m->max_bytes / 2 && (oldest = ring_first(&m->shapes_by_use)) != NULL)
-		unlist(ring_item(oldest, struct memo_analysis, by_use));
-}
-
-/* The skeleton is in m->shape; behind it come the literals that belong to the shape. */
-static void add_fixed(struct memo *m, const struct facts *facts, struct span text,
-		      const struct literals *literals)
-{
-	for (unsigned i = 0; i < literals->count; i++) {
-		const struct literal *l = &literals->list[i];
-
-		if (facts->slots[i].lifted)
-			continue;
-		buf_add_u32(&m->shape, l->n);
-		buf_add(&m->shape, text.p + l->at, l->n);
-	}
-}
-
-/* The analysis of an earlier text of the same shape, counted, or NULL. */
-static struct memo_analysis *find_shape(struct memo *m, struct span text, const struct literals *literals,
-					uint64_t hash)
-{
-	struct memo_analysis *an = NULL;
-	size_t skeleton = m->shape.len;
-	bool same;
-
-	HASH_FIND_BYHASHVALUE(hh, m->shapes, &hash, sizeof(hash), (unsigned)hash, an);
-	if (an == NULL || an->facts->nslots != literals->count)
-		return NULL;
-	add_fixed(m, an->facts, text, literals);
-	same = !m->shape.failed && span_eq(buf_span(&m->shape), span_of(an->shape, an->shape_n));
-	m->shape.len = skeleton;
-	if (!same)
-		return NULL;
-	ring_remove(&an->by_use);
-	ring_add(&m->shapes_by_use, &an->by_use);
-	an->refs++;
-	return an;
-}
-
-static struct memo_analysis *analyse(struct memo *m, struct span text, const struct literals *literals,
-				     uint64_t hash)
-{
-	struct facts *facts = facts_of_shape(text, literals);
-	struct memo_analysis *an, *other = NULL;
-	size_t n = 0;
-
-	if (facts == NULL)
-		return NULL;
-	m->parsed++;
-	if (facts->shared) {
-		add_fixed(m, facts, text, literals);
-		n = m->shape.failed ? 0 : m->shape.len;
-	}
-	an = calloc(1, sizeof(*an) + n);
-	if (an == NULL) {
-		facts_unref(facts);
-		return NULL;
-	}
-	an->refs = 1;
-	an->memo = m;
-	an->facts = facts;
-	ring_init(&an->by_use);
-	ring_init(&an->node);
-	ring_add(&m->counted, &an->node);
-	account(an, weight(an));
-	if (n == 0)
-		return an;
-	an->hash = hash;
-	an->shape_n = n;
-	memcpy(an->shape, m->shape.p, n);
-	HASH_FIND_BYHASHVALUE(hh, m->shapes, &hash, sizeof(hash), (unsigned)hash, other);
-	if (other != NULL)
-		unlist(other);
-	HASH_ADD_BYHASHVALUE(hh, m->shapes, hash, sizeof(an->hash), (unsigned)hash, an);
-	ring_add(&m->shapes_by_use, &an->by_use);
-	an->listed = true;
-	an->refs++;
-	m->shapes_bytes += an->bytes;
-	account(an, weight(an));
-	shrink_shapes(m);
-	return an;
-}
+/* ---- models ---- */
 
 static struct memo_node **models_of(struct memo *m, struct span text)
 {
@@ -284,7 +110,6 @@ static bool like_model(struct span text, const struct stmt *model, struct litera
 static struct memo_analysis *find_like(struct memo *m, struct span text, struct literals *literals)
 {
 	struct memo_node **models, *model;
-	struct memo_analysis *an;
 	unsigned i;
 
 	if (text.n == 0 || text.n > MODEL_TEXT_MAX)
@@ -299,29 +124,7 @@ static struct memo_analysis *find_like(struct memo *m, struct span text, struct 
 	for (; i > 0; i--)
 		models[i] = models[i - 1];
 	models[0] = model;
-	an = model->stmt.analysis;
-	ring_remove(&an->by_use);
-	ring_add(&m->shapes_by_use, &an->by_use);
-	an->refs++;
-	return an;
-}
-
-/* Only texts without declared types, which is what those who write literals send. */
-static struct memo_analysis *analysis_of(struct memo *m, struct span text, bool plain,
-					 struct literals *literals)
-{
-	struct memo_analysis *an;
-	uint64_t hash;
-
-	if (plain && (an = find_like(m, text, literals)) != NULL)
-		return an;
-	literals->count = 0;
-	literals->plain = false;
-	if (!plain || text.n > FACTS_TEXT_MAX || !literals_scan(text, literals, &m->shape))
-		return analyse(m, text, NULL, 0);
-	hash = XXH3_64bits(m->shape.p, m->shape.len);
-	an = find_shape(m, text, literals, hash);
-	return an != NULL ? an : analyse(m, text, literals, hash);
+	return analysis_again(model->stmt.analysis);
 }
 
 /* ---- texts ---- */
@@ -369,9 +172,7 @@ static void evict(struct memo *m, struct memo_node *node)
 	ring_remove(&node->by_use);
 	m->bytes -= node->bytes;
 	node->stmt.memo = NULL;
-	/* Its holders keep the rest, as long as they like; the memo counts only what it holds. */
-	if (--node->stmt.analysis->kept == 0 && !node->stmt.analysis->listed)
-		count_no_more(node->stmt.analysis);
+	analysis_left(node->stmt.analysis);
 	stmt_unref(&node->stmt);
 }
 
@@ -384,13 +185,9 @@ void memo_free(struct memo **m)
 		note_node(&(*m)->models[i / MODELS][i % MODELS], NULL);
 	for (struct ring *it; (it = ring_first(&(*m)->by_use)) != NULL;)
 		evict(*m, ring_item(it, struct memo_node, by_use));
-	for (struct ring *it; (it = ring_first(&(*m)->shapes_by_use)) != NULL;)
-		unlist(ring_item(it, struct memo_analysis, by_use));
-	for (struct ring *it; (it = ring_first(&(*m)->counted)) != NULL;)
-		count_no_more(ring_item(it, struct memo_analysis, node));
+	analyses_free(&(*m)->analyses);
 	for (struct memo_node *node; (node = spare_take(*m)) != NULL;)
 		free(node);
-	buf_free(&(*m)->shape);
 	free(*m);
 	*m = NULL;
 }
@@ -398,7 +195,7 @@ void memo_free(struct memo **m)
 /* The object just used stays, however large it is: its caller holds it anyway. */
 static void shrink(struct memo *m, const struct memo_node *keep)
 {
-	while (m->bytes > m->max_bytes) {
+	while (memo_bytes(m) > m->max_bytes) {
 		struct memo_node *oldest = ring_item(ring_first(&m->by_use), struct memo_node, by_use);
 
 		if (oldest == keep)
@@ -490,8 +287,12 @@ static struct memo_node *node_like(struct memo *m, struct span text)
 static struct memo_node *node_unlike(struct memo *m, struct span text, struct span oids_be, uint64_t hash)
 {
 	struct literals literals;
-	struct memo_analysis *an = analysis_of(m, text, oids_be.n == 0, &literals);
-	struct memo_node *node = an == NULL ? NULL : node_new(node_size(text, oids_be, an), an);
+	struct memo_analysis *an = oids_be.n == 0 ? find_like(m, text, &literals) : NULL;
+	struct memo_node *node;
+
+	if (an == NULL)
+		an = analyses_get(&m->analyses, text, oids_be.n == 0, &literals);
+	node = an == NULL ? NULL : node_new(node_size(text, oids_be, an), an);
 
 	if (node == NULL)
 		return NULL;
@@ -562,7 +363,7 @@ static struct stmt *get(struct memo *m, struct span text, struct span oids_be, b
 	ring_add(&m->by_use, &node->by_use);
 	node->placed = ++m->added;
 	m->bytes += node->bytes;
-	node->stmt.analysis->kept++;
+	analysis_kept(node->stmt.analysis);
 	node->stmt.memo = m;
 	shrink(m, node);
 	return stmt_ref(&node->stmt);
@@ -592,75 +393,37 @@ void stmt_unref(struct stmt *s)
 	if (s == NULL || --s->refs > 0)
 		return;
 	check(s->memo == NULL);
-	m = s->analysis->memo; /* NULL = it may be gone */
+	m = memo_of(s->analysis);
 	analysis_unref(s->analysis);
 	if (m == NULL || !spare_keep(m, node))
 		free(node);
 }
 
-/* ---- resolving ---- */
+/* ---- what is asked of a text ---- */
 
-/* Compared byte by byte: a session chooses its own search_path, and must not find another's resolution. */
-static bool same_session(const struct memo_analysis *an, const struct reads_session *session)
+/* Its analysis has grown from `before` bytes, perhaps. */
+static void make_room(struct stmt *s, size_t before)
 {
-	return span_eq(an->reads_path, session->search_path) && span_eq(an->reads_role, session->role);
-}
-
-static bool note_session(struct memo_analysis *an, const struct reads_session *session)
-{
-	size_t path = session->search_path.n, role = session->role.n;
-	uint8_t *copy = malloc(path + role + 1);
-
-	if (copy == NULL)
-		return false;
-	if (path > 0)
-		memcpy(copy, session->search_path.p, path);
-	if (role > 0)
-		memcpy(copy + path, session->role.p, role);
-	forget_session(an);
-	an->reads_path = span_of(copy, path);
-	an->reads_role = span_of(copy + path, role);
-	return true;
+	if (s->memo != NULL && s->analysis->bytes > before)
+		shrink(s->memo, node_of(s));
 }
 
 struct reads *memo_reads(struct stmt *s, const struct catalog *catalog, const struct reads_session *session)
 {
-	uint64_t serial = catalog == NULL ? 0 : catalog_serial(catalog);
-	struct memo_analysis *an = s->analysis;
-	struct reads *reads;
+	size_t before = s->analysis->bytes;
+	struct reads *reads = analysis_reads(s->analysis, catalog, session, s->oids, s->noids);
 
-	if (an->reads != NULL && an->reads_catalog == serial && same_session(an, session))
-		return an->reads;
-	reads = reads_resolve(s->facts, catalog, session, s->oids, s->noids);
-	if (reads == NULL)
-		return NULL;
-	if (!note_session(an, session)) {
-		reads_unref(reads);
-		return NULL;
-	}
-	reads_unref(an->reads);
-	target_free(&an->target);
-	an->reads = reads;
-	an->reads_catalog = serial;
-	account(an, weight(an));
-	if (s->memo != NULL)
-		shrink(s->memo, node_of(s));
+	make_room(s, before);
 	return reads;
 }
 
 struct target *memo_target(struct stmt *s, const struct catalog *catalog, const struct reads_session *session)
 {
-	struct memo_analysis *an = s->analysis;
+	size_t before = s->analysis->bytes;
+	struct target *target = analysis_target(s->analysis, s->text, catalog, session, s->oids, s->noids);
 
-	if (memo_reads(s, catalog, session) == NULL)
-		return NULL;
-	if (an->target != NULL)
-		return an->target;
-	an->target = target_resolve(s->text, s->facts, catalog, session, s->oids, s->noids);
-	account(an, weight(an));
-	if (s->memo != NULL)
-		shrink(s->memo, node_of(s));
-	return an->target;
+	make_room(s, before);
+	return target;
 }
 
 /* A skeleton has a byte in place of each literal that no statement without a syntax error has there. */
@@ -678,12 +441,12 @@ uint64_t *stmt_shape_id(struct stmt *s)
 
 uint64_t memo_parsed(const struct memo *m)
 {
-	return m->parsed;
+	return m->analyses.parsed;
 }
 
 size_t memo_bytes(const struct memo *m)
 {
-	return m->bytes;
+	return m->bytes + m->analyses.bytes;
 }
 
 uint64_t stmt_number_fresh(void)
