@@ -71,12 +71,20 @@
 	" UNION ALL SELECT k.conrelid FROM pg_depend d JOIN pg_constraint k ON k.oid = d.objid" \
 	" WHERE d.classid = 'pg_constraint'::regclass AND d.refclassid = 'pg_proc'::regclass)"
 /* Functions that run where no function is named: of casts, and of what operator classes compare and sort by. Those that are immutable and
- * in C or built in, as extensions have them, are as good as PostgreSQL's own. */
-#define USERS_FUNCTION "f.oid >= " FIRST_USER_OID " AND NOT (f.provolatile = 'i' AND f.prolang IN (12, 13))"
+ * in C or built in, as extensions have them, are as good as PostgreSQL's own. An index of another kind than btree and hash only finds what
+ * an operator of the text finds, so there C is enough, and types of their own are no matter: pg_trgm's % is stable, PostGIS declares nothing
+ * of its GiST functions and has operators in SQL for BRIN. */
+#define ORDERS "(403, 405)" /* btree, hash */
+#define USERS_FUNCTION "f.oid >= " FIRST_USER_OID " AND NOT (f.prolang IN (12, 13) AND f.provolatile = 'i')"
+#define USERS_FUNCTION_IN(method) \
+	"f.oid >= " FIRST_USER_OID " AND NOT (f.prolang IN (12, 13) AND (f.provolatile = 'i' OR " method " NOT IN " ORDERS "))"
 #define CASTS \
 	"EXISTS (SELECT FROM pg_cast x JOIN pg_proc f ON f.oid = x.castfunc WHERE " USERS_FUNCTION ")" \
-	" OR EXISTS (SELECT FROM pg_amproc x JOIN pg_proc f ON f.oid = x.amproc WHERE " USERS_FUNCTION ")" \
-	" OR EXISTS (SELECT FROM pg_amop x JOIN pg_operator o ON o.oid = x.amopopr JOIN pg_proc f ON f.oid = o.oprcode WHERE " USERS_FUNCTION ")"
+	" OR EXISTS (SELECT FROM pg_amproc x JOIN pg_proc f ON f.oid = x.amproc JOIN pg_opfamily o ON o.oid = x.amprocfamily" \
+	" WHERE " USERS_FUNCTION_IN("o.opfmethod") ")" \
+	" OR EXISTS (SELECT FROM pg_amop x JOIN pg_operator o ON o.oid = x.amopopr JOIN pg_proc f ON f.oid = o.oprcode" \
+	" WHERE " USERS_FUNCTION_IN("x.amopmethod") \
+	" AND (x.amopmethod IN " ORDERS " OR x.amoplefttype < " FIRST_USER_OID " AND x.amoprighttype < " FIRST_USER_OID "))"
 
 #define LOAD_SCHEMA \
 	UP " SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity," \

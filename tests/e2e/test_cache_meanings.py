@@ -130,3 +130,12 @@ def test_a_cast_of_an_extensions_kind_is_no_matter(proxy, cluster, db):
                             CREATE CAST (w.mood AS text) WITH FUNCTION w.own(w.mood)""", db)
     with Wire(proxy.port).login(database=db) as ours:
         wait_for("a hit", lambda: is_cached(proxy, ours, "SELECT v FROM w.o WHERE id = 1"))
+
+
+def test_an_index_of_an_extension_is_no_matter(proxy, cluster, db):
+    """pg_trgm's operators and those of others are stable; they run only where a text names them."""
+    cluster.sql(TABLES + "CREATE EXTENSION pg_trgm; CREATE INDEX ON w.o USING gin (v gin_trgm_ops)", db)
+    with Wire(proxy.port).login(database=db) as ours:
+        wait_for("a hit", lambda: is_cached(proxy, ours, "SELECT v FROM w.o WHERE id = 1"))
+        wait_for("a hit", lambda: is_cached(proxy, ours, "SELECT id FROM w.o WHERE v LIKE 'a%'"))
+        assert not is_cached(proxy, ours, "SELECT id FROM w.o WHERE v % 'a'")
