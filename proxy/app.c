@@ -368,17 +368,24 @@ static int catch_signals(struct app *app, struct err *err)
 
 /* --- making and running --- */
 
-static struct origin *origin_of(void *arg, struct config *cfg, const char *database)
+static struct origin *origin_of(void *arg, const char *database)
 {
 	struct app *app = arg;
 
-	return origins_get(app->origins, cfg, database);
+	return origins_get(app->origins, database);
 }
 
 static bool origin_current(void *arg, struct config *cfg, const char *database, struct origin *origin)
 {
 	(void)arg;
 	return origins_current(cfg, database, origin);
+}
+
+static void origin_put(void *arg, struct origin *origin)
+{
+	struct app *app = arg;
+
+	origins_put(app->origins, origin);
 }
 
 static int make_workers(struct app *app, struct err *err)
@@ -394,6 +401,7 @@ static int make_workers(struct app *app, struct err *err)
 		.nclients = &app->nclients,
 		.origin_of = origin_of,
 		.origin_current = origin_current,
+		.origin_put = origin_put,
 		.console = to_console,
 		.app = app,
 		.kin = app->kin_at,
@@ -441,6 +449,7 @@ static void upkeep(void *arg)
 
 	timer_set(app->loop, &app->upkeep, UPKEEP_US);
 	origins_settings_changed(app->origins, new_settings, app);
+	origins_sweep(app->origins);
 }
 
 /* The service manager hears of us as long as every worker goes round. */
@@ -510,7 +519,7 @@ struct app *app_new(struct config *cfg, struct err *err)
 	app->census = census_new();
 	timer_init(&app->stats, log_stats, app);
 	timer_init(&app->upkeep, upkeep, app);
-	app->origins = origins_new();
+	app->origins = origins_new(cfg);
 	app->pools = pools_new(app->hosts, app->nworkers);
 	timer_init(&app->drain, watch_drain, app);
 	timer_init(&app->watchdog, watchdog, app);

@@ -15,20 +15,34 @@ struct origin_item {
 	struct origin *origin; /* owned; NULL = not cached */
 	struct cache *cache;   /* counted */
 	char *settings;	       /* owned: catalog_settings_fingerprint when last looked at; NULL = not yet */
+	unsigned users;	       /* of the origin: origins_get without origins_put */
 	bool stale;	       /* has no origin; look again */
+	bool retired;	       /* nobody gets it any more */
 };
 
 struct origins {
 	pthread_mutex_t lock;
+	struct config *cfg; /* counted */
 	struct origin_item *items;
+	int64_t past[NCOUNTERS]; /* of those that are freed */
 };
 
-struct origins *origins_new(void)
+struct origins *origins_new(struct config *cfg)
 {
 	struct origins *o = check_alloc(sizeof *o);
 
 	pthread_mutex_init(&o->lock, NULL);
+	o->cfg = config_ref(cfg);
 	return o;
+}
+
+static void free_item(struct origin_item *i)
+{
+	origin_stop(&i->origin);
+	cache_unref(i->cache);
+	free(i->database);
+	free(i->settings);
+	free(i);
 }
 
 void origins_free(struct origins **op)
@@ -41,12 +55,9 @@ void origins_free(struct origins **op)
 		struct origin_item *i = o->items;
 
 		o->items = i->next;
-		origin_stop(&i->origin);
-		cache_unref(i->cache);
-		free(i->database);
-		free(i->settings);
-		free(i);
+		free_item(i);
 	}
+	config_unref(o->cfg);
 	pthread_mutex_destroy(&o->lock);
 	free(o);
 	*op = NULL;
@@ -91,31 +102,48 @@ bool origins_current(struct config *cfg, const char *database, struct origin *or
 	return feed_target(cfg, database, &t) == NULL && same(t.set.host, now->host) &&
 	       same(t.set.port, now->port) && same(t.set.dbname, now->dbname) &&
 	       same(t.set.user, now->user) && same(t.set.password, now->password) &&
-	       same(t.set.sslmode, now->sslmode) && t.set.pgoutput == now->pgoutput &&
-	       same(t.set.publication, now->publication);
+	       same(t.set.sslmode, now->sslmode) && same(t.set.sslrootcert, now->sslrootcert) &&
+	       same(t.set.sslcert, now->sslcert) && same(t.set.sslkey, now->sslkey) &&
+	       t.set.connect_timeout_s == now->connect_timeout_s && t.set.several == now->several &&
+	       t.set.pgoutput == now->pgoutput && same(t.set.publication, now->publication) &&
+	       t.set.catalog_poll_us == now->catalog_poll_us && t.set.max_change_keys == now->max_change_keys;
 }
 
-struct origin *origins_get(struct origins *o, struct config *cfg, const char *database)
+struct origin *origins_get(struct origins *o, const char *database)
 {
+	struct origin *origin;
 	struct origin_item *i;
 
 	pthread_mutex_lock(&o->lock);
 	for (i = o->items; i != NULL; i = i->next)
-		if (strcmp(i->database, database) == 0)
+		if (!i->retired && strcmp(i->database, database) == 0)
 			break;
 	if (i == NULL) {
 		i = check_alloc(sizeof *i);
 		i->database = strdup(database);
 		check(i->database != NULL);
-		start(i, cfg);
+		start(i, o->cfg);
 		i->next = o->items;
 		o->items = i;
 	} else if (i->stale) {
 		i->stale = false;
-		start(i, cfg);
+		start(i, o->cfg);
 	}
+	origin = i->origin;
+	i->users += origin != NULL;
 	pthread_mutex_unlock(&o->lock);
-	return i->origin;
+	return origin;
+}
+
+void origins_put(struct origins *o, struct origin *origin)
+{
+	pthread_mutex_lock(&o->lock);
+	for (struct origin_item *i = o->items; i != NULL; i = i->next)
+		if (i->origin == origin) {
+			check(i->users > 0);
+			i->users--;
+		}
+	pthread_mutex_unlock(&o->lock);
 }
 
 void origins_each(struct origins *o, void (*fn)(void *arg, const char *database, struct origin *origin),
@@ -123,25 +151,56 @@ void origins_each(struct origins *o, void (*fn)(void *arg, const char *database,
 {
 	pthread_mutex_lock(&o->lock);
 	for (struct origin_item *i = o->items; i != NULL; i = i->next)
-		if (i->origin != NULL)
+		if (i->origin != NULL && !i->retired)
 			fn(arg, i->database, i->origin);
 	pthread_mutex_unlock(&o->lock);
+}
+
+static void add_counters(const struct origin_item *i, int64_t sum[NCOUNTERS])
+{
+	if (i->origin == NULL)
+		return;
+	origin_counters(i->origin, sum);
+	cache_counters(i->cache, sum);
+}
+
+void origins_counters(struct origins *o, int64_t sum[NCOUNTERS])
+{
+	pthread_mutex_lock(&o->lock);
+	for (unsigned i = 0; i < NCOUNTERS; i++)
+		sum[i] += o->past[i];
+	for (const struct origin_item *i = o->items; i != NULL; i = i->next)
+		add_counters(i, sum);
+	pthread_mutex_unlock(&o->lock);
+}
+
+/* Sessions look for what the configuration says from now on under its name. */
+static void retire(struct origin_item *i)
+{
+	struct log_who who = {.kind = "feed", .database = i->database};
+
+	log_info(&who, "feed ends: the configuration says another one, or none");
+	i->retired = true;
+	origin_retire(i->origin);
 }
 
 void origins_configure(struct origins *o, struct config *cfg)
 {
 	pthread_mutex_lock(&o->lock);
+	config_unref(o->cfg);
+	o->cfg = config_ref(cfg);
 	for (struct origin_item *i = o->items; i != NULL; i = i->next) {
 		struct cache_settings size;
 		struct policy policy;
 
-		if (i->origin != NULL && !origins_current(cfg, i->database, i->origin)) {
-			/* It has moved or is switched off: sessions find a new one under its name. */
-			i->database[0] = '\0';
+		if (i->retired)
 			continue;
-		}
 		if (i->origin == NULL) {
 			i->stale = true; /* it may have a cache under the new configuration */
+			continue;
+		}
+		if (!origins_current(cfg, i->database, i->origin)) {
+			retire(i);
 			continue;
 		}
 		policy_of(cfg, i->database, NULL, &policy);
@@ -149,6 +208,32 @@ void origins_configure(struct origins *o, struct config *cfg)
 		cache_resize(i->cache, &size);
 	}
 	pthread_mutex_unlock(&o->lock);
+}
+
+/* One that is retired and held by nobody, taken out; NULL = none. */
+static struct origin_item *take_retired(struct origins *o)
+{
+	struct origin_item *found = NULL;
+
+	pthread_mutex_lock(&o->lock);
+	for (struct origin_item **at = &o->items; *at != NULL && found == NULL;)
+		if ((*at)->retired && (*at)->users == 0) {
+			found = *at;
+			*at = found->next;
+			add_counters(found, o->past);
+		} else {
+			at = &(*at)->next;
+		}
+	pthread_mutex_unlock(&o->lock);
+	return found;
+}
+
+void origins_sweep(struct origins *o)
+{
+	struct origin_item *i;
+
+	while ((i = take_retired(o)) != NULL)
+		free_item(i); /* without the lock: it waits for the feed's thread */
 }
 
 static bool settings_changed(struct origin_item *i)
@@ -174,7 +259,7 @@ void origins_settings_changed(struct origins *o, void (*fn)(void *arg, const cha
 {
 	pthread_mutex_lock(&o->lock);
 	for (struct origin_item *i = o->items; i != NULL; i = i->next)
-		if (settings_changed(i))
+		if (!i->retired && settings_changed(i))
 			fn(arg, i->database);
 	pthread_mutex_unlock(&o->lock);
 }

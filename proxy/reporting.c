@@ -8,20 +8,13 @@
 
 _Static_assert(REPORT_PINS == SESSION_PINS, "every pin is reported");
 
-static void origin_counts(void *arg, const char *database, struct origin *origin)
-{
-	(void)database;
-	origin_counters(origin, arg);
-	cache_counters(origin_cache(origin), arg);
-}
-
 static void counters(void *arg, int64_t sum[NCOUNTERS])
 {
 	struct reporting *r = arg;
 
 	for (unsigned i = 0; i < r->nworkers; i++)
 		counters_sum(sum, &worker_host(r->workers[i])->counters);
-	origins_each(r->origins, origin_counts, sum);
+	origins_counters(r->origins, sum);
 }
 
 static void clients(void *arg, struct report_clients *out)

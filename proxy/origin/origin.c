@@ -531,12 +531,17 @@ struct origin *origin_start(const struct origin_settings *set, struct cache *cac
 	return NULL;
 }
 
+void origin_retire(struct origin *o)
+{
+	atomic_store(&o->stop, true);
+	wake(o);
+}
+
 void origin_stop(struct origin **o)
 {
 	if (*o == NULL)
 		return;
-	atomic_store(&(*o)->stop, true);
-	wake(*o);
+	origin_retire(*o);
 	pthread_join((*o)->thread, NULL);
 	free_origin(*o);
 	*o = NULL;

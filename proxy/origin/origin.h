@@ -2,7 +2,7 @@
  * Source  docs/coherence.md (connections, position, catalog); libpq's replication and asynchronous interfaces.
  * Shape   one thread per cached database that runs setup, streaming and recovery as straight code around poll(2).
  * Owner   the app; origin_stop joins the thread.
- * Thread  origin_start/stop: the app's; all others: any.
+ * Thread  any; origin_stop: when nobody else has it any more.
  * Errors  none after the start: trouble turns the cache off, is logged once, and is tried again with a back-off. */
 #ifndef PROXY_ORIGIN_ORIGIN_H
 #define PROXY_ORIGIN_ORIGIN_H
@@ -43,6 +43,8 @@ struct origin_state { /* for stats */
 };
 
 struct origin *origin_start(const struct origin_settings *set, struct cache *cache, struct err *err);
+/* Asks the thread to end, and does not wait for it: from then on nothing is cached, and its connections go. */
+void origin_retire(struct origin *o);
 void origin_stop(struct origin **o);
 
 /* Readers wait and the log is not flushed: write a flushing message (rate-limited inside; only when `insert` > `flush`

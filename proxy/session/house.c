@@ -11,10 +11,11 @@ struct served *house_served(struct house *h, const char *database)
 	struct origin *origin;
 
 	for (sv = h->served; sv != NULL; sv = sv->next)
-		if (strcmp(sv->database, database) == 0)
+		if (!sv->dead && strcmp(sv->database, database) == 0)
 			return sv->origin != NULL ? sv : NULL;
-	origin = h->origin_of(h->app, h->config, database);
+	origin = h->origin_of(h->app, database);
 	sv = check_alloc(sizeof *sv);
+	sv->refs = 1;
 	sv->database = strdup(database);
 	check(sv->database != NULL);
 	sv->group = toplist_group(span_str(database));
@@ -46,36 +47,75 @@ const struct catalog *served_catalog(struct served *sv, uint64_t *epoch_r)
 	return sv->catalog;
 }
 
+/* What is the worker's: from then on nothing is served. */
+static void shut(struct served *sv)
+{
+	fresh_free(&sv->fresh);
+	catalog_unref(sv->catalog);
+	sv->catalog = NULL;
+}
+
+static void unlist(struct house *h, const struct served *sv)
+{
+	for (struct served **at = &h->served; *at != NULL; at = &(*at)->next)
+		if (*at == sv) {
+			*at = sv->next;
+			return;
+		}
+}
+
+static void served_unref(struct house *h, struct served *sv)
+{
+	if (--sv->refs > 0)
+		return;
+	unlist(h, sv);
+	shut(sv);
+	if (sv->origin != NULL)
+		h->origin_put(h->app, sv->origin);
+	free(sv->database);
+	free(sv);
+}
+
+struct served *house_take_served(struct house *h, const char *database)
+{
+	struct served *sv = house_served(h, database);
+
+	if (sv != NULL)
+		sv->refs++;
+	return sv;
+}
+
+void house_leave_served(struct house *h, struct served **sv)
+{
+	if (*sv != NULL)
+		served_unref(h, *sv);
+	*sv = NULL;
+}
+
 void house_free_served(struct house *h)
 {
 	while (h->served != NULL) {
 		struct served *sv = h->served;
+		bool ours = !sv->dead;
 
 		h->served = sv->next;
-		fresh_free(&sv->fresh);
-		catalog_unref(sv->catalog);
-		free(sv->database);
-		free(sv);
+		shut(sv);
+		sv->dead = true;
+		if (ours)
+			served_unref(h, sv);
 	}
 }
 
 void house_renew_served(struct house *h)
 {
-	struct served **at = &h->served;
+	struct served *next;
 
-	while (*at != NULL) {
-		struct served *sv = *at;
-
-		if (sv->origin != NULL) {
-			if (!sv->dead && !h->origin_current(h->app, h->config, sv->database, sv->origin)) {
-				sv->dead = true;
-				sv->database[0] = '\0'; /* new sessions do not find it */
-			}
-			at = &sv->next;
+	for (struct served *sv = h->served; sv != NULL; sv = next) {
+		next = sv->next;
+		if (sv->dead ||
+		    (sv->origin != NULL && h->origin_current(h->app, h->config, sv->database, sv->origin)))
 			continue;
-		}
-		*at = sv->next;
-		free(sv->database);
-		free(sv);
+		sv->dead = true; /* nobody finds it any more */
+		served_unref(h, sv);
 	}
 }

@@ -23,11 +23,12 @@ struct notify;
 /* A database with a cache, as one worker sees it. */
 struct served {
 	struct served *next;
+	unsigned refs;	       /* the sessions that hold it, and the house as long as it is not dead */
 	char *database;	       /* owned */
 	uint64_t group;	       /* its toplist_group */
 	struct cache *cache;   /* borrowed from origin */
-	struct origin *origin; /* borrowed from the app */
-	bool dead; /* the database has another server now: sessions that still hold this are not served */
+	struct origin *origin; /* from origin_of; NULL = not cached */
+	bool dead; /* the configuration says another feed, or none: sessions that still hold this are not served */
 	struct fresh *fresh; /* owned by the worker */
 	/* The catalog of `epoch`, refreshed by served_catalog. */
 	uint64_t epoch;
@@ -75,20 +76,27 @@ struct house {
 	bool draining;		/* SIGTERM: close sessions that do nothing */
 	uint64_t drain_busy_us; /* from then on also busy ones, at the end of their transactions */
 	/* The origin of a database, started when there is none; NULL = not cached. */
-	struct origin *(*origin_of)(void *app, struct config *cfg, const char *database);
+	struct origin *(*origin_of)(void *app, const char *database);
 	/* Is that feed what the configuration says for the database? */
 	bool (*origin_current)(void *app, struct config *cfg, const char *database, struct origin *origin);
+	/* Gives back what origin_of has given. */
+	void (*origin_put)(void *app, struct origin *origin);
 	/* Takes over a client who wants the console, from this worker's thread. */
 	void (*console)(void *app, struct console_guest *guest);
 	void *app;
 };
 
-/* NULL when the database has no cache. */
+/* NULL when the database has no cache. Borrowed until the loop goes on. */
 struct served *house_served(struct house *h, const char *database);
+/* The same for a session, which gives it back. */
+struct served *house_take_served(struct house *h, const char *database);
+void house_leave_served(struct house *h, struct served **sv); /* *sv may be NULL, and is then */
 /* Borrowed until the next call; NULL while the cache is off. *epoch_r goes with it. */
 const struct catalog *served_catalog(struct served *sv, uint64_t *epoch_r);
+/* At the end. Sessions may give theirs back later. */
 void house_free_served(struct house *h);
-/* Reload: databases without a cache are asked for again, and those whose feed is not current any more get a new one. */
+/* Reload: databases without a cache are asked for again, and those whose feed is not current any more get a new one; sessions change to
+ * it between two transactions (renew.c). */
 void house_renew_served(struct house *h);
 
 static inline void house_pass(struct house *h, enum reason r)

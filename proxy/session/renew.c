@@ -12,6 +12,7 @@
 static bool between_transactions(const struct session *s)
 {
 	return s->state == SESSION_READY && s->txn == TXN_NONE && s->status == 'I' && s->pool != NULL &&
+	       !s->fill.on && !s->fill.leading && !s->flight_waiting &&
 	       (s->backend == NULL || expect_head(&s->backend->expects) == NULL);
 }
 
@@ -39,4 +40,8 @@ void session_renew(struct session *s)
 	s->config = config_ref(s->house->config);
 	s->policy = &target->policy;
 	wishes_renew(&s->wishes, s->policy);
+	if (s->replication != NULL)
+		return;
+	house_leave_served(s->house, &s->served);
+	s->served = house_take_served(s->house, s->database);
 }

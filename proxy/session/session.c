@@ -177,6 +177,7 @@ static void free_late(void *arg)
 	settings_free(&s->inspecting);
 	settings_free(&s->probed);
 	pool_defaults_unref(s->defaults);
+	house_leave_served(s->house, &s->served);
 	session_arrived(s);
 	target_unref(s->target);
 	buf_free(&s->key);

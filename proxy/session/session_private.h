@@ -143,7 +143,7 @@ struct session {
 	struct pool_target *target;	 /* counted: of its login; NULL until it has a pool */
 	const struct policy *policy;	 /* borrowed from it */
 	struct pool *pool;		 /* borrowed */
-	struct served *served;		 /* borrowed; NULL = not cached */
+	struct served *served;		 /* counted; NULL = not cached */
 	struct gate *gate;		 /* owned, during login */
 	struct arrival *arrival;	 /* owned, during login */
 

@@ -498,7 +498,7 @@ static void welcome_done(struct session *s, const struct settings *params, const
 			    NULL, NULL);
 	write_ready(conn_out(s->client), 'I');
 	conn_flush_later(s->client);
-	s->served = s->replication != NULL ? NULL : house_served(h, s->database);
+	s->served = s->replication != NULL ? NULL : house_take_served(h, s->database);
 	tally_add(s->tally, TALLY_logins, 1);
 	session_arrived(s);
 	session_enter(s, SESSION_READY);
