@@ -14,6 +14,9 @@ void account_begin(struct session *s)
 	s->outcome = OUTCOME_OWN;
 	s->followed = s->owed_ready = false;
 	s->waited_us = s->proof_us = 0;
+	if (s->latest != NULL)
+		stmt_unref(s->latest);
+	s->latest = NULL;
 	if (s->xact_us == 0)
 		s->xact_us = s->statement_us;
 }

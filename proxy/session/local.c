@@ -161,6 +161,7 @@ static bool answer_query(struct session *s, struct batch *batch)
 	stmts_set_unnamed(&s->stmts, NULL); /* as PostgreSQL does at a simple query */
 	s->begin_extended = false;
 	conn_consume(s->client, batch->op[0].end);
+	account_text(s, stmt);
 	account_answered(s);
 	local_ready(s);
 	return true;
@@ -318,6 +319,7 @@ static bool answer_extended(struct session *s, struct batch *batch)
 	if (stmt->facts->nstmts == 1 && stmt->facts->stmts->command == COMMAND_DEALLOCATE &&
 	    stmt->facts->stmts->name == NULL)
 		stmts_forget_all(&s->stmts); /* its own name goes as well */
+	account_text(s, stmt);
 	stmt_unref(stmt);
 	account_answered(s);
 	conn_consume(s->client, batch->op[nops - 1].end);

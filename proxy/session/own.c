@@ -178,7 +178,7 @@ static void refuse_company(struct session *s, const struct batch *batch)
 
 static bool answer_query(struct session *s, struct batch *batch)
 {
-	const struct stmt *stmt = batch->stmt;
+	struct stmt *stmt = batch->stmt;
 	bool ours;
 
 	if (stmt == NULL)
@@ -189,6 +189,7 @@ static bool answer_query(struct session *s, struct batch *batch)
 	} else if (ours && run(s, batch, stmt->facts->stmts, true)) {
 		stmts_set_unnamed(&s->stmts, NULL); /* as PostgreSQL does at a simple query */
 		conn_consume(s->client, batch->op[0].end);
+		account_text(s, stmt);
 		account_answered(s);
 		local_ready(s);
 	}
@@ -261,7 +262,10 @@ static bool answer_op(struct session *s, struct batch *batch, const struct op *o
 			write_param_description(out, NULL, 0);
 		describe(out, stmt->facts->stmts);
 		return true;
-	default: account_answered(s); return run(s, batch, stmt->facts->stmts, false);
+	default:
+		account_text(s, stmt);
+		account_answered(s);
+		return run(s, batch, stmt->facts->stmts, false);
 	}
 }
 

@@ -222,11 +222,11 @@ enum step step_ready(struct session *s)
 	case BATCH_MORE: return STEP_WAIT;
 	case BATCH_BAD: broke_protocol(s, why); return STEP_WAIT;
 	case BATCH_LARGE:
+		account_begin(s);
 		account_pass(s, REASON_TOO_LARGE);
 		s->pass_only = false;
 		s->fill_wanted = false;
 		s->replaying = false;
-		account_begin(s);
 		return want_backend(s);
 	case BATCH_OK: break;
 	}

@@ -4,7 +4,8 @@
 #include "proxy/base/log.h"
 #include "proxy/sql/parse.h"
 
-#define SLOW_TEXT 2048u
+#define SLOW_TEXT 2048u		    /* that is shown */
+#define SLOW_SCANNED (128u * 1024u) /* a text that is cut may end within a literal, and is not shown then */
 
 struct redacted {
 	struct span text;
@@ -33,7 +34,7 @@ static bool add_token(void *arg, enum parse_token token, uint32_t from, uint32_t
 static struct span redact(struct redacted *r, struct span text)
 {
 	r->text = text;
-	buf_init(&r->out, SLOW_TEXT * 4);
+	buf_init(&r->out, SLOW_SCANNED + SLOW_TEXT);
 	parse_tokens(text, add_token, r);
 	if (r->out.failed)
 		return span_of(NULL, 0);
@@ -57,10 +58,12 @@ void slow_log(struct session *s, uint64_t took_us)
 	struct redacted r = {0};
 	struct span text = s->latest != NULL ? s->latest->text : span_of(NULL, 0);
 
-	if (text.n > SLOW_TEXT * 8)
-		text.n = SLOW_TEXT * 8; /* the scanner reads no more than is shown by far */
+	if (text.n > SLOW_SCANNED)
+		text.n = SLOW_SCANNED;
 	if (!s->config->log_statement_literals && text.n > 0)
 		text = redact(&r, text);
+	if (text.n > SLOW_TEXT * 8)
+		text.n = SLOW_TEXT * 8;
 	log_info(&who, "slow statement", F_US("duration", took_us), F_STR("verdict", verdict(s)),
 		 F_US("waited", s->waited_us), F_US("proof", s->proof_us), F_SPAN("statement", text));
 	buf_free(&r.out);

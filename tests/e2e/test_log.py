@@ -5,7 +5,7 @@ import psycopg
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
-from pgweir_test.wire import Wire, errors
+from pgweir_test.wire import SYNC, Wire, bind, errors, execute, parse
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="needs pgweir itself")
 
@@ -30,6 +30,25 @@ def test_slow_statements_without_their_literals(cluster):
         assert line["verdict"] == "OFF" and line["database"] == "postgres" and line["user"] == "postgres"
         assert line["peer"].startswith("127.0.0.1:")
     assert "secret" not in proxy.log_text() and "4711" not in proxy.log_text()
+
+
+def test_a_slow_statement_is_not_taken_for_another(cluster):
+    """Each line is about its own statement: long ones, one with a long parameter, what the proxy answers itself."""
+    proxy = Proxy(cluster, {"log_format": "json", "log_min_duration_statement": "1us", "cache_size": 0})
+    with Wire(proxy.port).login() as wire:
+        wire.simple("SELECT 'first'")
+        wire.simple("SELECT length('" + "x" * 50000 + "')")
+        wire.simple("SELECT length('" + "y" * 300000 + "')")
+        wire.send(parse("", "SELECT length($1::text)") + bind("", "", [b"z" * 200000]) + execute() + SYNC)
+        wire.until(b"Z")
+        wire.simple("BEGIN")
+        wire.simple("SHOW pgweir.coherence")
+        wire.simple("COMMIT")
+    assert proxy.stop() == 0
+    said = [(line["statement"], line["verdict"]) for line in lines(proxy, "slow statement")]
+    assert said[:4] == [("SELECT ?", "OFF"), ("SELECT length(?)", "OFF"), ("", "TOO_LARGE"), ("SELECT length($1::text)", "TOO_LARGE")]
+    # These may take less than a microsecond.
+    assert set(said[4:]) <= {(own, "answered by the proxy") for own in ("BEGIN", "SHOW pgweir.coherence", "COMMIT")}
 
 
 def test_the_text_as_it_is_when_asked_for(cluster):
