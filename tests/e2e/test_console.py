@@ -437,6 +437,29 @@ def test_pause_waits_for_transactions_and_holds_new_ones(made, database, by_name
         assert client.execute("SELECT 2").fetchone() == (2,)
 
 
+def test_the_log_says_why_a_server_connection_ends(cluster):
+    proxy = Proxy(cluster, {"log_level": "debug", "log_format": "json", "server_idle_timeout": 1})
+
+    def reasons():
+        logged = [json.loads(line) for line in proxy.log_text().splitlines() if '"server connection closed"' in line]
+        return [line["reason"] for line in logged if line.get("database") == "postgres"]
+
+    with proxy.connect("postgres") as client, proxy.connect("pgbouncer") as console:
+        client.execute("SELECT 1")
+        console.execute("PAUSE")
+        assert reasons() == ["paused"]
+        console.execute("RESUME")
+        client.execute("BEGIN")
+        client.execute("SELECT pg_backend_pid()")
+        console.execute("RECONNECT")
+        client.execute("COMMIT")
+        wait_for("the old one to go", lambda: len(reasons()) == 2)
+        client.execute("SELECT 1")
+        wait_for("the new one to go", lambda: len(reasons()) == 3)
+    assert reasons()[1].startswith("RECONNECT") and reasons()[2] == "server_idle_timeout"
+    assert proxy.stop() == 0
+
+
 def test_pause_longer_than_query_wait_timeout(cluster):
     proxy = Proxy(cluster, {"query_wait_timeout": 1})
     with proxy.connect() as client, proxy.connect("pgbouncer") as console:
