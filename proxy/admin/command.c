@@ -247,17 +247,22 @@ static enum parsed_end take_key_value(struct lexer *l, struct parsed *p, struct 
 	return PARSED_OK;
 }
 
-static enum parsed_end take_number(struct lexer *l, struct parsed *p, struct err *err)
+/* The argument is the number alone. */
+static enum parsed_end take_client(struct lexer *l, struct parsed *p, struct err *err)
 {
+	static const char expected[] = "the id or the ptr of a client";
 	struct token t = look(l);
-	size_t digits = t.kind == TOKEN_WORD || t.kind == TOKEN_STRING ? 0 : SIZE_MAX;
+	size_t digits;
+	char *arg;
 
-	if (take_value(l, p, 0, err, "a number") != PARSED_OK)
+	if (take_value(l, p, 0, err, expected) != PARSED_OK)
 		return PARSED_ERROR;
-	if (digits == 0)
-		digits = strspn(p->arg[0], "0123456789");
-	if (digits == 0 || digits > 19 || p->arg[0][digits] != '\0')
-		return near(t, err, "a number");
+	arg = p->arg[0];
+	if (t.kind != TOKEN_NAME && arg[0] == 'c')
+		memmove(arg, arg + 1, strlen(arg));
+	digits = strspn(arg, "0123456789");
+	if (t.kind == TOKEN_NAME || digits == 0 || digits > 19 || arg[digits] != '\0')
+		return near(t, err, expected);
 	return PARSED_OK;
 }
 
@@ -281,7 +286,7 @@ static enum parsed_end take_args(struct lexer *l, struct parsed *p, struct err *
 			return PARSED_OK;
 		/* fall through */
 	case ARGS_DB: return take_value(l, p, 0, err, "a database");
-	case ARGS_NUMBER: return take_number(l, p, err);
+	case ARGS_CLIENT: return take_client(l, p, err);
 	case ARGS_KEY_VALUE: return take_key_value(l, p, err);
 	case ARGS_WORD: return take_choice(l, p, err);
 	case ARGS_DB_SQL:
@@ -316,6 +321,21 @@ static const struct verb *find(struct lexer *l)
 	return found;
 }
 
+/* Its first two words, or its only one, say that it is something else. When the fault is no word, it is one of syntax. */
+static enum parsed_end unknown(struct lexer *l, struct err *err)
+{
+	struct token first = next(l), second = look(l);
+	bool show = is_word(first, "SHOW", 4), two = second.kind == TOKEN_WORD;
+	size_t n = two ? (size_t)(second.raw.p - first.raw.p) + second.raw.n : first.raw.n;
+
+	if (first.kind != TOKEN_WORD || (show && !two))
+		return near(show ? second : first, err, "a command; SHOW HELP lists them");
+	err_state(err, "42601",
+		  "the console has no command \"%.*s\" and runs no SQL: SHOW HELP lists what it has",
+		  n > 64 ? 64 : (int)n, (const char *)first.raw.p);
+	return PARSED_ERROR;
+}
+
 enum parsed_end command_parse(struct span text, struct parsed *parsed_r, size_t *used_r, struct err *err)
 {
 	struct lexer l = {.text = text};
@@ -329,13 +349,8 @@ enum parsed_end command_parse(struct span text, struct parsed *parsed_r, size_t 
 		return PARSED_EMPTY;
 	}
 	p.command = find(&l);
-	if (p.command == NULL) {
-		t = next(&l);
-		/* Of "SHOW nonsense" the second word is the wrong one. */
-		if (is_word(t, "SHOW", 4))
-			t = next(&l);
-		return near(t, err, "a command; SHOW HELP lists them");
-	}
+	if (p.command == NULL)
+		return unknown(&l, err);
 	if (take_args(&l, &p, err) != PARSED_OK) {
 		parsed_free(&p);
 		return PARSED_ERROR;

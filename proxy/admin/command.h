@@ -3,7 +3,7 @@
  * Shape   one command at a time; several in one text are separated by semicolons.
  * Owner   parsed_free; rows are static.
  * Thread  pure; any.
- * Errors  PARSED_ERROR: *err has 42601 and what was expected. */
+ * Errors  PARSED_ERROR: *err has 42601 and what was expected, or that there is no such command. */
 #ifndef PROXY_ADMIN_COMMAND_H
 #define PROXY_ADMIN_COMMAND_H
 
@@ -16,14 +16,18 @@ enum command_args {
 	ARGS_NONE,
 	ARGS_DB,	  /* a database */
 	ARGS_OPTIONAL_DB, /* .. or none */
-	ARGS_NUMBER,
-	ARGS_KEY_VALUE, /* key = value, key TO value */
-	ARGS_WORD,	/* one optional word of `choices` */
-	ARGS_DB_SQL,	/* a database and a statement in quotes */
-	ARGS_ANY,	/* whatever follows, and it is ignored */
+	ARGS_CLIENT,	  /* its number, also as SHOW CLIENTS has it in `ptr`: c17 */
+	ARGS_KEY_VALUE,	  /* key = value, key TO value */
+	ARGS_WORD,	  /* one optional word of `choices` */
+	ARGS_DB_SQL,	  /* a database and a statement in quotes */
+	ARGS_ANY,	  /* whatever follows, and it is ignored */
 };
 
-enum command_right { RIGHT_STATS, RIGHT_ADMIN };
+enum command_right {
+	RIGHT_STATS,
+	RIGHT_ADMIN,
+	RIGHT_PARTLY, /* admin_users; what drivers set without need everybody may: the command looks itself */
+};
 
 struct verb {
 	const char *words;  /* "SHOW POOLS"; upper case, one blank between words */

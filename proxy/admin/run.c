@@ -2,6 +2,7 @@
 
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
+#include "proxy/session/console.h"
 #include "protocol/write.h"
 
 #include <stdarg.h>
@@ -65,13 +66,29 @@ static void finish(struct run *run)
 	run->finished(run, run->arg);
 }
 
+bool run_database_unknown(const struct run *run)
+{
+	const struct control *c = &run->parts->control;
+	const char *name = run_database(run);
+
+	return name != NULL && !console_name(name) && config_database(c->config(c->arg), name) == NULL;
+}
+
+/* One that has left the file is shown as long as there is anything of it. */
+static bool shows_nothing(const struct run *run)
+{
+	return run->parsed.command->args == ARGS_OPTIONAL_DB && run->parsed.command->columns != NULL &&
+	       run->table.nrows == 0 && run_database_unknown(run);
+}
+
 void run_done(struct run *run)
 {
-	if (run->table.failed) {
+	if (run->table.failed)
 		run_fail(run, "53200", "the result is too large");
-		return;
-	}
-	finish(run);
+	else if (shows_nothing(run))
+		run_fail(run, "3D000", "no such database: %s", run_database(run));
+	else
+		finish(run);
 }
 
 void run_fail(struct run *run, const char *sqlstate, const char *fmt, ...)

@@ -1,7 +1,8 @@
 /* run.h - one command of one client while it is carried out.
  * Source  commands.def.
  * Shape   a command's function fills `table` and `notice`, then calls run_done at once or later: after a round, or from its
- *         timer. run_fail ends it with an error. `undo` is called when it is cancelled or its client has gone before its end.
+ *         timer. run_fail ends it with an error, and so does run_done when nothing is there of a database that no client could
+ *         ask for. `undo` is called when it is cancelled or its client has gone before its end.
  * Owner   the console's client.
  * Thread  the console's loop.
  * Errors  run->err. */
@@ -56,6 +57,8 @@ void run_round(struct run *run, const struct round_order *order,
 void run_later(struct run *run, void (*fn)(void *run), uint64_t after_us);
 /* The database argument, or NULL. */
 const char *run_database(const struct run *run);
+/* It is named, and no client could ask for it. */
+bool run_database_unknown(const struct run *run);
 /* Rows' names are cut. */
 static inline bool run_wants(const struct run *run, const char *database)
 {

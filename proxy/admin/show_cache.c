@@ -115,14 +115,17 @@ void show_coherence(struct run *run)
 struct reason_sums {
 	struct run *run;
 	struct tally_sum sum;
+	bool found;
 };
 
 static void add_reasons(void *arg, struct pool *pool)
 {
 	struct reason_sums *r = arg;
 
-	if (run_wants(r->run, pool_database(pool)))
-		pool_tally_sum(pool, &r->sum);
+	if (!run_wants(r->run, pool_database(pool)))
+		return;
+	r->found = true;
+	pool_tally_sum(pool, &r->sum);
 }
 
 void show_reasons(struct run *run)
@@ -130,7 +133,7 @@ void show_reasons(struct run *run)
 	struct reason_sums r = {.run = run};
 
 	pools_each(run->parts->pools, add_reasons, &r);
-	for (unsigned i = 1; i < NREASONS; i++) {
+	for (unsigned i = 1; i < NREASONS && (r.found || !run_database_unknown(run)); i++) {
 		table_text(&run->table, reason_name((enum reason)i));
 		table_unsigned(&run->table, r.sum.pass[i]);
 		table_text(&run->table, reason_text((enum reason)i));

@@ -262,7 +262,7 @@ void show_help(struct run *run)
 		if (c->help == NULL)
 			continue;
 		table_printf(&run->table, "%s%s%s", c->words, c->syntax[0] != '\0' ? " " : "", c->syntax);
-		table_text(&run->table, c->right == RIGHT_ADMIN ? "admin_users" : "stats_users");
+		table_text(&run->table, c->right == RIGHT_STATS ? "stats_users" : "admin_users");
 		table_text(&run->table, c->help);
 	}
 	run_done(run);

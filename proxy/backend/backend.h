@@ -81,6 +81,7 @@ struct backend {
 	uint64_t born_us, idle_us; /* since when */
 	uint64_t lent_us;	   /* the latest loan; 0 = none yet */
 	uint64_t idle_limit_us;	   /* idle_session_timeout there: then the server ends it; 0 = never */
+	const char *end_why;	   /* static; of an idle one that is being closed */
 	uint64_t silent_us;	   /* since when the server waits for us, when nobody has it */
 	struct expects expects;
 	struct settings params; /* reported by ParameterStatus */

@@ -320,13 +320,19 @@ void pool_backend_ready(struct pool *p, struct backend *b)
 	pool_defaults_unref(old);
 }
 
-bool pool_worn_out(const struct pool *p, const struct backend *b, uint64_t now)
+const char *pool_worn_out(const struct pool *p, const struct backend *b, uint64_t now)
 {
 	uint64_t lifetime = p->target->policy.server_lifetime;
 
-	return p->paused || b->generation != p->generation ||
-	       (b->loans > 0 && now > b->born_us && now - b->born_us >= lifetime) ||
-	       p->total > size_now(p) + (unsigned)p->target->policy.reserve_pool_size;
+	if (p->paused)
+		return "paused";
+	if (b->generation != p->generation)
+		return "RECONNECT, or the server or its settings have changed";
+	if (b->loans > 0 && now > b->born_us && now - b->born_us >= lifetime)
+		return "server_lifetime";
+	if (p->total > size_now(p) + (unsigned)p->target->policy.reserve_pool_size)
+		return "more than the size of the pool";
+	return NULL;
 }
 
 void pool_retire(struct pool *p, struct backend *b, const char *why)
@@ -338,12 +344,12 @@ void pool_retire(struct pool *p, struct backend *b, const char *why)
 void pool_backend_free(struct pool *p, struct backend *b)
 {
 	uint64_t now = loop_now_us(b->host->loop);
-	bool old;
+	const char *why;
 
 	check(b->state == BACKEND_SETTLING);
 	pthread_mutex_lock(&p->lock);
-	old = pool_worn_out(p, b, now);
-	if (!old) {
+	why = pool_worn_out(p, b, now);
+	if (why == NULL) {
 		b->state = BACKEND_IDLE;
 		b->idle_us = now;
 		ring_push(&p->idle[b->host->index], &b->node);
@@ -352,8 +358,8 @@ void pool_backend_free(struct pool *p, struct backend *b)
 			pool_match(p);
 	}
 	pthread_mutex_unlock(&p->lock);
-	if (old)
-		pool_retire(p, b, "server_lifetime or new configuration");
+	if (why != NULL)
+		pool_retire(p, b, why);
 }
 
 bool pool_login_error(struct pool *p, struct err *err_r)

@@ -58,7 +58,8 @@ struct pools {
 void pool_match(struct pool *p);
 /* Starts one more backend in that worker; the budget has been taken. */
 void pool_open_one(struct pool *p, struct host *host);
-bool pool_worn_out(const struct pool *p, const struct backend *b, uint64_t now);
+/* Why it ends when it is free, static; NULL = it does not. */
+const char *pool_worn_out(const struct pool *p, const struct backend *b, uint64_t now);
 /* --- in gates.c; with the lock of struct pools held --- */
 bool gates_paused(struct pools *ps, const char *database);
 void gates_free(struct pools *ps);

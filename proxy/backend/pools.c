@@ -240,22 +240,30 @@ static void look_anew(struct pool *p, uint64_t now)
 
 /* --- upkeep --- */
 
+/* With the lock. Why an idle one ends, static; NULL = it stays. */
+static const char *idle_end(const struct pool *p, const struct backend *b, uint64_t now)
+{
+	uint64_t limit = p->target->config->server_idle_timeout;
+
+	if (limit > 0 && now - b->idle_us >= limit && p->total > (unsigned)p->target->policy.min_pool_size)
+		return "server_idle_timeout";
+	return backend_overslept(b, now) ? "idle_session_timeout" : pool_worn_out(p, b, now);
+}
+
 static void tick_pool(struct pool *p, struct host *host)
 {
-	uint64_t now = clock_us(), idle_limit;
+	uint64_t now = clock_us();
 	struct ring out;
 
 	if (host->index == 0)
 		look_anew(p, now);
 	ring_init(&out);
 	pthread_mutex_lock(&p->lock);
-	idle_limit = p->target->config->server_idle_timeout;
 	ring_each_safe (it, &p->idle[host->index]) {
 		struct backend *b = ring_item(it, struct backend, node);
-		bool idle_long = idle_limit > 0 && now - b->idle_us >= idle_limit &&
-				 p->total > (unsigned)p->target->policy.min_pool_size;
 
-		if (!idle_long && !pool_worn_out(p, b, now) && !backend_overslept(b, now))
+		b->end_why = idle_end(p, b, now);
+		if (b->end_why == NULL)
 			continue;
 		ring_remove(it);
 		p->nidle--;
@@ -272,7 +280,7 @@ static void tick_pool(struct pool *p, struct host *host)
 		struct backend *b = ring_item(it, struct backend, node);
 
 		ring_remove(it);
-		pool_retire(p, b, "server_idle_timeout, idle_session_timeout or server_lifetime");
+		pool_retire(p, b, b->end_why);
 	}
 }
 

@@ -257,6 +257,12 @@ def test_help_lists_every_command(made):
         assert any(row["command"].startswith(words) for row in found), words
 
 
+def test_help_says_who_may(made):
+    rights = {row["command"]: row["rights"] for row in ask(made, "SHOW HELP", user="watcher")}
+    assert rights["SET key = value"] == rights["PAUSE [database]"] == "admin_users"
+    assert rights["SHOW STATE"] == "stats_users"
+
+
 def test_config_hides_secrets(made):
     found = {row["key"]: row for row in ask(made, "SHOW CONFIG")}
     assert found["default_pool_size"]["value"] == "2" and found["default_pool_size"]["changeable"] == "yes"
@@ -339,6 +345,12 @@ def test_extended_errors(made):
                                   "SHUTDOWN SOON", "SELECT * FROM t", "\"SHOW\" pools", "ENABLE", "SHOW POOLS a b"])
 def test_syntax_errors_are_postgresqls(made, text):
     with made.connect("pgbouncer") as console, pytest.raises(psycopg.errors.SyntaxError):
+        console.execute(text)
+
+
+@pytest.mark.parametrize("text, named", [("SHOW work_mem", "SHOW work_mem"), ("SELECT version()", "SELECT version")])
+def test_what_is_no_command_is_named(made, text, named):
+    with made.connect("pgbouncer") as console, pytest.raises(psycopg.errors.SyntaxError, match=f'no command "{named}"'):
         console.execute(text)
 
 
@@ -437,6 +449,29 @@ def test_pause_waits_for_transactions_and_holds_new_ones(made, database, by_name
         assert client.execute("SELECT 2").fetchone() == (2,)
 
 
+def test_the_log_says_why_a_server_connection_ends(cluster):
+    proxy = Proxy(cluster, {"log_level": "debug", "log_format": "json", "server_idle_timeout": 1})
+
+    def reasons():
+        logged = [json.loads(line) for line in proxy.log_text().splitlines() if '"server connection closed"' in line]
+        return [line["reason"] for line in logged if line.get("database") == "postgres"]
+
+    with proxy.connect("postgres") as client, proxy.connect("pgbouncer") as console:
+        client.execute("SELECT 1")
+        console.execute("PAUSE")
+        assert reasons() == ["paused"]
+        console.execute("RESUME")
+        client.execute("BEGIN")
+        client.execute("SELECT pg_backend_pid()")
+        console.execute("RECONNECT")
+        client.execute("COMMIT")
+        wait_for("the old one to go", lambda: len(reasons()) == 2)
+        client.execute("SELECT 1")
+        wait_for("the new one to go", lambda: len(reasons()) == 3)
+    assert reasons()[1].startswith("RECONNECT") and reasons()[2] == "server_idle_timeout"
+    assert proxy.stop() == 0
+
+
 def test_pause_longer_than_query_wait_timeout(cluster):
     proxy = Proxy(cluster, {"query_wait_timeout": 1})
     with proxy.connect() as client, proxy.connect("pgbouncer") as console:
@@ -512,6 +547,17 @@ def test_kill_client(made, database):
     spared.close()
 
 
+def test_kill_client_by_its_handle(made, database):
+    victim = made.connect(database)
+    mine = one(ask(made, "SHOW CLIENTS"), database=database)
+    with made.connect("pgbouncer") as console:
+        with pytest.raises(psycopg.errors.SyntaxError, match="id or the ptr"):
+            console.execute(f"KILL_CLIENT s{mine['id']}")
+        console.execute(f"KILL_CLIENT {mine['ptr']}")
+    with pytest.raises(psycopg.OperationalError, match="admin forced disconnect"):
+        victim.execute("SELECT 1")
+
+
 @pytest.mark.sanitizer
 def test_kill_database(made, database):
     with made.connect(database) as client:
@@ -547,6 +593,11 @@ def test_names_that_nobody_could_connect_to(cluster):
         for order in ("PAUSE", "KILL", "RECONNECT", "WAIT_CLOSE", "DISABLE", "RESUME"):
             with pytest.raises(psycopg.errors.InvalidCatalogName):
                 console.execute(f"{order} other")
+        for what in ("POOLS", "CLIENTS", "SERVERS", "STATS", "CACHE", "REASONS"):
+            with pytest.raises(psycopg.errors.InvalidCatalogName, match="no such database: other"):
+                console.execute(f"SHOW {what} other")
+            for known in ("only", "pgweir"):
+                console.execute(f"SHOW {what} {known}")
         console.execute("PAUSE only")
     # Paused before its first client.
     waiting = threading.Thread(target=lambda: proxy.connect("only").close())

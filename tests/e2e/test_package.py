@@ -110,6 +110,17 @@ def test_the_package_has_what_belongs_to_it(package):
     assert "libpq5" in depends and "libssl3" in depends
 
 
+def test_the_documents_stand_by_themselves():
+    """All are installed, and refer to nothing that only the sources have."""
+    docs = ROOT / "docs"
+    installed = (docs / "meson.build").read_text()
+    for path in sorted(docs.glob("*.md")):
+        assert f"'{path.name}'" in installed, path.name
+        for link in re.findall(r"\]\(([^)#\s]+)", path.read_text()):
+            if "://" not in link:
+                assert not link.startswith("..") and (docs / link).is_file(), (path.name, link)
+
+
 def long_options(*command):
     return set(re.findall(r"--[a-z][a-z-]+", run([BINARY, *command, "--help"]).stdout))
 

@@ -23,7 +23,7 @@ TEST(command, knows_every_row_by_its_words)
 {
 	for (unsigned i = 0; i < command_number; i++) {
 		const char *more = commands[i].args == ARGS_DB		? " d"
-				   : commands[i].args == ARGS_NUMBER	? " 7"
+				   : commands[i].args == ARGS_CLIENT	? " 7"
 				   : commands[i].args == ARGS_KEY_VALUE ? " a = b"
 				   : commands[i].args == ARGS_DB_SQL	? " d 'select 1'"
 									: "";
@@ -67,13 +67,17 @@ TEST(command, says_where_the_error_is)
 	static const struct {
 		const char *text, *says;
 	} cases[] = {
-		{"nonsense", "syntax error at or near \"nonsense\""},
-		{"SHOW nonsense", "syntax error at or near \"nonsense\""},
+		{"nonsense", "no command \"nonsense\""},
+		{"SHOW nonsense", "no command \"SHOW nonsense\""},
 		{"SHOW", "end of input"},
 		{"PAUSE a b", "near \"b\""},
 		{"PAUSE 'a", "unterminated quoted string"},
-		{"KILL_CLIENT x1", "near \"x1\": expected a number"},
-		{"KILL_CLIENT 99999999999999999999", "expected a number"},
+		{"SELECT version()", "no command \"SELECT version\" and runs no SQL"},
+		{"KILL_CLIENT x1", "near \"x1\": expected the id or the ptr of a client"},
+		{"KILL_CLIENT s1", "near \"s1\""},
+		{"KILL_CLIENT c", "near \"c\""},
+		{"KILL_CLIENT \"1\"", "near \"\"1\"\""},
+		{"KILL_CLIENT 99999999999999999999", "expected the id"},
 		{"SET a b", "near \"b\": expected ="},
 		{"SET a =", "end of input: expected a value"},
 		{"SHUTDOWN now", "expected WAIT_FOR_SERVERS"},

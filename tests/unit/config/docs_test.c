@@ -102,6 +102,42 @@ TEST(docs, example_names_only_keys_that_exist)
 	text_pool_free(&pool);
 }
 
+/* What is commented out may be taken in without a change: the value is the default, unless that is empty. */
+TEST(docs, example_shows_defaults)
+{
+	struct text_pool *pool = text_pool_new();
+	struct config *base = scratch_config("[pgweir]\n");
+	char *text, *line, *save, *value, was[300], is[300];
+	size_t n;
+	struct err err;
+	unsigned compared = 0;
+
+	REQUIRE(text_read(pool, TEST_ROOT "/docs/examples/pgweir.ini", &text, &n, &err) == 0);
+	for (line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
+		const struct config_option *option;
+		struct config *cfg;
+
+		if (*line != ';' || line[1] == ' ' || (value = strstr(line, " =")) == NULL)
+			continue;
+		*value = '\0';
+		option = config_option(line + 1, CONFIG_GLOBAL);
+		REQUIRE(option != NULL);
+		if (option->def[0] == '\0')
+			continue;
+		*value = ' ';
+		snprintf(was, sizeof was, "[pgweir]\n%s\n", line + 1);
+		cfg = scratch_config(was);
+		config_option_text(base, option, was, sizeof was);
+		config_option_text(cfg, option, is, sizeof is);
+		EXPECT_STR(is, was);
+		config_unref(cfg);
+		compared++;
+	}
+	EXPECT(compared > 20);
+	config_unref(base);
+	text_pool_free(&pool);
+}
+
 static const char pgbouncer_ini[] =
 	";;; PgBouncer configuration file\n"
 	"\n"
