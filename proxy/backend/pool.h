@@ -83,6 +83,9 @@ void pools_reconnect(struct pools *p, const char *database);
  * backends that log in after it have said what there is, pool_suspect is true. */
 void pools_suspect(struct pools *p, const char *database);
 bool pool_suspect(const struct pool *p, const struct backend *b);
+/* A transaction of a client that may have changed the schema has ended. Any thread. How often so: pool_schema. */
+void pools_schema_changed(struct pools *p, const char *database);
+uint64_t pool_schema(const struct pool *p);
 
 const char *pool_database(const struct pool *p);
 bool pool_listening(const struct pool *p); /* made by pools_get_listening */

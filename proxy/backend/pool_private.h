@@ -34,6 +34,7 @@ struct pool {
 	uint32_t generation;
 	uint64_t looked_us; /* for another server, servers_read_only */
 	bool listening;
+	_Atomic uint64_t schema;     /* how often our clients have changed it */
 	_Atomic uint64_t suspect_us; /* when DDL was seen last; 0 = its effect is known */
 	_Atomic uint32_t
 		suspect_generation; /* what older backends have said of the database's code is out of date */

@@ -221,6 +221,22 @@ void pools_suspect(struct pools *ps, const char *database)
 	pools_each(ps, suspect_each, (void *)(uintptr_t)database);
 }
 
+static void schema_each(void *arg, struct pool *p)
+{
+	if (strcmp(p->database, arg) == 0)
+		atomic_fetch_add(&p->schema, 1);
+}
+
+void pools_schema_changed(struct pools *ps, const char *database)
+{
+	pools_each(ps, schema_each, (void *)(uintptr_t)database);
+}
+
+uint64_t pool_schema(const struct pool *p)
+{
+	return atomic_load_explicit(&p->schema, memory_order_relaxed);
+}
+
 bool pool_suspect(const struct pool *p, const struct backend *b)
 {
 	return p->suspect_us != 0 || (int32_t)(b->generation - p->suspect_generation) < 0;

@@ -42,15 +42,17 @@ static void make_room(struct session *s)
 /* The number of a statement that is parsed now: it is shared only between sessions with equal settings. */
 static uint64_t number_now(struct session *s, struct stmt *stmt)
 {
-	uint64_t id = under_now(s, stmt)->id;
-
-	return stmt_number(stmt, id, id);
+	return under_number_now(s, under_now(s, stmt), stmt);
 }
 
 /* The client's name stands for it from here on. 0 = too many bytes. */
 static uint64_t parsed_now(struct session *s, struct span name, struct stmt *stmt, uint64_t number)
 {
-	return stmts_change(&s->stmts, name, stmt, number, under_now(s, stmt), batch_now(s));
+	uint64_t change = stmts_change(&s->stmts, name, stmt, number, under_now(s, stmt), batch_now(s));
+
+	if (change != 0)
+		under_note_types(s, stmts_parsed(&s->stmts, name), stmt);
+	return change;
 }
 
 /* Sends the client's own Parse. */
@@ -220,6 +222,7 @@ static uint64_t number_again(struct session *s, struct parsed *p, struct stmt *s
 	p->number = number;
 	if (now == s->meaning)
 		stmts_parsed_under(&s->stmts, p, now);
+	under_note_types(s, p, stmt);
 	return number;
 }
 
@@ -359,9 +362,9 @@ static enum hold parse_unnamed(struct session *s, struct stmt *stmt, struct span
 	struct span name = span_str("");
 	struct meaning *now = under_now(s, stmt);
 	struct expect e = {.kind = EXPECT_PARSE, .why = WHY_CLIENT};
-	uint64_t number = stmt_number(stmt, now->id, now->id);
+	uint64_t number = number_now(s, stmt);
 
-	e.change = stmts_change(&s->stmts, name, stmt, number, now, batch_now(s));
+	e.change = parsed_now(s, name, stmt, number);
 	if (e.change == 0)
 		return HOLD_TOO_MUCH;
 	backend_unnamed(s->backend, number);

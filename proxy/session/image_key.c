@@ -22,11 +22,17 @@ static bool in_key(const char *name)
 	return true;
 }
 
-/* Most custom settings, and roles, cannot change what a literal means, so they do not keep prepared statements apart. */
+/* Most custom settings, and roles, cannot change what a literal means. */
 bool image_parse_setting(const char *name)
 {
 	return in_key(name) && (strchr(name, '.') == NULL || meaning_setting(name)) &&
 	       strcasecmp(name, "role") != 0 && strcasecmp(name, "session_authorization") != 0;
+}
+
+/* Under the usual search_path ("$user") a role has schemas of its own: the same text may be about other tables. */
+static bool names_user(const char *name)
+{
+	return strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
 }
 
 static void add_setting(struct buf *b, const struct setting *setting)
@@ -82,7 +88,7 @@ void image_key_refresh(struct session *s)
 	for (unsigned i = 0; i < s->image.n; i++) {
 		if (in_key(s->image.at[i].name))
 			add_setting(key, &s->image.at[i]);
-		if (image_parse_setting(s->image.at[i].name))
+		if (image_parse_setting(s->image.at[i].name) || names_user(s->image.at[i].name))
 			add_setting(&parse_key, &s->image.at[i]);
 	}
 	key_settings_end(s);

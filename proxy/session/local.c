@@ -19,8 +19,9 @@ int stmts_add_settled(struct session *s, struct span name, struct stmt *stmt)
 	if (stmts_add(&s->stmts, name, stmt) != 0)
 		return -1;
 	p = stmts_parsed(&s->stmts, name);
-	p->number = stmt_number(stmt, s->image_id, s->image_id);
+	p->number = under_number_now(s, under_settled(s), stmt);
 	stmts_parsed_under(&s->stmts, p, under_settled(s));
+	under_note_types(s, p, stmt);
 	return 0;
 }
 

@@ -231,6 +231,8 @@ static enum reason examine(struct session *s, const struct batch *batch, struct 
 	r = reads_reason(w->reads);
 	if (r != REASON_NONE)
 		return r;
+	if (w->from != NULL && !under_types_hold(s, w->from, w->stmt, w->reads))
+		return REASON_PARSED_BEFORE;
 	note_relations(s, w->reads);
 	return make_key(s, w);
 }

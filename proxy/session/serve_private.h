@@ -16,6 +16,7 @@ struct wanted {
 	struct stmt *stmt;	/* counted */
 	struct span parse_name; /* of the Parse in the batch */
 	bool parsed;		/* the batch has a Parse of it */
+	struct parsed *from;	/* .. or it was parsed before: borrowed from the session's */
 	bool simple;
 	struct front_bind bind; /* extended only */
 	uint8_t shape[BATCH_OPS];

@@ -455,6 +455,12 @@ struct meaning *under_settled(
 	struct session *s); /* borrowed: what the session has, but for its transaction */
 /* Borrowed: what that text is parsed under now. */
 struct meaning *under_now(struct session *s, const struct stmt *stmt);
+/* The number of a statement that is parsed now, for all who parse it under the same settings and schema. */
+uint64_t under_number_now(const struct session *s, const struct meaning *m, struct stmt *stmt);
+/* It has just got its number for a Parse that happens now. */
+void under_note_types(struct session *s, struct parsed *p, struct stmt *stmt);
+/* Are its parameters of the types that these reads take them for? When nobody knows, it is made again the next time it goes to a backend. */
+bool under_types_hold(struct session *s, struct parsed *p, struct stmt *stmt, const struct reads *reads);
 void under_refresh(struct session *s);		      /* the image has changed */
 void under_note(struct session *s, const char *name); /* this transaction may change it */
 void under_moves(struct session *s);		      /* .. from here on, or back */

@@ -21,6 +21,7 @@ struct stmt_change;
 struct parsed {
 	uint64_t number;       /* as the client parsed it (stmt_number); 0 = not known yet */
 	struct meaning *under; /* counted: the settings of its Parse; NULL = not known */
+	uint64_t types;	       /* reads_types() of then; 0 = not known, or all parameters are declared */
 	/* .. and for clients whose settings are these now, under which its literals would mean something else; 0 = not asked yet */
 	uint64_t used, used_number;
 };

@@ -291,6 +291,8 @@ void txn_ready(struct session *s, char status)
 		origin_suspect_ddl(s->served->origin);
 	if (status == 'I' && s->code_changed)
 		code_committed(s);
+	if (status == 'I' && s->schema_changed)
+		pools_schema_changed(s->house->pools, s->database);
 	if (status == 'I')
 		s->schema_changed = false;
 	s->status = status;

@@ -1,7 +1,8 @@
 /* Under which settings a client's statements are parsed. Each keeps those of its Parse (meaning.h). Where they are not those of now, and
  * its text would mean something else, it is made again under them, and has a number of its own on the backends: PostgreSQL parses a
  * statement anew by itself when its tables change or are analysed, under what is set then, so those who have set something else must
- * not share it. What a transaction has set is asked of the backend when it is needed. */
+ * not share it. What a transaction has set is asked of the backend when it is needed. And under which schema: who parses behind DDL gets
+ * another number than those before it. */
 #include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
@@ -45,9 +46,77 @@ struct meaning *under_now(struct session *s, const struct stmt *stmt)
 {
 	const uint32_t unseen = EFFECT_RESET_ALL | EFFECT_ROLE | EFFECT_TAINT;
 
-	if ((s->effects & unseen) != 0 || settings_get(&s->changed, path) != NULL || has_changed(s, stmt))
+	if ((s->effects & unseen) != 0 || s->schema_changed || (s->pins & (1u << PIN_TEMP)) != 0 ||
+	    settings_get(&s->changed, path) != NULL || has_changed(s, stmt))
 		return unsettled(s);
 	return under_settled(s);
+}
+
+/* --- the schema now --- */
+
+/* What names stand for, and of which types parameters are that are not declared, PostgreSQL finds out when it parses. One that was parsed
+ * before DDL must not be shared with those who parse it after. 0 = nothing is known. */
+static uint64_t schema_now(const struct session *s)
+{
+	uint64_t epoch, serial = 0;
+	const struct catalog *catalog = s->served != NULL ? served_catalog(s->served, &epoch) : NULL;
+
+	if (catalog != NULL)
+		serial = catalog_serial(catalog);
+	return serial * 0x9e3779b97f4a7c15u ^ pool_schema(s->pool) * 0xff51afd7ed558ccdu;
+}
+
+uint64_t under_number_now(const struct session *s, const struct meaning *m, struct stmt *stmt)
+{
+	uint64_t id = m->passing ? m->id : m->id ^ schema_now(s);
+
+	return stmt_number(stmt, id, id);
+}
+
+/* Has it parameters whose types PostgreSQL has to find out? */
+static bool infers(const struct stmt *stmt)
+{
+	if (stmt->noids < stmt->facts->nparams)
+		return true;
+	for (unsigned i = 0; i < stmt->facts->nparams; i++)
+		if (stmt->oids[i] == 0)
+			return true;
+	return false;
+}
+
+/* What the types of its parameters are found out from; 0 = not known. */
+static uint64_t types_now(struct session *s, struct stmt *stmt)
+{
+	const struct catalog *catalog;
+	struct reads_session rs;
+	struct reads *reads;
+	uint64_t epoch;
+
+	if (s->served == NULL || !infers(stmt) || under_now(s, stmt) != s->meaning)
+		return 0;
+	catalog = served_catalog(s->served, &epoch);
+	reads = catalog != NULL && key_reads(s, &rs) ? memo_reads(stmt, catalog, &rs) : NULL;
+	return reads != NULL ? reads_types(reads) : 0;
+}
+
+void under_note_types(struct session *s, struct parsed *p, struct stmt *stmt)
+{
+	uint64_t types = types_now(s, stmt);
+
+	/* Between the two looks the catalog may have become another one. One with a warning is parsed for each client. */
+	if (types != 0 && !stmt->warned && p->number != under_number_now(s, under_settled(s), stmt))
+		types = 0;
+	p->types = types;
+}
+
+bool under_types_hold(struct session *s, struct parsed *p, struct stmt *stmt, const struct reads *reads)
+{
+	if (!infers(stmt) || (p->types != 0 && p->types == reads_types(reads)))
+		return true;
+	/* Parsed while nobody knew the tables: once more, and they are. */
+	if (p->types == 0 && s->txn == TXN_NONE && s->changed.n == 0)
+		p->number = p->used_number = 0;
+	return false;
 }
 
 static struct meaning *now_for(struct session *s, const struct stmt *stmt)
@@ -211,8 +280,8 @@ uint64_t under_number(struct session *s, struct parsed *p, struct stmt *stmt)
 	}
 	if (p->used != now->id || p->used_number == 0) {
 		p->used = now->id;
-		p->used_number =
-			now == s->meaning ? stmt_number(stmt, p->under->id, now->id) : stmt_number_fresh();
+		p->used_number = now == s->meaning ? stmt_number(stmt, p->under->id ^ schema_now(s), now->id)
+						   : stmt_number_fresh();
 	}
 	return p->used_number;
 }
@@ -224,7 +293,7 @@ bool under_same(struct session *s, struct parsed *p, struct stmt *stmt)
 	if (s->changed.n > 0)
 		return false;
 	return (p->under != NULL && !p->under->assumed && meaning_same(p->under, now, NULL)) ||
-	       p->number == stmt_number(stmt, now->id, now->id);
+	       p->number == under_number_now(s, now, stmt);
 }
 
 /* --- a Parse under other settings --- */

@@ -36,6 +36,7 @@ static enum reason want_parse(struct session *s, const struct batch *batch, unsi
 /* The statement of that name; with a Parse in the batch it has to be the same. */
 static enum reason want_named(struct session *s, struct span name, struct wanted *w)
 {
+	struct parsed *from;
 	struct stmt *stmt;
 
 	if (w->parsed)
@@ -44,8 +45,10 @@ static enum reason want_named(struct session *s, struct span name, struct wanted
 	if (stmt == NULL)
 		return REASON_SYNTAX; /* 26000 is PostgreSQL's to say */
 	/* Its literals have the meaning that they had under the settings of its Parse; the key has those of now. */
-	if (!under_same(s, stmts_parsed(&s->stmts, name), stmt))
+	from = stmts_parsed(&s->stmts, name);
+	if (!under_same(s, from, stmt))
 		return REASON_SESSION_STATE;
+	w->from = from;
 	if (w->stmt != NULL)
 		return w->stmt == stmt ? REASON_NONE : REASON_PIPELINE;
 	w->stmt = stmt_ref(stmt);

@@ -1,5 +1,6 @@
 #include "proxy/sql/reads.h"
 
+#include "proxy/base/map.h"
 #include "proxy/sql/analysis.h"
 #include "proxy/sql/effect.h"
 #include "proxy/sql/harmless.h"
@@ -13,6 +14,7 @@ struct reads {
 	enum reason reason;
 	bool harmless;
 	uint16_t nparams;
+	uint64_t types;		 /* reads_types() */
 	const bool *clock_param; /* [nparams + 1] */
 	const struct rel_read *relations;
 	const struct entities *entities; /* NULL: none */
@@ -135,6 +137,25 @@ static bool copy_found(struct reads *r)
 	return clock_param != NULL;
 }
 
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	return XXH3_64bits_withSeed(&v, sizeof(v), h);
+}
+
+static uint64_t types_of(const struct rel_read *read, const struct catalog *catalog)
+{
+	uint64_t h = 0;
+
+	for (; read != NULL; read = read->next) {
+		const struct catalog_relation *rel = catalog_find_oid(catalog, read->relid);
+
+		h = mix(h, read->relid);
+		for (uint16_t i = 0; rel != NULL && i < rel->ncolumns; i++)
+			h = mix(mix(h, (uint64_t)rel->columns[i].attnum), rel->columns[i].type_oid);
+	}
+	return h | 1;
+}
+
 static void resolve_body(struct reads *r, const struct facts *facts, const struct catalog *catalog,
 			 const struct reads_session *session, const uint32_t *oids, uint16_t noids)
 {
@@ -167,6 +188,7 @@ static void resolve_body(struct reads *r, const struct facts *facts, const struc
 	r->reason = analyse_select(r, stmt->select_stmt, &a);
 	if (r->reason == REASON_NONE) {
 		r->harmless = true;
+		r->types = types_of(r->relations, catalog);
 		if (!copy_found(r)) {
 			r->relations = NULL;
 			r->entities = NULL;
@@ -216,6 +238,11 @@ struct reads *reads_of_rows(const struct rel_read *read, uint16_t nparams)
 		return r;
 	reads_unref(r);
 	return NULL;
+}
+
+uint64_t reads_types(const struct reads *r)
+{
+	return r->types;
 }
 
 struct reads *reads_ref(struct reads *r)

@@ -30,6 +30,8 @@ enum reason reads_reason(const struct reads *r);
 /* Proven free of writes, locks and side effects under that catalog (true also for many SELECTs that are not cacheable, and
  * for SHOW, BEGIN, COMMIT ..); what is not proven is a write. */
 bool reads_harmless(const struct reads *r);
+/* A number of the tables and their columns by which the types of parameters are found out; never 0 for REASON_NONE. */
+uint64_t reads_types(const struct reads *r);
 
 /* The i-th relation of it, as people are told. */
 struct reads_part {
