@@ -22,8 +22,8 @@ void config_unref(struct config *cfg)
 	if (cfg == NULL || atomic_fetch_sub_explicit(&cfg->priv->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	users_unref(cfg->userlist);
-	hba_unref(cfg->hba);
-	ident_unref(cfg->ident);
+	hba_free(&cfg->hba);
+	ident_free(&cfg->ident);
 	text_pool_free(&cfg->priv->pool);
 	free(cfg->priv);
 	free(cfg);

@@ -7,7 +7,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,7 +29,6 @@ struct rule {
 };
 
 struct hba {
-	atomic_uint refs;
 	struct text_pool *pool; /* owned; holds the rules too */
 	const char *path; /* while a file is read: lists in it may name others; NULL = no file is opened */
 	struct rule *rules;
@@ -48,18 +46,13 @@ const char *hba_method_name(enum hba_method method)
 	return method_names[method];
 }
 
-struct hba *hba_ref(struct hba *hba)
+void hba_free(struct hba **hba)
 {
-	check(atomic_fetch_add_explicit(&hba->refs, 1, memory_order_relaxed) > 0);
-	return hba;
-}
-
-void hba_unref(struct hba *hba)
-{
-	if (hba == NULL || atomic_fetch_sub_explicit(&hba->refs, 1, memory_order_acq_rel) != 1)
+	if (*hba == NULL)
 		return;
-	text_pool_free(&hba->pool);
-	free(hba);
+	text_pool_free(&(*hba)->pool);
+	free(*hba);
+	*hba = NULL;
 }
 
 unsigned hba_rule_count(const struct hba *hba)
@@ -283,11 +276,10 @@ static int parse(const char *text, size_t n, const char *name, const char *path,
 {
 	struct hba *hba = check_alloc(sizeof *hba);
 
-	atomic_init(&hba->refs, 1);
 	hba->pool = text_pool_new();
 	hba->path = path;
 	if (fields_each(hba->pool, text, n, name, add_rule, hba, err) != 0) {
-		hba_unref(hba);
+		hba_free(&hba);
 		return -1;
 	}
 	hba->path = NULL;

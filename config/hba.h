@@ -1,7 +1,7 @@
 /* hba.h - who may connect from where, and how they prove it.
  * Source  PostgreSQL manual, "The pg_hba.conf File"; the part of it that PgBouncer's auth_hba_file knows.
  * Shape   rules in the order of the file; the first one that matches decides; none = refuse.
- * Owner   counted, immutable.
+ * Owner   whoever loaded it, hba_free; immutable.
  * Thread  any after it was made.
  * Errors  -1 and "file:line: reason". */
 #ifndef CONFIG_HBA_H
@@ -47,8 +47,7 @@ struct hba_facts {
 int hba_load(const char *path, struct hba **hba_r, struct err *err);
 /* From memory; name stands for the file in messages. Opens no file. */
 int hba_parse(const char *text, size_t n, const char *name, struct hba **hba_r, struct err *err);
-struct hba *hba_ref(struct hba *hba);
-void hba_unref(struct hba *hba); /* NULL is allowed */
+void hba_free(struct hba **hba); /* NULL in it is allowed */
 
 /* The first rule that matches, or NULL. Borrowed from hba. */
 const struct hba_rule *hba_match(const struct hba *hba, const struct hba_facts *facts);

@@ -5,7 +5,6 @@
 #include "proxy/base/check.h"
 
 #include <regex.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,27 +18,21 @@ struct line {
 };
 
 struct ident {
-	atomic_uint refs;
 	struct text_pool *pool; /* owned; holds the lines too */
 	struct line *lines;
 	struct line **tail;
 };
 
-struct ident *ident_ref(struct ident *ident)
+void ident_free(struct ident **ident)
 {
-	check(atomic_fetch_add_explicit(&ident->refs, 1, memory_order_relaxed) > 0);
-	return ident;
-}
-
-void ident_unref(struct ident *ident)
-{
-	if (ident == NULL || atomic_fetch_sub_explicit(&ident->refs, 1, memory_order_acq_rel) != 1)
+	if (*ident == NULL)
 		return;
-	for (struct line *l = ident->lines; l != NULL; l = l->next)
+	for (struct line *l = (*ident)->lines; l != NULL; l = l->next)
 		if (l->system_name == NULL)
 			regfree(&l->regex);
-	text_pool_free(&ident->pool);
-	free(ident);
+	text_pool_free(&(*ident)->pool);
+	free(*ident);
+	*ident = NULL;
 }
 
 static int add_line(void *arg, const struct fields *f, struct err *err)
@@ -81,11 +74,10 @@ int ident_parse(const char *text, size_t n, const char *name, struct ident **ide
 {
 	struct ident *ident = check_alloc(sizeof *ident);
 
-	atomic_init(&ident->refs, 1);
 	ident->pool = text_pool_new();
 	ident->tail = &ident->lines;
 	if (fields_each(ident->pool, text, n, name, add_line, ident, err) != 0) {
-		ident_unref(ident);
+		ident_free(&ident);
 		return -1;
 	}
 	*ident_r = ident;

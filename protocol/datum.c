@@ -2,8 +2,6 @@
 
 #include "protocol/read.h"
 
-#define NAME_MAX_BYTES 63u /* the server cuts longer names, so they are not what they look like */
-
 static bool space(uint8_t c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');
@@ -264,7 +262,7 @@ static enum datum_status canon_text(uint32_t type_oid, struct span in, struct bu
 {
 	if (in.n > 0 && memchr(in.p, 0, in.n) != NULL)
 		return DATUM_BAD;
-	if (type_oid == DATUM_NAME && in.n > NAME_MAX_BYTES)
+	if (type_oid == DATUM_NAME && in.n > DATUM_NAME_MAX) /* it will be cut: not what it looks like */
 		return DATUM_BAD;
 	return put(out, in.p, in.n);
 }

@@ -27,6 +27,8 @@ enum datum_type {
 	DATUM_UUID = 2950,
 };
 
+#define DATUM_NAME_MAX 63u /* bytes; PostgreSQL cuts longer names */
+
 enum datum_status { DATUM_OK, DATUM_UNKNOWN, DATUM_BAD };
 
 /* Can values of this type be brought to a canonical form at all? */

@@ -162,13 +162,6 @@ bool front_bind_formats_known(const struct front_bind *b)
 	return true;
 }
 
-uint32_t front_parse_oid(const struct front_parse *p, uint16_t i)
-{
-	struct read r = read_from(span_skip(p->param_oids, 4u * i));
-
-	return read_u32(&r);
-}
-
 uint16_t front_bind_result_format(const struct front_bind *b, uint16_t col)
 {
 	if (b->nresults == 0)

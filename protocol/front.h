@@ -65,7 +65,6 @@ int front_bind_names(struct span cut_body, struct span *portal_r, struct span *s
 
 /* Parameter `i` of a decoded bind by walking from *at (start with at = 0); call for i = 0, 1, .. */
 struct front_param front_bind_param(const struct front_bind *b, uint16_t i, size_t *at);
-uint32_t front_parse_oid(const struct front_parse *p, uint16_t i);
 /* The result format that applies to column `col`: 0 text, 1 binary. */
 uint16_t front_bind_result_format(const struct front_bind *b, uint16_t col);
 /* Does `in` begin with Describe and Execute, of all rows, of the unnamed portal, and Sync? So nearly everybody goes on behind a Bind. */

@@ -18,7 +18,6 @@
 #define SCRAM_NONCE_MAX 512u	/* client's + server's; longer ones are refused */
 #define SCRAM_MESSAGE_MAX 2048u /* longest SASL payload that we take */
 #define SCRAM_CBIND_MAX 64u	/* tls-server-end-point: at most a SHA-512 */
-#define SCRAM_ITERATIONS 4096u	/* what PostgreSQL takes for new verifiers */
 #define SCRAM_ITERATIONS_MAX 10000000u
 #define SCRAM_NAME "SCRAM-SHA-256"
 #define SCRAM_NAME_PLUS "SCRAM-SHA-256-PLUS"

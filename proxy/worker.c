@@ -45,7 +45,6 @@ struct order_mail {
 	struct worker *worker;
 	struct config *cfg;		     /* counted */
 	struct tls *client_tls, *server_tls; /* counted */
-	const char *why;
 	uint64_t patience_us;
 };
 
@@ -139,7 +138,7 @@ static void last_round(struct mail *mail, void *ctx)
 	(void)ctx;
 	close_doors(m->worker);
 	m->worker->stopped = true;
-	session_close_all(h, m->why);
+	session_close_all(h, "the proxy is shutting down");
 	listen_close_house(h);
 	pools_close_idle(h->pools, &h->host);
 	backend_close_all(&h->host);
@@ -161,14 +160,9 @@ static struct order_mail *order(struct worker *w, void (*run)(struct mail *mail,
 
 void worker_stop(struct worker *w)
 {
-	struct order_mail *m = order(w, last_round);
-
-	m->why = "the proxy is shutting down";
-	if (!w->started) {
-		free(m);
+	if (!w->started)
 		return;
-	}
-	loop_post(w->house.host.loop, &m->mail);
+	loop_post(w->house.host.loop, &order(w, last_round)->mail);
 	pthread_join(w->thread, NULL);
 	w->started = false;
 }
@@ -311,23 +305,6 @@ void worker_drain(struct worker *w, uint64_t patience_us)
 	struct order_mail *m = order(w, run_drain);
 
 	m->patience_us = patience_us;
-	loop_post(w->house.host.loop, &m->mail);
-}
-
-static void run_close_all(struct mail *mail, void *ctx)
-{
-	struct order_mail *m = (struct order_mail *)(void *)mail;
-
-	(void)ctx;
-	session_close_all(&m->worker->house, m->why);
-	free(m);
-}
-
-void worker_close_all(struct worker *w, const char *why)
-{
-	struct order_mail *m = order(w, run_close_all);
-
-	m->why = why;
 	loop_post(w->house.host.loop, &m->mail);
 }
 

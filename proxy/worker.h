@@ -34,7 +34,6 @@ void worker_client(struct worker *w, int fd, enum session_door door);
 void worker_reload(struct worker *w, struct config *cfg, struct tls *client_tls, struct tls *server_tls);
 /* Sessions end when they have been idle for a moment; patience_us later all end with their transactions. */
 void worker_drain(struct worker *w, uint64_t patience_us);
-void worker_close_all(struct worker *w, const char *why); /* `why` is static */
 
 /* Has it gone round since this was asked last? One caller. */
 bool worker_alive(struct worker *w);

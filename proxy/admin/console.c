@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-#define LINGER_US 5000000u
-
 struct log_who client_who(const struct client *c)
 {
 	return (struct log_who){.kind = "client", .id = c->id, .database = c->database, .user = c->user};
@@ -46,7 +44,7 @@ void client_close(struct client *c, const char *why)
 	named_clear(c);
 	client_free_query(c);
 	cancels_remove(c->console->parts.cancels, c->number);
-	conn_finish(&c->conn, LINGER_US);
+	conn_finish(&c->conn, CONN_LINGER_US);
 	ring_remove(&c->node);
 	c->console->nclients--;
 	loop_retire(c->console->parts.loop, free_client, c);

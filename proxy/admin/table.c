@@ -30,7 +30,7 @@ unsigned column_count(const struct column *columns)
 void table_init(struct table *t, const struct column *columns)
 {
 	*t = (struct table){.columns = columns, .ncolumns = column_count(columns)};
-	buf_init(&t->cells, TABLE_MAX);
+	buf_init(&t->cells, TABLE_BYTES_MAX);
 }
 
 void table_free(struct table *t)

@@ -3,14 +3,14 @@
  * Shape   cells are text until they are written; columns are static arrays that end with a NULL name.
  * Owner   table_free.
  * Thread  one at a time.
- * Errors  out of memory or above TABLE_MAX: `failed`. */
+ * Errors  out of memory or above TABLE_BYTES_MAX: `failed`. */
 #ifndef PROXY_ADMIN_TABLE_H
 #define PROXY_ADMIN_TABLE_H
 
 #include "protocol/buf.h"
 
 #define TABLE_COLUMNS 48
-#define TABLE_MAX (256u * 1024 * 1024)
+#define TABLE_BYTES_MAX (256u * 1024 * 1024)
 
 enum column_type { COLUMN_TEXT, COLUMN_INT4, COLUMN_INT8, COLUMN_NUMERIC };
 

@@ -133,48 +133,11 @@ enum gate_step gate_expect(struct gate *g, gate_input_fn on_input)
 	return GATE_CONTINUE;
 }
 
-/* A stored verifier alone opens no server; keys that a login before has shown may fit it. */
-static void find_keys(struct gate *g)
-{
-	struct secret *found = secrets_find(g->secrets, g->database, g->user);
-	struct scram_verifier *verifier = check_alloc(sizeof *verifier);
-	struct scram_keys keys;
-
-	if (found != NULL && found->has_keys && scram_verifier_parse(span_str(g->secret->text), verifier)) {
-		memcpy(keys.client_key, found->client_key, sizeof keys.client_key);
-		memcpy(keys.server_key, found->server_key, sizeof keys.server_key);
-		if (scram_keys_fit(&keys, verifier)) {
-			secret_unref(g->secret);
-			g->secret = secret_ref(found);
-		}
-		OPENSSL_cleanse(&keys, sizeof keys);
-	}
-	secret_unref(found);
-	scram_wipe(verifier, sizeof *verifier);
-	free(verifier);
-}
-
 enum gate_step gate_admit(struct gate *g)
 {
-	struct secret *found;
-
-	if (g->secret != NULL && g->secret->kind == SECRET_NONE) {
-		secret_unref(g->secret);
-		g->secret = NULL;
-	}
-	if (g->secret == NULL)
-		return GATE_OK;
-	if (!secret_usable(g->secret))
-		find_keys(g);
-	if (!secret_usable(g->secret))
-		return GATE_OK;
-	secrets_learn(g->secrets, g->database, g->user, g->secret);
-	/* An equal one may have been there: then all sessions of the user share it. */
-	found = secrets_find(g->secrets, g->database, g->user);
-	if (found != NULL) {
-		secret_unref(g->secret);
-		g->secret = found;
-	}
+	/* A stored verifier alone opens no server; keys that an earlier login has shown stay what is known. */
+	if (g->secret != NULL && secret_usable(g->secret))
+		secrets_learn(g->secrets, g->database, g->user, g->secret);
 	return GATE_OK;
 }
 
@@ -419,9 +382,4 @@ const char *gate_method(const struct gate *g)
 const char *gate_reason(const struct gate *g)
 {
 	return g->reason;
-}
-
-struct secret *gate_secret(struct gate *g)
-{
-	return g->last == GATE_OK && g->secret != NULL ? secret_ref(g->secret) : NULL;
 }

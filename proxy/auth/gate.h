@@ -50,7 +50,5 @@ enum gate_step gate_input(struct gate *g, struct span body, struct buf *out, str
 /* Before GATE_OK of an SCRAM login: `out` holds AuthenticationSASLFinal already. */
 const char *gate_method(const struct gate *g); /* "trust", "scram-sha-256", .. for the log */
 const char *gate_reason(const struct gate *g); /* why it was refused, for the log; no secret */
-/* After GATE_OK: what servers can be logged in to with (counted; NULL = nothing known). Also put into `secrets`. */
-struct secret *gate_secret(struct gate *g);
 
 #endif

@@ -9,8 +9,6 @@
  * login, as they do in PostgreSQL, and a SCRAM exchange that began with an old verifier could not be mended. lookup.c keeps its
  * connection, so that asking costs a login one round trip of a thread that is not a loop's. */
 
-#define LOOKUP_TIMEOUT_S 15
-
 static void set_secret(struct gate *g, const char *text)
 {
 	secret_unref(g->secret);
@@ -59,11 +57,12 @@ static const char *sslmode_word(enum config_sslmode mode)
 	return words[mode];
 }
 
+/* 0 = a look-up's own default. */
 static int lookup_timeout_s(const struct config *config)
 {
 	uint64_t s = (config->server_connect_timeout + 999999) / 1000000;
 
-	return s == 0 || s > 3600 ? LOOKUP_TIMEOUT_S : (int)s;
+	return s > 3600 ? 0 : (int)s;
 }
 
 /* False = there is no database to ask (*why_r says so). */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* Rows per table; the oldest goes. Only successful logins make rows, so that nobody outside can push others out. */
-#define TABLE_MAX 65536u
+#define ROWS_MAX 65536u
 #define DIGEST 32u
 
 /* What a row is found by never holds a password: it is a keyed digest of the parts. */
@@ -226,7 +226,7 @@ void secrets_learn(struct secrets *s, const char *database, const char *user, st
 			row->secret = secret_ref(secret);
 		}
 	} else {
-		if (HASH_COUNT(s->learned) >= TABLE_MAX)
+		if (HASH_COUNT(s->learned) >= ROWS_MAX)
 			learned_drop(s, s->learned);
 		row = check_alloc(sizeof *row);
 		memcpy(row->key, key, DIGEST);
@@ -267,7 +267,7 @@ static void keep(struct secrets *s, struct kept **table, const uint8_t key[DIGES
 	HASH_FIND(hh, *table, key, DIGEST, old);
 	if (old != NULL)
 		kept_drop(table, old);
-	else if (HASH_COUNT(*table) >= TABLE_MAX)
+	else if (HASH_COUNT(*table) >= ROWS_MAX)
 		kept_drop(table, *table);
 	HASH_ADD(hh, *table, key, DIGEST, row);
 	pthread_mutex_unlock(&s->lock);

@@ -177,11 +177,6 @@ void notify_leave(struct notify *n, struct notify_listener *l)
 		channel_look(n, c);
 }
 
-unsigned notify_channels(const struct notify *n)
-{
-	return n->nchannels;
-}
-
 /* --- waits --- */
 
 static void answer_waits(struct notify *n, uint64_t upto, bool heard, bool listening)

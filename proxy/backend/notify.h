@@ -55,8 +55,6 @@ void notify_leave(struct notify *n, struct notify_listener *l); /* harmless when
 bool notify_ask(struct notify *n, struct pool *pool, struct notify_wait *wait);
 void notify_ask_no_more(struct notify_wait *wait); /* harmless when nothing was asked */
 
-unsigned notify_channels(const struct notify *n);
-
 struct span notify_event_channel(const struct notify_event *e);
 struct notify_event *notify_event_ref(struct notify_event *e);
 void notify_event_unref(struct notify_event *e);

@@ -48,13 +48,14 @@ void mailbox_post(struct mailbox *mb, struct mail *mail)
 		mailbox_wake(mb);
 }
 
-/* Takes the stack, leaves `mark`, runs the mail oldest first. */
-static bool mailbox_take(struct mailbox *mb, struct mail *mark)
+bool mailbox_run(struct mailbox *mb)
 {
-	struct mail *mail = atomic_exchange_explicit(&mb->head, mark, memory_order_acquire);
-	struct mail *fifo = NULL, *next;
+	struct mail *mail, *fifo = NULL, *next;
 	bool any;
 
+	if (atomic_load_explicit(&mb->head, memory_order_relaxed) == NULL)
+		return false;
+	mail = atomic_exchange_explicit(&mb->head, NULL, memory_order_acquire);
 	for (; mail != NULL && mail != &asleep; mail = next) {
 		next = mail->next;
 		mail->next = fifo;
@@ -66,19 +67,6 @@ static bool mailbox_take(struct mailbox *mb, struct mail *mark)
 		fifo->run(fifo, mb->ctx);
 	}
 	return any;
-}
-
-void mailbox_drain(struct mailbox *mb)
-{
-	mailbox_quiet(mb);
-	mailbox_take(mb, &asleep);
-}
-
-bool mailbox_run(struct mailbox *mb)
-{
-	if (atomic_load_explicit(&mb->head, memory_order_relaxed) == NULL)
-		return false;
-	return mailbox_take(mb, NULL);
 }
 
 bool mailbox_sleep(struct mailbox *mb)
@@ -94,7 +82,7 @@ bool mailbox_sleep(struct mailbox *mb)
 void mailbox_done(struct mailbox *mb)
 {
 	check(mb->fd >= 0);
-	while (mailbox_take(mb, NULL))
+	while (mailbox_run(mb))
 		;
 	close(mb->fd);
 	mb->fd = -1;

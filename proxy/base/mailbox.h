@@ -29,12 +29,10 @@ int mailbox_init(struct mailbox *mb, void *ctx, struct err *err);
 /* Mail that is still there is run a last time. No sender may be left. */
 void mailbox_done(struct mailbox *mb);
 void mailbox_post(struct mailbox *mb, struct mail *mail);
-/* Runs all mail in the order of posting (per sender); later mail makes fd readable again. */
-void mailbox_drain(struct mailbox *mb);
 
-/* For a loop that is awake for many rounds. mailbox_run does not touch the eventfd and leaves the
- * box awake; its result says whether there was mail. mailbox_sleep must be asked before blocking:
- * false = there is mail, do not block. mailbox_quiet makes fd unreadable after a wake-up. */
+/* The owner is awake for many rounds. mailbox_run runs all mail in the order of posting (per sender), does not touch
+ * the eventfd and leaves the box awake; its result says whether there was mail. mailbox_sleep must be asked before
+ * blocking: false = there is mail, do not block. mailbox_quiet makes fd unreadable after a wake-up. */
 bool mailbox_run(struct mailbox *mb);
 bool mailbox_sleep(struct mailbox *mb);
 void mailbox_quiet(struct mailbox *mb);

@@ -77,21 +77,17 @@ struct lease {
 };
 
 /* Registers: reads the versions, then the unconfirmed transactions. Before the statement leaves. `epoch` was read before the
- * catalog was got that the keys were resolved with; if it has passed since, nothing will be stored. */
-void lease_take(struct cache *c, uint64_t epoch, const uint64_t *keys, unsigned nkeys, const uint32_t *relids,
-		unsigned nrels, struct lease *lease_r);
-/* The same for an answer that will depend on the rows in it: the last `notherwise` of the `nkeys` keys are the ones that count when the
- * rows cannot be told at the end. */
-void lease_take_rows(struct cache *c, uint64_t epoch, const uint64_t *keys, unsigned nkeys,
-		     unsigned notherwise, const uint32_t *relids, unsigned nrels, struct lease *lease_r);
+ * catalog was got that the keys were resolved with; if it has passed since, nothing will be stored. Of an answer that will depend on
+ * the rows in it the last `notherwise` of the `nkeys` keys are the ones that count when the rows cannot be told at the end. */
+void lease_take(struct cache *c, uint64_t epoch, const uint64_t *keys, unsigned nkeys, unsigned notherwise,
+		const uint32_t *relids, unsigned nrels, struct lease *lease_r);
 /* Does the fill need a snapshot taken in front of its statement? Also when the lease is full because of unconfirmed transactions:
  * the answer will not be stored, but cache_store (call it all the same) learns from the snapshot, and the next lease is not. */
 static inline bool lease_needs_snapshot(const struct lease *l)
 {
 	return l->nxids > 0;
 }
-/* Are all registered versions unchanged? */
-bool lease_alive(const struct cache *c, const struct lease *l);
+/* Are all these versions unchanged? */
 bool lease_keys_alive(const struct cache *c, uint64_t epoch, const struct lease_key *keys, unsigned nkeys);
 
 /* Stores a complete answer. `s0` = snapshot taken after lease_take and before the statement's own, on the same backend (NULL when

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 /* A transaction over more tables than that is not worth telling apart. */
-#define RELATIONS_MAX 1024u
+#define CHANGE_RELATIONS_MAX 1024u
 
 void change_init(struct change *c, size_t max_keys)
 {
@@ -64,7 +64,7 @@ void change_relation(struct change *c, uint32_t relid, bool whole)
 	if (c->everything)
 		return;
 	if (rel == NULL) {
-		if (c->nrels == RELATIONS_MAX ||
+		if (c->nrels == CHANGE_RELATIONS_MAX ||
 		    grow((void **)&c->rels, c->nrels, &c->caprels, sizeof(*c->rels)) != 0) {
 			c->everything = true;
 			return;

@@ -9,8 +9,8 @@
  *    had shown it completed and it was taken off before this statement left.
  * In both cases X is completed before the statement's own snapshot is taken, and completion is for ever.
  * The other way round (list, then versions) X could be pushed and raised between the two, and be in neither. */
-void lease_take_rows(struct cache *c, uint64_t epoch, const uint64_t *keys, unsigned nkeys,
-		     unsigned notherwise, const uint32_t *relids, unsigned nrels, struct lease *lease_r)
+void lease_take(struct cache *c, uint64_t epoch, const uint64_t *keys, unsigned nkeys, unsigned notherwise,
+		const uint32_t *relids, unsigned nrels, struct lease *lease_r)
 {
 	lease_r->epoch = epoch;
 	lease_r->began_us = clock_us();
@@ -30,17 +30,6 @@ void lease_take_rows(struct cache *c, uint64_t epoch, const uint64_t *keys, unsi
 	lease_r->full = false;
 	lease_r->nxids = 0;
 #endif
-}
-
-void lease_take(struct cache *c, uint64_t epoch, const uint64_t *keys, unsigned nkeys, const uint32_t *relids,
-		unsigned nrels, struct lease *lease_r)
-{
-	lease_take_rows(c, epoch, keys, nkeys, 0, relids, nrels, lease_r);
-}
-
-bool lease_alive(const struct cache *c, const struct lease *l)
-{
-	return !l->full && versions_unchanged(&c->versions, l->epoch, l->key, l->nkeys + l->notherwise);
 }
 
 bool lease_keys_alive(const struct cache *c, uint64_t epoch, const struct lease_key *keys, unsigned nkeys)

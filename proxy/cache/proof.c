@@ -24,11 +24,6 @@ void proof_done(struct proof_state *p)
 	pthread_mutex_destroy(&p->lock);
 }
 
-size_t proof_bytes(const struct proof_state *p)
-{
-	return sizeof(*p);
-}
-
 /* --- the window; under the lock --- */
 
 static bool window_has(const struct proof_state *p, uint64_t xid)

@@ -32,7 +32,6 @@ struct proof_state {
 
 void proof_init(struct proof_state *p);
 void proof_done(struct proof_state *p);
-size_t proof_bytes(const struct proof_state *p);
 
 void proof_reset(struct proof_state *p);
 void proof_start(struct proof_state *p, const struct snapshot *first);

@@ -39,6 +39,7 @@ struct conn *conn_new(struct loop *l, int fd, const struct conn_ops *ops, void *
 struct conn *conn_accepted(struct loop *l, int fd, const struct conn_ops *ops, void *owner);
 void conn_free(struct conn **c); /* closes at once; pending output is lost */
 
+#define CONN_LINGER_US 5000000u /* usual for clients */
 /* Sends what is pending, then closes (with TLS close_notify), for at most `linger_us`. The owner is forgotten. */
 void conn_finish(struct conn **c, uint64_t linger_us);
 /* The same for a peer that has said goodbye and sends nothing more: closes at once when the kernel takes what is pending. */

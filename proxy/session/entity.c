@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define KEYS_BYTES (1u << 20)
-
 struct entity_deps {
 	struct buf note_key; /* of a point statement */
 	bool wanted[ENTITIES_MAX];

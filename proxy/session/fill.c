@@ -78,7 +78,7 @@ void fill_begin(struct session *s)
 	check(d != NULL);
 	s->fill_wanted = false;
 	/* Register before the statement leaves. */
-	lease_take_rows(c, s->dep_epoch, d->keys, d->nkeys, d->nrules, s->dep_rels, s->ndep_rels, &d->lease);
+	lease_take(c, s->dep_epoch, d->keys, d->nkeys, d->nrules, s->dep_rels, s->ndep_rels, &d->lease);
 	same = (f->alone && d->shown == NULL) || (same_server(s) && knows_catalog(s));
 	if (!same)
 		shown_free(&d->shown); /* its catalog may be another one */

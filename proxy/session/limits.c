@@ -6,10 +6,10 @@
 
 #include <stdio.h>
 
-#define YIELD_WAIT_US 500000u	    /* of others: it is no connection that is being made or settled */
-#define YIELD_IDLE_US 250000u	    /* who reads the values of sequences asks right behind its statement */
-#define FLIGHT_PATIENCE_US 1000000u /* a follower waits so long for a fill, then asks PostgreSQL itself */
-#define DRAIN_LOGIN_US 500000u	    /* at the shutdown, for a client that has been asked for its password */
+#define YIELD_WAIT_US 500000u	      /* of others: it is no connection that is being made or settled */
+#define YIELD_IDLE_US 250000u	      /* who reads the values of sequences asks right behind its statement */
+#define FOLLOWER_PATIENCE_US 1000000u /* a follower waits so long for a fill, then asks PostgreSQL itself */
+#define DRAIN_LOGIN_US 500000u	      /* at the shutdown, for a client that has been asked for its password */
 #define DRAIN_IDLE_US 300000u /* who was silent for so long will hardly be sending a statement just now */
 
 static void waited_too_long(struct session *s)
@@ -77,7 +77,7 @@ static uint64_t limit_of(const struct session *s)
 	case SESSION_WELCOME: return s->config->client_login_timeout;
 	case SESSION_READY: return idle_limit(s).us;
 	case SESSION_QUEUED: return p->query_wait_timeout;
-	case SESSION_FLIGHT: return FLIGHT_PATIENCE_US;
+	case SESSION_FLIGHT: return FOLLOWER_PATIENCE_US;
 	case SESSION_BUSY: return p->query_timeout;
 	default: return 0;
 	}

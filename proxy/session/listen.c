@@ -1,11 +1,10 @@
 #include "proxy/session/listen_private.h"
 
 #include "proxy/base/utf8.h"
+#include "protocol/datum.h"
 #include "protocol/write.h"
 
 #include <strings.h>
-
-#define NAME_MAX_BYTES 63 /* PostgreSQL cuts longer names */
 
 static const char ask_sql[] = "SELECT 'channel', c FROM pg_catalog.pg_listening_channels() AS c";
 
@@ -60,7 +59,7 @@ static bool fit_to_share(const struct session *s, struct span name)
 {
 	const char *encoding = settings_get(&s->params, "server_encoding");
 
-	if (name.n == 0 || name.n > NAME_MAX_BYTES)
+	if (name.n == 0 || name.n > DATUM_NAME_MAX)
 		return false;
 	return utf8_is_ascii(name) || (encoding != NULL && strcmp(encoding, "UTF8") == 0 && utf8_valid(name));
 }

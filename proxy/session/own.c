@@ -2,13 +2,12 @@
  * seen by another client. What cannot be answered here, such as several statements in one text, is an error and not silence. */
 #include "proxy/session/session_private.h"
 
+#include "protocol/datum.h"
 #include "protocol/write.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-
-#define TEXT_OID 25
 
 /* How many answers of this transaction, or the last one, others have changed; can only be shown. */
 static const char shows_changed[] = WISHES_PREFIX "context_changed";
@@ -114,7 +113,7 @@ static void refuse_value(struct session *s, const struct batch *batch, const cha
 static void describe(struct buf *out, const struct stmt_facts *f)
 {
 	struct span name = span_str(f->name != NULL ? f->name : "");
-	uint32_t oid = TEXT_OID;
+	uint32_t oid = DATUM_TEXT;
 
 	if (f->command == COMMAND_SHOW)
 		write_row_description(out, &name, &oid, 1);

@@ -12,8 +12,6 @@
 
 #include <stdlib.h>
 
-#define KEYS_BYTES (1u << 20)
-
 /* Is there a proof that was asked for after that? Asks for one, if not. */
 static bool proven(struct session *s, uint64_t after_us)
 {

@@ -35,6 +35,8 @@ void fill_drop_rows(struct deps *d);
 /* For whom and under which settings: the beginning of every key, then what kind of key it is. */
 void serve_key_who(struct session *s, char kind, struct buf *key);
 
+#define KEYS_BYTES (1u << 20) /* longest key of rows, and all values that one statement names them by */
+
 /* entity.c. A statement that asks for rows by key and was not found: an answer made of rows that other statements have brought, now in the
  * cache under s->key; counted, or NULL. */
 struct entry *entity_answer(struct session *s, const struct wanted *w, const struct reads_param *params,

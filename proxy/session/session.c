@@ -12,7 +12,6 @@
 _Static_assert((int)NPINS <= SESSION_PINS, "session_counts has room for all pins");
 
 #define INPUT_MAX (64u * 1024u)
-#define LINGER_US 5000000u
 
 static atomic_uint_fast64_t next_id = 1;
 
@@ -264,9 +263,9 @@ void session_close(struct session *s, const char *why)
 	if (s->arrival != NULL)
 		later_cancel(&s->arrival->handing);
 	if (s->goodbye && s->client != NULL)
-		conn_leave(&s->client, LINGER_US);
+		conn_leave(&s->client, CONN_LINGER_US);
 	else if (s->client != NULL)
-		conn_finish(&s->client, LINGER_US);
+		conn_finish(&s->client, CONN_LINGER_US);
 	ring_remove(&s->node);
 	h->nsessions--;
 	if (s->lending && !pool_lend_cancel(s->pool, &s->lend))

@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 
-#define KEYS_BYTES (1u << 20)
-
 uint8_t shown_format(const struct wanted *w, uint16_t at)
 {
 	return !w->simple && front_bind_result_format(&w->bind, at) == 1;

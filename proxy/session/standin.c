@@ -4,12 +4,11 @@
 #include "proxy/session/session_private.h"
 
 #include "proxy/base/check.h"
+#include "protocol/datum.h"
 #include "protocol/write.h"
 
 #include <stdlib.h>
 #include <strings.h>
-
-#define TEXT_OID 25
 
 /* How many parameters it has, or -1: not known. */
 static int parameters(const struct session *s, const struct stmt *stmt)
@@ -53,7 +52,7 @@ bool standin_bind(struct session *s, struct span name, const struct stmt *stmt, 
 		return false;
 	types = check_alloc(((size_t)n + 1) * sizeof *types);
 	for (int i = 0; i < n; i++)
-		types[i] = TEXT_OID;
+		types[i] = DATUM_TEXT;
 	stand_in(s, types, (unsigned)n);
 	free(types);
 	e_r->name_id = stmts_id(&s->stmts, name);

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SHAPE_MAX (FACTS_TEXT_MAX * 2u)
-
 /* The text with `?` for its literals. */
 static void write_shape(struct span text, struct buf *out)
 {
@@ -53,7 +51,7 @@ uint64_t tops_statement(struct house *h, const struct served *served, struct stm
 	struct buf shape;
 	uint64_t id;
 
-	buf_init(&shape, SHAPE_MAX);
+	buf_init(&shape, FACTS_SHAPE_MAX);
 	id = toplist_id(served->group, shape_id(stmt, &shape));
 	if (!toplist_count(h->statements, id, kind)) {
 		if (shape.len == 0)

@@ -146,5 +146,6 @@ bool facts_certain(struct span client_encoding, struct span standard_conforming_
 
 /* About 70 ms of a worker's loop in the worst case. */
 #define FACTS_TEXT_MAX (64u * 1024u)
+#define FACTS_SHAPE_MAX (2u * FACTS_TEXT_MAX) /* of its skeleton (literals.h) */
 
 #endif

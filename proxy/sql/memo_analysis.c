@@ -3,14 +3,12 @@
 #include "proxy/base/check.h"
 #include "proxy/sql/slots.h"
 
-#define SHAPE_MAX (2u * FACTS_TEXT_MAX)
-
 void analyses_init(struct analyses *a, size_t max_listed)
 {
 	*a = (struct analyses){.max_listed = max_listed};
 	ring_init(&a->by_use);
 	ring_init(&a->counted);
-	buf_init(&a->shape, SHAPE_MAX);
+	buf_init(&a->shape, FACTS_SHAPE_MAX);
 }
 
 static size_t weight(const struct memo_analysis *an)

@@ -1,6 +1,7 @@
 #include "proxy/sql/names.h"
 
 #include "proxy/sql/builtins.h"
+#include "protocol/datum.h"
 
 static bool space(uint8_t c)
 {
@@ -50,7 +51,7 @@ static bool next_name(struct span *rest, struct arena *mem, struct span *name_r)
 	*rest = s.n > 0 ? span_skip(s, 1) : s;
 	if (s.n > 0 && skip_space(*rest).n == 0)
 		return false; /* a comma with nothing behind */
-	*name_r = span_of(out, n < 63 ? n : 63);
+	*name_r = span_of(out, n < DATUM_NAME_MAX ? n : DATUM_NAME_MAX);
 	return true;
 }
 

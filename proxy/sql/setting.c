@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define SETTINGS_MAX 1024
+#define LIST_MAX 1024
 
 void setting_begin(struct settings *s, struct arena *mem)
 {
@@ -84,7 +84,7 @@ uint32_t setting_add(struct settings *s, enum setting_action action, const char 
 	uint32_t effects = EFFECT_SETTING;
 	char *copy = arena_str(s->mem, span_str(name));
 
-	if (copy == NULL || s->count >= SETTINGS_MAX) {
+	if (copy == NULL || s->count >= LIST_MAX) {
 		s->failed = s->failed || copy == NULL;
 		return EFFECT_SETTING | EFFECT_TAINT;
 	}

@@ -257,11 +257,6 @@ uint32_t target_only(const struct target *t)
 	return t->only;
 }
 
-bool target_all(const struct target *t)
-{
-	return t->missing == NULL;
-}
-
 bool target_missing(const struct target *t, unsigned i, uint32_t *relid_r)
 {
 	const struct missing *missing = t->missing;

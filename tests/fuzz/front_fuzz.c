@@ -12,8 +12,8 @@ static void walk_parse(struct span body)
 	if (front_parse_decode(body, &parse, &why) != 0)
 		return;
 	fuzz_within(parse.query, body);
-	for (uint16_t i = 0; i < parse.nparams; i++)
-		front_parse_oid(&parse, i);
+	fuzz_within(parse.param_oids, body);
+	FUZZ_CHECK(parse.param_oids.n == 4u * parse.nparams);
 }
 
 static void walk_bind(struct span body)

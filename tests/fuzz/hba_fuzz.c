@@ -29,7 +29,7 @@ static void fuzz_hba(const char *text, size_t n)
 
 		FUZZ_CHECK(rule == NULL || hba_method_name(rule->method) != NULL);
 	}
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 static void fuzz_ident(const char *text, size_t n)
@@ -45,7 +45,7 @@ static void fuzz_ident(const char *text, size_t n)
 		return;
 	}
 	ident_allows(ident, "map", "bob@example.org", "bob");
-	ident_unref(ident);
+	ident_free(&ident);
 }
 
 static void fuzz_users(const char *text, size_t n)

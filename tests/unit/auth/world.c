@@ -323,7 +323,7 @@ struct meeting world_meet(struct world *w, const char *user, struct secret *secr
 	run_both(w, g, login, &m);
 	snprintf(m.method, sizeof m.method, "%s", gate_method(g));
 	snprintf(m.reason, sizeof m.reason, "%s", gate_reason(g));
-	m.secret = gate_secret(g);
+	m.secret = m.gate == GATE_OK ? secrets_find(w->secrets, w->database, user) : NULL;
 	gate_free(&g);
 	login_free(&login);
 	return m;

@@ -33,7 +33,7 @@ struct meeting {
 	struct err login_err;
 	char method[32];
 	char reason[256];
-	struct secret *secret; /* counted, may be NULL */
+	struct secret *secret; /* counted; behind GATE_OK, what servers can be logged in to with */
 	unsigned round_trips;
 };
 

@@ -41,8 +41,11 @@ static void wait_for(struct mailbox *mb, const int *done, int want)
 	while (*done < want) {
 		struct pollfd p = {.fd = mb->fd, .events = POLLIN};
 
-		REQUIRE(poll(&p, 1, 10000) == 1);
-		mailbox_drain(mb);
+		if (mailbox_sleep(mb)) {
+			REQUIRE(poll(&p, 1, 10000) == 1);
+			mailbox_quiet(mb);
+		}
+		mailbox_run(mb);
 	}
 }
 
@@ -88,7 +91,7 @@ TEST(offload, refuses_what_exceeds_the_queue_and_finishes_the_rest_at_the_end)
 	EXPECT(refused == 1 || refused == 2);
 	atomic_store(&gate, 1);
 	offload_free(&o);
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(done, 4 - refused);
 	mailbox_done(&mb);
 }

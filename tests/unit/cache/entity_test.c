@@ -16,7 +16,7 @@ static struct lease lease_of(struct cache *c, unsigned row)
 	const uint32_t relid = RELATION;
 	struct lease l;
 
-	lease_take(c, cache_epoch(c), keys, 2, &relid, 1, &l);
+	lease_take(c, cache_epoch(c), keys, 2, 0, &relid, 1, &l);
 	return l;
 }
 

@@ -9,7 +9,7 @@ TEST(fill, stores_when_nothing_happened)
 	struct lease l = kit_lease(c, 7, 71);
 
 	EXPECT(!lease_needs_snapshot(&l));
-	EXPECT(lease_alive(c, &l));
+	EXPECT(!l.full && lease_keys_alive(c, l.epoch, l.key, l.nkeys));
 	EXPECT_EQ(kit_store(c, "q", "answer", &l, NULL), 1);
 	EXPECT(kit_has(c, "q", "answer"));
 	EXPECT(!kit_has(c, "p", "answer"));
@@ -23,7 +23,7 @@ TEST(fill, refuses_when_a_version_moved)
 	struct lease l = kit_lease(c, 7, 71);
 
 	kit_apply(c, 100, 7, 71);
-	EXPECT(!lease_alive(c, &l));
+	EXPECT(!l.full && !lease_keys_alive(c, l.epoch, l.key, l.nkeys));
 	EXPECT_EQ(kit_store(c, "q", "old", &l, "101:101:"), 0);
 	EXPECT(!kit_has(c, "q", "old"));
 	cache_unref(c);
@@ -387,7 +387,7 @@ TEST(epoch, a_fill_resolved_before_a_new_catalog_is_refused)
 	cache_set_catalog(c, NULL);
 	EXPECT(cache_on(c));
 	EXPECT(!kit_has(c, "q", "answer"));
-	lease_take(c, epoch, &key, 1, &relid, 1, &l); /* the lease is new, but not what it is for */
+	lease_take(c, epoch, &key, 1, 0, &relid, 1, &l); /* the lease is new, but not what it is for */
 	EXPECT_EQ(kit_store(c, "q", "old", &l, NULL), 0);
 	cache_unref(c);
 }

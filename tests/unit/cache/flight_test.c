@@ -33,10 +33,10 @@ TEST(flight, one_leads_the_others_follow)
 	EXPECT(join(c, &mb, &f[1], "p"));
 	EXPECT(!join(c, &mb, &f[2], "q"));
 	EXPECT(!join(c, &mb, &f[3], "q"));
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(f[2].woken + f[3].woken, 0);
 	flight_done(c, span_str("q"));
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(f[2].woken, 1);
 	EXPECT_EQ(f[3].woken, 1);
 	EXPECT_EQ(f[0].woken, 0);
@@ -44,7 +44,7 @@ TEST(flight, one_leads_the_others_follow)
 	flight_done(c, span_str("q"));
 	flight_done(c, span_str("q")); /* nobody is there */
 	flight_done(c, span_str("p"));
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(f[2].woken, 1);
 	EXPECT_EQ(cache_bytes(c), bytes);
 	mailbox_done(&mb);
@@ -62,7 +62,7 @@ TEST(flight, who_does_not_queue_may_still_lead)
 	EXPECT(!flight_join(c, span_str("q"), NULL));
 	EXPECT(!join(c, &mb, &f, "q"));
 	flight_done(c, span_str("q"));
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(f.woken, 1);
 	EXPECT(flight_join(c, span_str("q"), NULL));
 	flight_done(c, span_str("q"));
@@ -86,7 +86,7 @@ TEST(flight, a_follower_may_leave)
 	EXPECT(!join(c, &mb, &f[3], "q"));
 	flight_done(c, span_str("q"));
 	EXPECT(!flight_cancel(c, span_str("q"), &f[2].wait));
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(f[1].woken, 0);
 	EXPECT_EQ(f[2].woken, 1);
 	EXPECT_EQ(f[3].woken, 1);

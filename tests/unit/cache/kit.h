@@ -76,7 +76,7 @@ static inline struct lease kit_lease(struct cache *c, uint32_t relid, uint64_t k
 {
 	struct lease l;
 
-	lease_take(c, cache_epoch(c), &key, 1, &relid, 1, &l);
+	lease_take(c, cache_epoch(c), &key, 1, 0, &relid, 1, &l);
 	return l;
 }
 

@@ -398,7 +398,7 @@ static void fill(struct member *self, const struct question *q, uint64_t floor)
 	bool asked;
 
 	model_dawdle(&self->seed);
-	lease_take(m->cache, epoch, &q->readkey, 1, &q->relid, 1, &lease);
+	lease_take(m->cache, epoch, &q->readkey, 1, 0, &q->relid, 1, &lease);
 	if (m->set->without == WITHOUT_UNCONFIRMED) {
 		lease.nxids = 0;
 		lease.full = false;
@@ -413,7 +413,7 @@ static void fill(struct member *self, const struct question *q, uint64_t floor)
 	pthread_mutex_unlock(&m->lock);
 	model_dawdle(&self->seed);
 	if (m->set->without == WITHOUT_FILL_RULE) {
-		lease_take(m->cache, cache_epoch(m->cache), &q->readkey, 1, &q->relid, 1, &lease);
+		lease_take(m->cache, cache_epoch(m->cache), &q->readkey, 1, 0, &q->relid, 1, &lease);
 		lease.nxids = 0;
 		lease.full = false;
 	}

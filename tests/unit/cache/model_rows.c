@@ -72,7 +72,7 @@ static void bring(struct member *self, unsigned from, unsigned n)
 	char key[16];
 	bool asked;
 
-	lease_take(m->cache, cache_epoch(m->cache), keys, 2, &relid, 1, &lease);
+	lease_take(m->cache, cache_epoch(m->cache), keys, 2, 0, &relid, 1, &lease);
 	asked = lease_needs_snapshot(&lease);
 	if (asked)
 		s0 = model_snapshot(m);
@@ -91,7 +91,7 @@ static void bring(struct member *self, unsigned from, unsigned n)
 		atomic_fetch_add_explicit(&m->fills, 1, memory_order_relaxed);
 		model_dawdle(&self->seed);
 		if (m->set->without == WITHOUT_RECENT) {
-			lease_take(m->cache, lease.epoch, keys, 2, &relid, 1, &later);
+			lease_take(m->cache, lease.epoch, keys, 2, 0, &relid, 1, &later);
 			lease.raised = later.raised;
 		}
 		keep(self, &lease, asked ? &s0 : NULL, from, n, values);

@@ -38,7 +38,7 @@ static void bring(struct cache *c, unsigned row, const char *text)
 	for (; text != NULL && text[one.nvalues] != '\0'; one.nvalues++)
 		values[one.nvalues] = (struct row_value){.attnum = (int16_t)(one.nvalues + 1),
 							 .value = span_of(&text[one.nvalues], 1)};
-	lease_take(c, cache_epoch(c), keys, 2, &relid, 1, &l);
+	lease_take(c, cache_epoch(c), keys, 2, 0, &relid, 1, &l);
 	EXPECT_EQ(cache_put_rows(c, &l, NULL, 0, &one, 1), 1);
 	cache_refresh(c, cache_epoch(c), RELATION, span_str("row "));
 }
@@ -281,7 +281,7 @@ TEST(refresh, what_a_statement_has_brought_stays)
 
 	bring(c, 1, "a");
 	update(c, 100, 1, "AB");
-	lease_take(c, cache_epoch(c), keys, 2, &relid, 1, &l);
+	lease_take(c, cache_epoch(c), keys, 2, 0, &relid, 1, &l);
 	EXPECT_EQ(cache_put_rows(c, &l, &s, 0, &one, 1), 1);
 	kit_confirm(c, "101:101:");
 	EXPECT(has(c, 1, "AB"));

@@ -85,7 +85,7 @@ static struct lease lease_rows(struct cache *c)
 	const uint32_t relid = 10;
 	struct lease l;
 
-	lease_take_rows(c, cache_epoch(c), keys, 3, 1, &relid, 1, &l);
+	lease_take(c, cache_epoch(c), keys, 3, 1, &relid, 1, &l);
 	return l;
 }
 

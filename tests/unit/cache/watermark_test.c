@@ -36,15 +36,15 @@ TEST(watermark, wakes_whom_it_reaches)
 	sleep_until(c, &mb, &a, 1100);
 	sleep_until(c, &mb, &d, 1200);
 	cache_advance(c, 1099);
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(a.woken + b.woken + d.woken, 0);
 	cache_advance(c, 1100);
 	cache_advance(c, 1100);
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(a.woken, 1);
 	EXPECT_EQ(b.woken, 0);
 	cache_advance(c, 5000);
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(a.woken, 1);
 	EXPECT_EQ(b.woken, 1);
 	EXPECT_EQ(d.woken, 1);
@@ -71,10 +71,10 @@ TEST(watermark, what_is_reached_already_wakes_at_once)
 	REQUIRE(mailbox_init(&mb, NULL, NULL) == 0);
 	sleep_until(c, &mb, &a, 1000);
 	EXPECT(!position_cancel(c, &a.wait)); /* too late */
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(a.woken, 1);
 	sleep_until(c, &mb, &a, 900); /* used again */
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(a.woken, 2);
 	mailbox_done(&mb);
 	cache_unref(c);
@@ -90,7 +90,7 @@ TEST(watermark, going_off_wakes_all)
 	sleep_until(c, &mb, &a, 5000);
 	cache_turn_off(c, "test");
 	sleep_until(c, &mb, &b, 5000);
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(a.woken, 1);
 	EXPECT_EQ(b.woken, 1);
 	mailbox_done(&mb);
@@ -110,7 +110,7 @@ TEST(watermark, cancelled_means_no_mail)
 	EXPECT(position_cancel(c, &a.wait));
 	EXPECT(!position_cancel(c, &a.wait));
 	cache_advance(c, 3000);
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(a.woken, 0);
 	EXPECT_EQ(b.woken, 1);
 	mailbox_done(&mb);
@@ -152,13 +152,13 @@ static void *sleep_often(void *arg)
 			continue;
 		expected++;
 		while (atomic_load(&sleeper.woken) < expected) {
-			mailbox_drain(&mb);
+			mailbox_run(&mb);
 			sched_yield();
 		}
 		EXPECT_EQ(sleeper.woken, expected);
 		EXPECT(cache_position(crowd->c) >= sleeper.wait.target);
 	}
-	mailbox_drain(&mb);
+	mailbox_run(&mb);
 	EXPECT_EQ(sleeper.woken, expected);
 	mailbox_done(&mb);
 	return NULL;

@@ -47,7 +47,7 @@ TEST(hba, the_first_match_wins)
 	EXPECT_EQ(match(hba, "10.1.2.3", false, "shop", "bob"), 3);
 	EXPECT_EQ(match(hba, "11.1.2.3", false, "shop", "anna"), 4);
 	EXPECT_EQ(match(hba, "local", false, "shop", "anna"), 0);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, matches_the_kind_of_connection)
@@ -63,7 +63,7 @@ TEST(hba, matches_the_kind_of_connection)
 	EXPECT_EQ(match(hba, "127.0.0.2", false, "a", "b"), 0);
 	EXPECT_EQ(match(hba, "::1", true, "a", "b"), 2);
 	EXPECT_EQ(match(hba, "::1", false, "a", "b"), 4);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, matches_lists_and_words_of_databases)
@@ -81,7 +81,7 @@ TEST(hba, matches_lists_and_words_of_databases)
 	EXPECT_EQ(match(hba, "local", false, "sameuser", "u"), 4);
 	EXPECT_EQ(match(hba, "local", false, "e", "u"), 4);
 	EXPECT_EQ(match(hba, "local", false, "x", "u"), 0);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, matches_lists_of_users)
@@ -95,7 +95,7 @@ TEST(hba, matches_lists_of_users)
 	EXPECT_EQ(match(hba, "local", false, "d", "all"), 2);
 	EXPECT_EQ(match(hba, "local", false, "d", "+x"), 3);
 	EXPECT_EQ(match(hba, "local", false, "d", "carl"), 0);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, reads_lists_from_files)
@@ -118,7 +118,7 @@ TEST(hba, reads_lists_from_files)
 	EXPECT_EQ(match(hba, "local", false, "e", "u"), 1);
 	EXPECT_EQ(match(hba, "local", false, "@dbs", "u"), 0);
 	EXPECT_EQ(match(hba, "local", false, "x", "@"), 3);
-	hba_unref(hba);
+	hba_free(&hba);
 	EXPECT(hba_load(scratch_file(&s, "hba", "local all @gone md5\n"), &hba, &err) != 0);
 	EXPECT(strstr(err.text, "/hba:1: cannot open ") != NULL && strstr(err.text, "/gone") != NULL);
 	EXPECT(hba_load(scratch_file(&s, "hba", "local all @self md5\n"), &hba, &err) != 0);
@@ -140,7 +140,7 @@ TEST(hba, an_address_within_its_network_is_the_network)
 	EXPECT_EQ(match(hba, "10.9.9.9", false, "d", "u"), 1);
 	EXPECT_EQ(match(hba, "192.168.1.1", false, "d", "u"), 2);
 	EXPECT_EQ(match(hba, "192.168.2.7", false, "d", "u"), 0);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, physical_replication_matches_only_its_word)
@@ -150,7 +150,7 @@ TEST(hba, physical_replication_matches_only_its_word)
 
 	EXPECT_EQ(match(hba, "replication", false, "d", "u"), 3);
 	EXPECT_EQ(match(hba, "local", false, "d", "u"), 1);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, a_database_named_replication_needs_quotes)
@@ -158,7 +158,7 @@ TEST(hba, a_database_named_replication_needs_quotes)
 	struct hba *hba = parse("local replication all reject\nlocal \"replication\" all md5\n");
 
 	EXPECT_EQ(match(hba, "local", false, "replication", "u"), 2);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, matches_masks_and_prefixes_of_both_families)
@@ -179,7 +179,7 @@ TEST(hba, matches_masks_and_prefixes_of_both_families)
 	EXPECT_EQ(match(hba, "fe81::1", false, "d", "a"), 0);
 	EXPECT_EQ(match(hba, "::1", false, "d", "b"), 6);
 	EXPECT_EQ(match(hba, "1.2.3.4", false, "d", "b"), 0);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, takes_ipv4_within_ipv6_for_ipv4)
@@ -188,7 +188,7 @@ TEST(hba, takes_ipv4_within_ipv6_for_ipv4)
 
 	EXPECT_EQ(match(hba, "::ffff:10.1.2.3", false, "d", "u"), 1);
 	EXPECT_EQ(match(hba, "::ffff:11.1.2.3", false, "d", "u"), 0);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, reads_options)
@@ -209,14 +209,14 @@ TEST(hba, reads_options)
 	REQUIRE(rule != NULL);
 	EXPECT_EQ(rule->method, HBA_PEER);
 	EXPECT_STR(rule->map, "my map");
-	hba_unref(hba);
+	hba_free(&hba);
 	hba = parse("hostssl all all all cert map=certs\n");
 	facts.addr = (struct sockaddr *)&v4;
 	rule = hba_match(hba, &facts);
 	REQUIRE(rule != NULL);
 	EXPECT_STR(rule->map, "certs");
 	EXPECT_EQ(rule->clientcert, HBA_CERT_VERIFY_FULL);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, glues_continued_lines_and_keeps_the_count)
@@ -225,7 +225,7 @@ TEST(hba, glues_continued_lines_and_keeps_the_count)
 
 	EXPECT_EQ(match(hba, "local", false, "a", "u"), 1);
 	EXPECT_EQ(match(hba, "local", false, "b", "u"), 4);
-	hba_unref(hba);
+	hba_free(&hba);
 }
 
 TEST(hba, says_what_it_does_not_know)
@@ -294,7 +294,7 @@ TEST(hba, survives_every_cut_of_a_file)
 		int rc = hba_parse(copy, n, "hba", &hba, &err);
 
 		EXPECT_EQ(rc == 0, hba != NULL);
-		hba_unref(hba);
+		hba_free(&hba);
 		free(copy);
 	}
 }

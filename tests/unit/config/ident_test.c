@@ -30,7 +30,7 @@ TEST(ident, maps_names)
 	EXPECT(!ident_allows(ident, "m", "root", "carl"));
 	EXPECT(!ident_allows(ident, "m", "anna", "anna"));
 	EXPECT(!ident_allows(ident, "none", "root", "anna"));
-	ident_unref(ident);
+	ident_free(&ident);
 }
 
 TEST(ident, knows_all_and_the_quoted_all)
@@ -40,7 +40,7 @@ TEST(ident, knows_all_and_the_quoted_all)
 	EXPECT(ident_allows(ident, "m", "root", "anyone"));
 	EXPECT(!ident_allows(ident, "q", "root", "anyone"));
 	EXPECT(ident_allows(ident, "q", "root", "all"));
-	ident_unref(ident);
+	ident_free(&ident);
 }
 
 TEST(ident, puts_the_group_of_a_regular_expression_in)
@@ -54,7 +54,7 @@ TEST(ident, puts_the_group_of_a_regular_expression_in)
 	EXPECT(ident_allows(ident, "m", "x", "pre_x_post"));
 	EXPECT(!ident_allows(ident, "m", "", "pre__post"));
 	EXPECT(ident_allows(ident, "m", "guest", "guest"));
-	ident_unref(ident);
+	ident_free(&ident);
 }
 
 TEST(ident, names_the_line_that_is_wrong)

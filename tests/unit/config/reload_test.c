@@ -54,6 +54,27 @@ TEST(reload, keeps_what_needs_a_restart_and_says_so)
 	scratch_drop(&s);
 }
 
+TEST(reload, another_spelling_of_a_value_is_no_change)
+{
+	struct scratch s;
+	struct config *old, *new;
+	struct err err;
+
+	scratch_make(&s);
+	REQUIRE(config_load(
+			scratch_file(
+				&s, "a.ini",
+				"[pgweir]\nlisten_port = 7000\nunix_socket_mode = 0700\nso_reuseport = on\n"),
+			&old, &err) == 0);
+	scratch_file(&s, "a.ini",
+		     "[pgweir]\nso_reuseport = 1\nunix_socket_mode = 700\nlisten_port = 07000\n");
+	REQUIRE(config_reload(old, &new, &err) == 0);
+	EXPECT_EQ(new->notice_count, 0);
+	config_unref(old);
+	config_unref(new);
+	scratch_drop(&s);
+}
+
 TEST(reload, is_all_or_nothing)
 {
 	struct scratch s;

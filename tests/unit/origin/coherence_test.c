@@ -83,7 +83,7 @@ static void lease_for(struct promise *p, int key, struct lease *lease_r)
 	keys[0] = readkey_row(p->relid, 1, &attnum, &value);
 	keys[1] = readkey_whole(p->relid);
 	buf_free(&b);
-	lease_take(p->site.cache, epoch, keys, 2, &p->relid, 1, lease_r);
+	lease_take(p->site.cache, epoch, keys, 2, 0, &p->relid, 1, lease_r);
 }
 
 static void fill(struct promise *p, int key)

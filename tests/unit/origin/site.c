@@ -151,9 +151,9 @@ bool kills(struct site *s, const char *relation, uint64_t key, const char *state
 	struct lease lease;
 
 	site_catch_up(s);
-	lease_take(s->cache, cache_epoch(s->cache), keys, 2, &relid, 1, &lease);
-	REQUIRE(lease_alive(s->cache, &lease));
+	lease_take(s->cache, cache_epoch(s->cache), keys, 2, 0, &relid, 1, &lease);
+	REQUIRE(!lease.full && lease_keys_alive(s->cache, lease.epoch, lease.key, lease.nkeys));
 	sql(s->db, "%s", statement);
 	site_catch_up(s);
-	return !lease_alive(s->cache, &lease);
+	return !lease_keys_alive(s->cache, lease.epoch, lease.key, lease.nkeys);
 }

@@ -15,6 +15,7 @@ static const char *parts_of(const struct target *t)
 	struct target_value values[TARGET_VALUES_MAX];
 	struct target_part part;
 	struct buf sql;
+	uint32_t relid;
 	unsigned n;
 
 	buf_init(&sql, sizeof out - 10);
@@ -25,7 +26,7 @@ static const char *parts_of(const struct target *t)
 		if (part.removes)
 			buf_add_span(&sql, span_str("-"));
 	}
-	if (!target_all(t))
+	if (target_missing(t, 0, &relid))
 		buf_add_span(&sql, span_str("?"));
 	snprintf(out, sizeof out, "%.*s", (int)sql.len, (const char *)sql.p);
 	buf_free(&sql);
