@@ -22,7 +22,7 @@ struct http_settings {
 	bool reuseport;
 	unsigned max_conns; /* 0 = 64 */
 	const char *user;   /* NULL or "" = nobody is asked */
-	const char *password;
+	const char *password; /* NULL or "" = who is asked is not let in */
 	struct tls *tls;   /* counted by the server; NULL = plain HTTP */
 	uint64_t limit_us; /* 0 = 10 s: a connection's whole life, however busy it is */
 };
