@@ -1,6 +1,7 @@
 /* pgweir: reads the command line, loads the configuration, runs the app. */
 #include "proxy/app.h"
 #include "proxy/commands.h"
+#include "proxy/prepare.h"
 
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
@@ -132,15 +133,15 @@ static int run(struct config *cfg, bool verbose)
 {
 	struct err err = {0};
 	struct app *app = NULL;
-	int status = 1;
-	enum log_level level = verbose || cfg->verbose > 0 ? LOG_LEVEL_DEBUG : (enum log_level)cfg->log_level;
+	int status = 1, log_fd;
 
 	signal(SIGPIPE, SIG_IGN);
 	keep_memory_together();
-	if (log_open(cfg->logfile, level, cfg->log_format == LOG_FORMAT_JSON, &err) != 0)
+	if (prepare_log(cfg, &log_fd, &err) != 0)
 		goto out;
+	log_use(log_fd, prepare_log_level(cfg, verbose), cfg->log_format == LOG_FORMAT_JSON);
 	raise_fd_limit();
-	app = app_new(cfg, &err);
+	app = app_new(cfg, verbose, &err);
 	if (app == NULL || write_pidfile(cfg->pidfile, &err) != 0 || become(cfg->user, &err) != 0)
 		goto out;
 	status = app_run(app);

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from pgweir_test.proxy import BINARY, PGWEIR, Proxy, only_pgweir
-from pgweir_test.tools import free_port, psql, run, wait_for
+from pgweir_test.tools import free_port, psql, run, spawn, wait_for
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="about pgweir's own command line and reload")
 
@@ -117,6 +117,68 @@ def test_a_broken_reload_changes_nothing(cluster):
         proxy.ini.write_text(good.replace("default_pool_size = 20", "default_pool_size = 3"))
         proxy.signal(signal.SIGHUP)
         assert conn.execute("SELECT 3").fetchone() == (3,)
+    assert proxy.stop() == 0
+
+
+def test_a_log_file_that_cannot_be_opened_refuses_the_reload(cluster):
+    """All of it, also the console's SET: nothing of it counts, and the log goes on where it was."""
+    proxy = Proxy(cluster, {"query_timeout": 77})
+    with proxy.connect("pgbouncer") as console:
+
+        def shown(key):
+            return {row[0]: row[1] for row in console.execute("SHOW CONFIG").fetchall()}[key]
+
+        proxy.settings.update(logfile="/nonexistent/x", log_format="json", query_timeout=78)
+        proxy.reload()
+        wait_for("the refusal", lambda: "reload refused, nothing changed" in proxy.log_text())
+        assert "logfile: cannot open log file /nonexistent/x" in proxy.log_text()
+        assert f"{proxy.ini}:" in proxy.log_text() and "configuration reloaded" not in proxy.log_text()
+        assert (shown("logfile"), shown("log_format"), shown("query_timeout")) == ("", "text", "77")
+        with pytest.raises(psycopg.Error, match="/nonexistent/y"):
+            console.execute("SET logfile = '/nonexistent/y'")
+        assert shown("logfile") == ""
+        moved = proxy.dir / "another"
+        console.execute(f"SET logfile = '{moved}'")
+        proxy.connect().close()
+        wait_for("the new log", lambda: "client logged in" in moved.read_text())
+    assert proxy.stop() == 0
+
+
+def test_verbose_of_the_command_line_outlives_a_reload(cluster):
+    proxy = Proxy(cluster, start=False)
+    proxy.process = spawn([BINARY, "-v", proxy.ini], proxy.log)
+    wait_for("the proxy to serve", proxy._serves)
+    proxy.reload()
+    wait_for("the reload", lambda: "configuration reloaded" in proxy.log_text())
+    before = len(proxy.log_text())
+    proxy.psql("SELECT 1")
+    with proxy.connect("pgbouncer") as console:
+        console.execute("RECONNECT")
+        wait_for("a debug line", lambda: "DEBUG" in proxy.log_text()[before:])
+    assert proxy.stop() == 0
+
+
+@pytest.mark.parametrize("line, why", [
+    ("server_tls_protocols = foo", 'unknown TLS protocol "foo"'),
+    ("server_tls_ciphers = foo", 'TLS ciphers "foo"'),
+    ("server_tls13_ciphers = foo", 'TLS 1.3 ciphers "foo"'),
+    ("server_tls_ca_file = /nonexistent/ca", "cannot load TLS authorities /nonexistent/ca"),
+    ("server_tls_cert_file = /nonexistent/cert", "cannot load TLS certificate /nonexistent/cert"),
+    ("server_tls_key_file = /nonexistent/key", "TLS key /nonexistent/key without a certificate"),
+    ("client_tls_protocols = foo", 'unknown TLS protocol "foo"'),
+    ("client_tls_ciphers = foo", 'TLS ciphers "foo"')])
+def test_an_error_of_tls_names_line_and_option(cluster, line, why):
+    """At the start and at a reload; the words also while TLS is disabled."""
+    proxy = Proxy(cluster)
+    bad = proxy.dir / "bad.ini"
+    bad.write_text(proxy.ini.read_text() + line + "\n")
+    said = f"bad.ini:{len(bad.read_text().splitlines())}: {line.split()[0]}: {why}"
+    result = run([BINARY, bad], check=False, timeout=20)
+    assert result.returncode == 1 and said in result.stderr, result.stderr
+    proxy.ini.write_text(bad.read_text())
+    proxy.signal(signal.SIGHUP)
+    wait_for("the refusal", lambda: "reload refused" in proxy.log_text())
+    assert said.replace("bad.ini", "pgweir.ini").replace('"', '\\"') in proxy.log_text(), proxy.log_text()
     assert proxy.stop() == 0
 
 
