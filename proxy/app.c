@@ -420,6 +420,7 @@ static int start_stats(struct app *app, struct err *err)
 				    .user = app->cfg->stats_user,
 				    .password = app->cfg->stats_password,
 				    .reuseport = app->cfg->so_reuseport};
+	struct err why;
 
 	app->reporting = (struct reporting){.workers = app->workers,
 					    .nworkers = app->nworkers,
@@ -432,9 +433,9 @@ static int start_stats(struct app *app, struct err *err)
 		return -1;
 	struct report_source source = reporting_source(&app->reporting);
 
-	app->http = http_new(app->loop, &set, &source, err);
+	app->http = http_new(app->loop, &set, &source, &why);
 	tls_unref(set.tls);
-	return app->http != NULL ? 0 : -1;
+	return app->http != NULL ? 0 : config_blame(app->cfg, OPTION_stats_addr, &why, err);
 }
 
 struct app *app_new(struct config *cfg, bool verbose, struct err *err)

@@ -43,6 +43,52 @@ def test_a_bad_line_is_named(cluster, line, words):
         assert f"{proxy.ini}:{number}:" in said, said
 
 
+@pytest.mark.parametrize("line, why", [
+    ("server_tls_ca_file = /nonexistent/ca", "cannot load TLS authorities /nonexistent/ca"),
+    ("stats_tls_cert_file = /nonexistent/cert", "cannot load TLS certificate /nonexistent/cert"),
+    ("client_tls_protocols = foo", 'unknown TLS protocol "foo"'),
+    ("server_tls_ciphers = foo", 'TLS ciphers "foo"'),
+    ("listen_addr = 127.0.0.1, not.an.address.invalid", "cannot listen on not.an.address.invalid:"),
+    ("stats_addr = not.an.address.invalid", "cannot listen on not.an.address.invalid:"),
+    ("unix_socket_dir = /nonexistent/dir", "/nonexistent/dir"),
+    ("unix_socket_dir = /etc/passwd", "/etc/passwd is not a directory"),
+    (f"unix_socket_dir = /{'long' * 30}", "too long"),
+    ("user = no_such_user", "there is no system user no_such_user"),
+    ("logfile = /nonexistent/x", "cannot write log file /nonexistent/x"),
+    ("logfile = /tmp", "cannot write log file /tmp"),
+    ("pidfile = /nonexistent/x", "cannot write pid file /nonexistent/x")])
+def test_what_cannot_start_does_not_pass_the_check(cluster, line, why):
+    """And a start says the same, with line and option."""
+    proxy = Proxy(cluster, start=False)
+    key = line.split()[0]
+    lines = [old for old in proxy.ini.read_text().splitlines() if not old.startswith(f"{key} ")] + [line]
+    proxy.ini.write_text("\n".join(lines) + "\n")
+    where = f"{proxy.ini}:{len(lines)}: {key}: "
+    result = check(proxy.ini)
+    assert result.returncode == 1 and "is good" not in result.stdout
+    assert where in result.stderr and why in result.stderr, result.stderr
+    result = run([BINARY, proxy.ini], check=False, timeout=20)
+    assert result.returncode == 1 and where in result.stderr, result.stderr
+
+
+def test_the_check_says_everything_that_it_finds(cluster):
+    proxy = Proxy(cluster, {"listen_addr": "", "logfile": "/nonexistent/x", "pidfile": "/run/not_there_yet/x"}, start=False)
+    result = check(proxy.ini)
+    assert result.returncode == 1
+    assert "neither listen_addr nor unix_socket_dir is set" in result.stderr and "logfile: " in result.stderr
+    assert "pidfile: the directory of /run/not_there_yet/x is not there yet" in result.stdout
+
+
+def test_the_check_makes_nothing(cluster):
+    proxy = Proxy(cluster, start=False)
+    proxy.settings.update(logfile=proxy.dir / "weir.log", pidfile=proxy.dir / "weir.pid", unix_socket_dir=proxy.dir)
+    proxy.write()
+    before = sorted(os.listdir(proxy.dir))
+    result = check(proxy.ini)
+    assert result.returncode == 0, result.stderr
+    assert sorted(os.listdir(proxy.dir)) == before
+
+
 # Every key of PgBouncer 1.25 with the value that its manual gives as the default, or with one that means the same to both.
 PGBOUNCERS = """
 application_name_add_host=0 auth_dbname= auth_file= auth_hba_file= auth_ident_file= auth_ldap_options= auth_type=md5 auth_user=
