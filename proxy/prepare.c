@@ -27,7 +27,7 @@ static const enum config_option_id stats_options[TLS_PARTS] = {
 	OPTION_COUNT, OPTION_COUNT,
 };
 
-static int make_tls(const struct config *cfg, struct tls_settings *set,
+static int make_tls(const struct config *cfg, struct tls_settings set,
 		    struct tls *(*make)(const struct tls_settings *set, struct err *err),
 		    const enum config_option_id options[TLS_PARTS], struct tls **tls_r, struct err *err)
 {
@@ -35,10 +35,10 @@ static int make_tls(const struct config *cfg, struct tls_settings *set,
 	struct tls *tls = NULL;
 	struct err why;
 
-	set->bad_r = &bad;
-	if (set->mode != TLS_DISABLE)
-		tls = make(set, &why);
-	if (set->mode == TLS_DISABLE ? tls_check_words(set, &why) == 0 : tls != NULL) {
+	set.bad_r = &bad;
+	if (set.mode != TLS_DISABLE)
+		tls = make(&set, &why);
+	if (set.mode == TLS_DISABLE ? tls_check_words(&set, &why) == 0 : tls != NULL) {
 		*tls_r = tls;
 		return 0;
 	}
@@ -56,7 +56,7 @@ int prepare_client_tls(const struct config *cfg, struct tls **tls_r, struct err 
 				   .ciphers = cfg->client_tls_ciphers,
 				   .ciphers13 = cfg->client_tls13_ciphers};
 
-	return make_tls(cfg, &set, tls_server_new, client_options, tls_r, err);
+	return make_tls(cfg, set, tls_server_new, client_options, tls_r, err);
 }
 
 int prepare_server_tls(const struct config *cfg, struct tls **tls_r, struct err *err)
@@ -69,7 +69,7 @@ int prepare_server_tls(const struct config *cfg, struct tls **tls_r, struct err 
 				   .ciphers = cfg->server_tls_ciphers,
 				   .ciphers13 = cfg->server_tls13_ciphers};
 
-	return make_tls(cfg, &set, tls_client_new, server_options, tls_r, err);
+	return make_tls(cfg, set, tls_client_new, server_options, tls_r, err);
 }
 
 int prepare_stats_tls(const struct config *cfg, struct tls **tls_r, struct err *err)
@@ -81,7 +81,7 @@ int prepare_stats_tls(const struct config *cfg, struct tls **tls_r, struct err *
 				   .ciphers = "default",
 				   .http = true};
 
-	return make_tls(cfg, &set, tls_server_new, stats_options, tls_r, err);
+	return make_tls(cfg, set, tls_server_new, stats_options, tls_r, err);
 }
 
 int prepare_log(const struct config *cfg, int *fd_r, struct err *err)
