@@ -72,16 +72,44 @@ static const char *scope_name(enum config_scope scope)
 	return scope == CONFIG_GLOBAL ? "[pgweir]" : scope == CONFIG_DATABASE ? "[databases]" : "[users]";
 }
 
+/* Every section in which the key may be written, as "[pgweir] or [databases]"; NULL = in none. */
+static const char *sections_of(struct build *b, const char *key)
+{
+	const char *list = NULL;
+
+	for (unsigned scope = CONFIG_USER; scope >= CONFIG_GLOBAL; scope >>= 1) {
+		if (config_option(key, scope) == NULL)
+			continue;
+		if (list == NULL)
+			list = scope_name(scope);
+		else
+			list = text_printf(b->pool, "%s%s%s", scope_name(scope),
+					   strstr(list, " or ") != NULL ? ", " : " or ", list);
+	}
+	return list;
+}
+
+/* What the option of that name in some other section is called in this one, or NULL. */
+static const char *name_here(const char *key, enum config_scope scope)
+{
+	for (unsigned other = CONFIG_GLOBAL; other <= CONFIG_USER; other <<= 1) {
+		const struct config_option *o = config_option(key, other);
+
+		if (o != NULL && o->scope & scope)
+			return config_option_written(o, scope);
+	}
+	return NULL;
+}
+
 /* No such key here: say where it belongs, or what was probably meant. */
 static int unknown_key(struct build *b, const char *key, enum config_scope scope)
 {
-	static const enum config_scope all[] = {CONFIG_GLOBAL, CONFIG_DATABASE, CONFIG_USER};
-	const char *nearest;
+	const char *here = name_here(key, scope), *there = sections_of(b, key), *nearest;
 
-	for (size_t i = 0; i < 3; i++)
-		if (config_option(key, all[i]) != NULL)
-			return fail(b, "\"%s\" belongs into %s, not into %s", key, scope_name(all[i]),
-				    scope_name(scope));
+	if (here != NULL)
+		return fail(b, "\"%s\" is written %s in %s", key, here, scope_name(scope));
+	if (there != NULL)
+		return fail(b, "\"%s\" belongs into %s, not into %s", key, there, scope_name(scope));
 	nearest = text_nearest(key, option_names(b->pool, scope));
 	if (nearest == NULL)
 		return fail(b, "unknown key \"%s\" in %s", key, scope_name(scope));
@@ -89,14 +117,15 @@ static int unknown_key(struct build *b, const char *key, enum config_scope scope
 }
 
 /* ${env:..} and ${file:..}, only in files: what comes over the console must not read any. */
-static int expand(struct build *b, const char *text, const char **text_r)
+static int expand(struct build *b, const char *key, const char *text, const char **text_r)
 {
 	struct err why;
 
 	*text_r = text;
 	if (!b->cfg->priv->files || b->at->literal)
 		return 0;
-	return expand_value(b->pool, text, b->at->file, text_r, &why) == 0 ? 0 : fail(b, "%s", why.text);
+	return expand_value(b->pool, text, b->at->file, text_r, &why) == 0 ? 0
+									   : fail(b, "%s: %s", key, why.text);
 }
 
 /* Puts the value into the field, or notes that the option is not used. */
@@ -112,7 +141,7 @@ static int assign(struct build *b, const struct config_option *o, const char *te
 		b->noticed[id] = true;
 		return 0;
 	}
-	if (expand(b, text, &text) != 0)
+	if (expand(b, o->name, text, &text) != 0)
 		return -1;
 	if (option_set(b->pool, o, text, field, &why) != 0)
 		return fail(b, "%s", why.text);
@@ -122,11 +151,22 @@ static int assign(struct build *b, const struct config_option *o, const char *te
 static int set_global(struct build *b)
 {
 	const struct config_option *o = config_option(b->at->key, CONFIG_GLOBAL);
+	const struct ini_setting *before;
 
 	if (o == NULL)
 		return unknown_key(b, b->at->key, CONFIG_GLOBAL);
+	before = b->cfg->priv->where[option_id(o)];
+	if (before != NULL && !b->at->literal && o->life != CONFIG_IGNORED)
+		build_notice(b->cfg, "%s:%d: %s is written twice (%s:%d); this one counts", b->at->file,
+			     b->at->line, o->name, before->file, before->line);
 	b->cfg->priv->where[option_id(o)] = b->at;
 	return assign(b, o, b->at->value, option_in_config(b->cfg, option_id(o)));
+}
+
+static void note_twice_in_entry(struct build *b, const char *key)
+{
+	build_notice(b->cfg, "%s:%d: %s is written twice in one entry; the last one counts", b->at->file,
+		     b->at->line, key);
 }
 
 /* The pairs of one entry; db is NULL in [users]. */
@@ -134,6 +174,7 @@ static int set_entry(struct build *b, enum config_scope scope, struct config_dat
 		     struct config_override *over)
 {
 	char *at = text_dup_str(b->pool, b->at->value), *key, *value;
+	bool seen[OPTION_COUNT] = {false};
 	enum connstr_status status;
 	const char *why;
 
@@ -143,6 +184,9 @@ static int set_entry(struct build *b, enum config_scope scope, struct config_dat
 
 		if (o == NULL)
 			return unknown_key(b, key, scope);
+		if (seen[option_id(o)])
+			note_twice_in_entry(b, key);
+		seen[option_id(o)] = true;
 		if (db != NULL)
 			field = option_in_database(db, option_id(o));
 		if (field == NULL) {
@@ -257,28 +301,35 @@ static int add_user(struct build *b)
 	return 0;
 }
 
-static int peer_pair(struct build *b, struct config_peer *peer, const char *key, const char *value)
+static int peer_pair(struct build *b, struct config_peer *peer, const char *key, const char *value,
+		     bool seen[3])
 {
 	static const char *const names[] = {"host", "port", "pool_size", NULL};
 	const char *nearest, *why;
+	unsigned which = 0;
 	int64_t v;
 
-	if (expand(b, value, &value) != 0)
-		return -1;
-	if (strcmp(key, "host") == 0) {
-		peer->host = text_dup_str(b->pool, value);
-		return 0;
-	}
-	if (strcmp(key, "port") != 0 && strcmp(key, "pool_size") != 0) {
+	while (names[which] != NULL && strcmp(names[which], key) != 0)
+		which++;
+	if (names[which] == NULL) {
 		nearest = text_nearest(key, names);
 		return fail(b, "unknown key \"%s\" in [peers]%s%s%s", key, nearest ? ", did you mean \"" : "",
 			    nearest ? nearest : "", nearest ? "\"?" : "");
+	}
+	if (seen[which])
+		note_twice_in_entry(b, key);
+	seen[which] = true;
+	if (expand(b, key, value, &value) != 0)
+		return -1;
+	if (which == 0) {
+		peer->host = text_dup_str(b->pool, value);
+		return 0;
 	}
 	if (units_int(value, &v, &why) != 0)
 		return fail(b, "%s %s, not \"%s\"", key, why, value);
 	if (v < 1 || v > 65535)
 		return fail(b, "%s must be 1 to 65535, not %s", key, value);
-	*(*key == 'p' && key[1] == 'o' && key[2] == 'r' ? &peer->port : &peer->pool_size) = (int)v;
+	*(which == 1 ? &peer->port : &peer->pool_size) = (int)v;
 	return 0;
 }
 
@@ -288,6 +339,7 @@ static int add_peer(struct build *b)
 	struct config_peer peer = {.host = "", .port = 6432};
 	char *at = text_dup_str(b->pool, b->at->value), *key, *value;
 	enum connstr_status status;
+	bool seen[3] = {false};
 	const char *why;
 	int64_t id;
 
@@ -295,7 +347,7 @@ static int add_peer(struct build *b)
 		return fail(b, "a peer is named by its peer_id, 1 to 16383, not \"%s\"", b->at->key);
 	peer.id = (int)id;
 	while ((status = connstr_next(&at, &key, &value, &why)) == CONNSTR_PAIR)
-		if (peer_pair(b, &peer, key, value) != 0)
+		if (peer_pair(b, &peer, key, value, seen) != 0)
 			return -1;
 	if (status == CONNSTR_BAD)
 		return fail(b, "%s", why);
@@ -337,6 +389,22 @@ static int fail_at(struct build *b, enum config_option_id id, const char *why)
 	return fail(b, "%s", why);
 }
 
+/* Half of a pair protects nothing, or shuts out everybody: neither may go unseen. */
+static void note_stats_login(const struct build *b)
+{
+	struct config *cfg = b->cfg;
+	bool user = *cfg->stats_user != '\0', password = *cfg->stats_password != '\0';
+
+	if (cfg->stats_port == 0 || user == password)
+		return;
+	if (user)
+		build_notice(cfg,
+			     "stats_user without stats_password: stats_port lets nobody see anything but "
+			     "/healthz and /readyz");
+	else
+		build_notice(cfg, "stats_password without stats_user: stats_port asks nobody for it");
+}
+
 /* What can only be said when everything has been read. */
 static int check_whole(struct build *b)
 {
@@ -354,6 +422,7 @@ static int check_whole(struct build *b)
 	if (cfg->auth_type == AUTH_TYPE_CERT && cfg->client_tls_sslmode != SSLMODE_VERIFY_FULL)
 		return fail_at(b, OPTION_auth_type,
 			       "auth_type = cert needs client_tls_sslmode = verify-full");
+	note_stats_login(b);
 	return 0;
 }
 
@@ -415,13 +484,15 @@ void build_take_doc(struct config *cfg, const struct ini_doc *doc)
 	}
 }
 
-/* Says which line named a file that cannot be used. */
-static int fail_file(const struct config *cfg, enum config_option_id id, const struct err *why,
-		     struct err *err)
+int config_blame(const struct config *cfg, enum config_option_id id, const struct err *why, struct err *err)
 {
 	const struct ini_setting *at = cfg->priv->where[id];
+	unsigned n;
+	const char *name = config_options(&n)[id].name;
 
-	return err_set(err, "%s:%d: %s: %s", at->file, at->line, at->key, why->text);
+	if (at == NULL)
+		return err_set(err, "%s: %s", name, why->text);
+	return err_set(err, "%s:%d: %s: %s", at->file, at->line, name, why->text);
 }
 
 static int load_auth_files(struct config *cfg, struct err *err)
@@ -429,11 +500,11 @@ static int load_auth_files(struct config *cfg, struct err *err)
 	struct err why;
 
 	if (*cfg->auth_file != '\0' && users_load(cfg->auth_file, &cfg->userlist, &why) != 0)
-		return fail_file(cfg, OPTION_auth_file, &why, err);
+		return config_blame(cfg, OPTION_auth_file, &why, err);
 	if (*cfg->auth_hba_file != '\0' && hba_load(cfg->auth_hba_file, &cfg->hba, &why) != 0)
-		return fail_file(cfg, OPTION_auth_hba_file, &why, err);
+		return config_blame(cfg, OPTION_auth_hba_file, &why, err);
 	if (*cfg->auth_ident_file != '\0' && ident_load(cfg->auth_ident_file, &cfg->ident, &why) != 0)
-		return fail_file(cfg, OPTION_auth_ident_file, &why, err);
+		return config_blame(cfg, OPTION_auth_ident_file, &why, err);
 	return 0;
 }
 

@@ -98,6 +98,18 @@ int config_with(const struct config *old, const char *key, const char *value, st
 	return build_finish(cfg, cfg_r, err);
 }
 
+/* An option stays as it was. What a secret was or would be is nobody's business. */
+static void note_restart(struct config *kept, const struct config_option *o, const void *was, const void *is)
+{
+	struct text_pool *pool = kept->priv->pool;
+
+	if (o->kind == CONFIG_SECRET)
+		build_notice(kept, "%s needs a restart: it stays as it was", o->name);
+	else
+		build_notice(kept, "%s needs a restart: it stays %s, not %s", o->name,
+			     option_text(pool, o, was), option_text(pool, o, is));
+}
+
 int config_reload(const struct config *old, struct config **cfg_r, struct err *err)
 {
 	unsigned n, differ = 0;
@@ -130,9 +142,7 @@ int config_reload(const struct config *old, struct config **cfg_r, struct err *e
 		const void *was = option_in_config(kept, i), *is = option_in_config(read, i);
 
 		if (rows[i].life == CONFIG_RESTART && !option_equal(&rows[i], was, is))
-			build_notice(kept, "%s needs a restart: it stays %s, not %s", rows[i].name,
-				     option_text(kept->priv->pool, &rows[i], was),
-				     option_text(kept->priv->pool, &rows[i], is));
+			note_restart(kept, &rows[i], was, is);
 	}
 	config_unref(read);
 	*cfg_r = kept;

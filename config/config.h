@@ -174,6 +174,10 @@ const struct config_option *config_option(const char *name, enum config_scope sc
  * terminated; text that does not fit is cut. */
 void config_option_text(const struct config *cfg, const struct config_option *option, char *out, size_t n);
 
+/* For what is found wrong with a global option after the config was made: -1 and "file:line: option: why", without file
+ * and line when it is not written anywhere. */
+int config_blame(const struct config *cfg, enum config_option_id id, const struct err *why, struct err *err);
+
 /* The option's name in that scope, which may be another one; NULL = it cannot be written there. */
 const char *config_option_written(const struct config_option *option, enum config_scope scope);
 

@@ -32,6 +32,10 @@ static const char *expand_one(struct text_pool *pool, const char *what, const ch
 {
 	const char *value;
 
+	if (strcmp(what, "file:") == 0 || strcmp(what, "env:") == 0) {
+		err_set(err, "${%s} names no %s", what, *what == 'f' ? "file" : "variable");
+		return NULL;
+	}
 	if (strncmp(what, "file:", 5) == 0)
 		return read_file(pool, what + 5, beside, err);
 	if (strncmp(what, "env:", 4) != 0) {

@@ -8,6 +8,7 @@
 #include "proxy/kin.h"
 #include "proxy/manager.h"
 #include "proxy/origins.h"
+#include "proxy/prepare.h"
 #include "proxy/reporting.h"
 #include "proxy/net/resolve.h"
 #include "proxy/session/cancel.h"
@@ -29,9 +30,6 @@
 #define WATCH_CLOSE_US 1000u /* a round of the workers */
 #define LEAVE_US 200000u     /* for handshakes under way when we stop to listen */
 #define UPKEEP_US 500000u
-
-_Static_assert((int)SSLMODE_VERIFY_FULL == (int)TLS_VERIFY_FULL, "sslmode and tls_mode have one order");
-_Static_assert((int)CONFIG_LOG_DEBUG == (int)LOG_LEVEL_DEBUG, "log levels have one order");
 
 struct app {
 	struct config *cfg;		  /* counted */
@@ -64,60 +62,11 @@ struct app {
 	uint64_t leave_until_us;
 	struct timer watchdog;
 	bool draining;
+	bool verbose; /* by the command line, which no reload changes */
 	bool patient; /* it is the clients who decide when the drain ends */
 };
 
 /* --- TLS settings --- */
-
-static int make_client_tls(const struct config *c, struct tls **tls_r, struct err *err)
-{
-	struct tls_settings set = {.mode = (enum tls_mode)c->client_tls_sslmode,
-				   .ca_file = c->client_tls_ca_file,
-				   .cert_file = c->client_tls_cert_file,
-				   .key_file = c->client_tls_key_file,
-				   .protocols = c->client_tls_protocols,
-				   .ciphers = c->client_tls_ciphers,
-				   .ciphers13 = c->client_tls13_ciphers};
-
-	*tls_r = NULL;
-	if (set.mode == TLS_DISABLE)
-		return 0;
-	*tls_r = tls_server_new(&set, err);
-	return *tls_r != NULL ? 0 : -1;
-}
-
-static int make_server_tls(const struct config *c, struct tls **tls_r, struct err *err)
-{
-	struct tls_settings set = {.mode = (enum tls_mode)c->server_tls_sslmode,
-				   .ca_file = c->server_tls_ca_file,
-				   .cert_file = c->server_tls_cert_file,
-				   .key_file = c->server_tls_key_file,
-				   .protocols = c->server_tls_protocols,
-				   .ciphers = c->server_tls_ciphers,
-				   .ciphers13 = c->server_tls13_ciphers};
-
-	*tls_r = NULL;
-	if (set.mode == TLS_DISABLE)
-		return 0;
-	*tls_r = tls_client_new(&set, err);
-	return *tls_r != NULL ? 0 : -1;
-}
-
-static int make_stats_tls(const struct config *c, struct tls **tls_r, struct err *err)
-{
-	struct tls_settings set = {.mode = TLS_REQUIRE,
-				   .cert_file = c->stats_tls_cert_file,
-				   .key_file = c->stats_tls_key_file,
-				   .protocols = "secure",
-				   .ciphers = "default",
-				   .http = true};
-
-	*tls_r = NULL;
-	if (set.cert_file[0] == '\0')
-		return 0;
-	*tls_r = tls_server_new(&set, err);
-	return *tls_r != NULL ? 0 : -1;
-}
 
 static bool same(const char *a, const char *b)
 {
@@ -130,7 +79,8 @@ static int reload_server_tls(const struct app *app, const struct config *c, stru
 			     struct err *err)
 {
 	const struct config *o = app->cfg;
-	bool no_files = c->server_tls_ca_file[0] == '\0' && c->server_tls_cert_file[0] == '\0';
+	bool no_files = c->server_tls_ca_file[0] == '\0' && c->server_tls_cert_file[0] == '\0' &&
+			c->server_tls_key_file[0] == '\0';
 
 	if (no_files && c->server_tls_sslmode == o->server_tls_sslmode &&
 	    same(c->server_tls_ca_file, o->server_tls_ca_file) &&
@@ -141,7 +91,7 @@ static int reload_server_tls(const struct app *app, const struct config *c, stru
 		*tls_r = app->server_tls != NULL ? tls_ref(app->server_tls) : NULL;
 		return 0;
 	}
-	return make_server_tls(c, tls_r, err);
+	return prepare_server_tls(c, tls_r, err);
 }
 
 /* --- cancel requests of other processes --- */
@@ -172,20 +122,19 @@ static void log_notices(const struct config *cfg)
 }
 
 /* Takes over cfg, all or nothing: everything that can fail comes first. */
-static int use_config(struct app *app, struct config *cfg, struct err *err_r)
+static int use_config(struct app *app, struct config *cfg, struct err *err)
 {
 	struct tls *client_tls = NULL, *server_tls = NULL;
-	struct err err;
+	int log_fd;
 
-	if (make_client_tls(cfg, &client_tls, err_r) != 0 ||
-	    reload_server_tls(app, cfg, &server_tls, err_r) != 0) {
+	if (prepare_client_tls(cfg, &client_tls, err) != 0 ||
+	    reload_server_tls(app, cfg, &server_tls, err) != 0 || prepare_log(cfg, &log_fd, err) != 0) {
 		tls_unref(client_tls);
+		tls_unref(server_tls);
 		config_unref(cfg);
 		return -1;
 	}
-	if (log_open(cfg->logfile, cfg->verbose > 0 ? LOG_LEVEL_DEBUG : (enum log_level)cfg->log_level,
-		     cfg->log_format == LOG_FORMAT_JSON, &err) != 0)
-		log_error(NULL, "log file not opened", F_STR("reason", err.text));
+	log_use(log_fd, prepare_log_level(cfg, app->verbose), cfg->log_format == LOG_FORMAT_JSON);
 	log_notices(cfg);
 	resolve_max_ttl(cfg->dns_max_ttl);
 	origins_configure(app->origins, cfg);	      /* first: workers ask for what has moved */
@@ -480,6 +429,7 @@ static int start_stats(struct app *app, struct err *err)
 				    .user = app->cfg->stats_user,
 				    .password = app->cfg->stats_password,
 				    .reuseport = app->cfg->so_reuseport};
+	struct err why;
 
 	app->reporting = (struct reporting){.workers = app->workers,
 					    .nworkers = app->nworkers,
@@ -488,25 +438,26 @@ static int start_stats(struct app *app, struct err *err)
 					    .draining = &app->draining};
 	if (app->cfg->stats_port == 0)
 		return 0;
-	if (make_stats_tls(app->cfg, &set.tls, err) != 0)
+	if (prepare_stats_tls(app->cfg, &set.tls, err) != 0)
 		return -1;
 	struct report_source source = reporting_source(&app->reporting);
 
-	app->http = http_new(app->loop, &set, &source, err);
+	app->http = http_new(app->loop, &set, &source, &why);
 	tls_unref(set.tls);
-	return app->http != NULL ? 0 : -1;
+	return app->http != NULL ? 0 : config_blame(app->cfg, OPTION_stats_addr, &why, err);
 }
 
-struct app *app_new(struct config *cfg, struct err *err)
+struct app *app_new(struct config *cfg, bool verbose, struct err *err)
 {
 	struct app *app = check_alloc(sizeof *app);
 
 	app->cfg = config_ref(cfg);
+	app->verbose = verbose;
 	app->nworkers = worker_number(cfg);
 	resolve_max_ttl(cfg->dns_max_ttl);
 	app->loop = loop_new(app, err);
-	if (app->loop == NULL || make_client_tls(cfg, &app->client_tls, err) != 0 ||
-	    make_server_tls(cfg, &app->server_tls, err) != 0)
+	if (app->loop == NULL || prepare_client_tls(cfg, &app->client_tls, err) != 0 ||
+	    prepare_server_tls(cfg, &app->server_tls, err) != 0)
 		goto fail;
 	app->offload = offload_new(OFFLOAD_THREADS, OFFLOAD_QUEUE, err);
 	if (app->offload != NULL)

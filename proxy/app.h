@@ -11,8 +11,9 @@
 
 struct app;
 
-/* Takes a reference to cfg. Listens, but serves nobody before app_run. */
-struct app *app_new(struct config *cfg, struct err *err);
+/* Takes a reference to cfg. Listens, but serves nobody before app_run. `verbose`: log at level debug, whatever cfg and those
+ * after it say. */
+struct app *app_new(struct config *cfg, bool verbose, struct err *err);
 int app_run(struct app *app);
 void app_free(struct app **app);
 

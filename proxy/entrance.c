@@ -2,13 +2,18 @@
 
 #include "proxy/backend/target.h"
 #include "proxy/base/check.h"
+#include "proxy/identity.h"
 #include "proxy/manager.h"
 #include "proxy/net/listener.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LISTENERS_MAX WORKER_LISTENERS
@@ -22,6 +27,20 @@ struct entrance {
 	bool shut;	  /* the takers are told to take nobody any more */
 };
 
+static int blame(const struct config *c, enum config_option_id id, struct err *err, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static int blame(const struct config *c, enum config_option_id id, struct err *err, const char *fmt, ...)
+{
+	struct err why;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why.text, sizeof why.text, fmt, ap);
+	va_end(ap);
+	return config_blame(c, id, &why, err);
+}
+
 static int add(struct entrance *e, struct listener *li, struct err *err)
 {
 	if (li == NULL)
@@ -34,19 +53,39 @@ static int add(struct entrance *e, struct listener *li, struct err *err)
 	return 0;
 }
 
-/* unix_socket_group owns the socket. */
+/* The user that we are about to become has to be able to remove it; unix_socket_group may use it. Whoever may write to the
+ * directory could have put a link in its place. */
 static int give_socket(const struct config *c, struct err *err)
 {
-	const struct group *group;
+	const struct group *group = NULL;
+	struct identity id;
+	struct stat st;
 	char path[512];
+	int fd, rc;
 
-	if (c->unix_socket_group[0] == '\0' || c->unix_socket_dir[0] == '@')
+	if (c->unix_socket_group[0] != '\0') {
+		group = getgrnam(c->unix_socket_group);
+		if (group == NULL)
+			return blame(c, OPTION_unix_socket_group, err, "there is no group %s",
+				     c->unix_socket_group);
+	}
+	if (identity_find(c->user, &id, err) != 0)
+		return -1;
+	if (c->unix_socket_dir[0] == '@' || (group == NULL && !id.other))
 		return 0;
-	group = getgrnam(c->unix_socket_group);
 	snprintf(path, sizeof path, "%s/.s.PGSQL.%d", c->unix_socket_dir, c->listen_port);
-	if (group == NULL || chown(path, (uid_t)-1, group->gr_gid) != 0)
-		return err_set(err, "cannot give %s to unix_socket_group %s", path, c->unix_socket_group);
-	return 0;
+	fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	rc = fd >= 0 && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)
+		     ? fchownat(fd, "", id.other ? id.uid : (uid_t)-1,
+				group != NULL ? group->gr_gid : (gid_t)-1, AT_EMPTY_PATH)
+		     : -1;
+	if (rc != 0)
+		blame(c, group != NULL ? OPTION_unix_socket_group : OPTION_user, err,
+		      "cannot give %s to %s: %s", path, group != NULL ? c->unix_socket_group : c->user,
+		      strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return rc;
 }
 
 /* The service manager's sockets take the place of our own. */
@@ -68,10 +107,13 @@ static int listen_tcp(struct entrance *e, const struct config *c, const struct l
 
 	check(list != NULL);
 	for (char *a = strtok_r(list, ", ", &save); a != NULL && rc == 0; a = strtok_r(NULL, ", ", &save)) {
+		struct err why;
+
 		if (e->n + 1 >= LISTENERS_MAX)
-			rc = err_set(err, "too many addresses in listen_addr");
-		else
-			rc = add(e, listener_tcp(a, c->listen_port, set, err), err);
+			err_set(&why, "too many addresses");
+		else if (add(e, listener_tcp(a, c->listen_port, set, &why), &why) == 0)
+			continue;
+		rc = config_blame(c, OPTION_listen_addr, &why, err);
 	}
 	free(list);
 	return rc;
@@ -84,15 +126,18 @@ static int listen_all(struct entrance *e, const struct config *c, struct err *er
 					.reuseport = c->so_reuseport,
 					.tcp = target_tcp(c),
 					.unix_mode = c->unix_socket_mode};
+	struct err why;
 
 	if (passed > 0)
 		return adopt_all(e, &set, passed, err);
 	if (listen_tcp(e, c, &set, err) != 0)
 		return -1;
-	if (c->unix_socket_dir[0] != '\0' &&
-	    (add(e, listener_unix(c->unix_socket_dir, c->listen_port, &set, err), err) != 0 ||
-	     give_socket(c, err) != 0))
-		return -1;
+	if (c->unix_socket_dir[0] != '\0') {
+		if (add(e, listener_unix(c->unix_socket_dir, c->listen_port, &set, &why), &why) != 0)
+			return config_blame(c, OPTION_unix_socket_dir, &why, err);
+		if (give_socket(c, err) != 0)
+			return -1;
+	}
 	return e->n > 0 ? 0 : err_set(err, "neither listen_addr nor unix_socket_dir is set");
 }
 

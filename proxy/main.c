@@ -1,16 +1,18 @@
 /* pgweir: reads the command line, loads the configuration, runs the app. */
 #include "proxy/app.h"
 #include "proxy/commands.h"
+#include "proxy/identity.h"
+#include "proxy/inspect.h"
+#include "proxy/prepare.h"
 
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
 
+#include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,33 +88,58 @@ static void keep_memory_together(void)
 #endif
 }
 
-static int become(const char *name, struct err *err)
-{
-	const struct passwd *pw;
-
-	if (name[0] == '\0')
-		return 0;
-	pw = getpwnam(name);
-	if (pw == NULL)
-		return err_set(err, "user = %s: there is no such system user", name);
-	if (geteuid() == pw->pw_uid)
-		return 0;
-	if (initgroups(name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
-		return err_set(err, "cannot become system user %s", name);
-	return 0;
-}
-
-static int write_pidfile(const char *path, struct err *err)
+/* One that is another user's is left from a process that died. */
+static int write_pidfile(const struct config *cfg, struct err *err)
 {
 	FILE *f;
+	struct err why;
+	bool written;
 
-	if (path[0] == '\0')
+	if (cfg->pidfile[0] == '\0')
 		return 0;
-	f = fopen(path, "w");
-	if (f == NULL)
-		return err_set(err, "cannot write pidfile %s", path);
-	fprintf(f, "%ld\n", (long)getpid());
-	return fclose(f) == 0 ? 0 : err_set(err, "cannot write pidfile %s", path);
+	f = fopen(cfg->pidfile, "w");
+	if (f == NULL && errno == EACCES && unlink(cfg->pidfile) == 0)
+		f = fopen(cfg->pidfile, "w");
+	if (f != NULL) {
+		written = fprintf(f, "%ld\n", (long)getpid()) > 0;
+		if (fclose(f) == 0 && written)
+			return 0;
+	}
+	err_set(&why, "cannot write pid file %s: %s", cfg->pidfile, strerror(errno));
+	return config_blame(cfg, OPTION_pidfile, &why, err);
+}
+
+/* The log file is the user's, who opens it again at each reload. */
+static int start_log(const struct config *cfg, const struct identity *id, bool verbose, struct err *err)
+{
+	struct err why;
+	int fd, rc;
+
+	if (identity_borrow(id, &why) != 0)
+		return config_blame(cfg, OPTION_user, &why, err);
+	rc = prepare_log(cfg, &fd, err);
+	identity_return(id);
+	if (rc == 0)
+		log_use(fd, prepare_log_level(cfg, verbose), cfg->log_format == LOG_FORMAT_JSON);
+	return rc;
+}
+
+static int make_app(struct config *cfg, bool verbose, struct app **app_r, struct err *err)
+{
+	struct identity id;
+	struct err why;
+
+	if (identity_find(cfg->user, &id, &why) != 0)
+		return config_blame(cfg, OPTION_user, &why, err);
+	if (start_log(cfg, &id, verbose, err) != 0)
+		return -1;
+	raise_fd_limit();
+	*app_r = app_new(cfg, verbose, err);
+	if (*app_r == NULL)
+		return -1;
+	if (identity_become(&id, &why) != 0)
+		return config_blame(cfg, OPTION_user, &why, err);
+	return write_pidfile(cfg, err);
 }
 
 /* Unless another process has taken over and written its own. */
@@ -133,25 +160,34 @@ static int run(struct config *cfg, bool verbose)
 	struct err err = {0};
 	struct app *app = NULL;
 	int status = 1;
-	enum log_level level = verbose || cfg->verbose > 0 ? LOG_LEVEL_DEBUG : (enum log_level)cfg->log_level;
 
 	signal(SIGPIPE, SIG_IGN);
 	keep_memory_together();
-	if (log_open(cfg->logfile, level, cfg->log_format == LOG_FORMAT_JSON, &err) != 0)
-		goto out;
-	raise_fd_limit();
-	app = app_new(cfg, &err);
-	if (app == NULL || write_pidfile(cfg->pidfile, &err) != 0 || become(cfg->user, &err) != 0)
-		goto out;
-	status = app_run(app);
-out:
-	if (err.text[0] != '\0')
+	if (make_app(cfg, verbose, &app, &err) == 0)
+		status = app_run(app);
+	else
 		fprintf(stderr, "pgweir: %s\n", err.text);
 	app_free(&app);
 	if (status == 0)
 		remove_pidfile(cfg->pidfile);
 	log_close();
 	return status;
+}
+
+static void say_finding(void *arg, bool bad, const char *text)
+{
+	(void)arg;
+	fprintf(bad ? stderr : stdout, "%s: %s\n", bad ? "pgweir" : "notice", text);
+}
+
+static int check_config(const struct config *cfg, const char *source)
+{
+	for (unsigned i = 0; i < cfg->notice_count; i++)
+		say_finding(NULL, false, cfg->notices[i]);
+	if (inspect(cfg, say_finding, NULL) != 0)
+		return 1;
+	printf("%s: the configuration is good\n", source);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -172,14 +208,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "pgweir: %s\n", err.text);
 		return 1;
 	}
-	if (args.check) {
-		for (unsigned i = 0; i < cfg->notice_count; i++)
-			printf("notice: %s\n", cfg->notices[i]);
-		printf("%s: the configuration is good\n", args.source);
-		status = 0;
-	} else {
-		status = run(cfg, args.verbose);
-	}
+	status = args.check ? check_config(cfg, args.source) : run(cfg, args.verbose);
 	config_unref(cfg);
 	return status;
 }

@@ -1,5 +1,6 @@
 #include "proxy/reporting.h"
 
+#include "proxy/backend/gates.h"
 #include "proxy/base/clock.h"
 #include "proxy/session/roster.h"
 
@@ -208,7 +209,7 @@ static bool ready(void *arg)
 	struct reporting *r = arg;
 	struct can_lend can = {0};
 
-	if (*r->draining)
+	if (*r->draining || pools_suspended(r->pools) || pools_paused(r->pools, NULL))
 		return false;
 	pools_each(r->pools, lendable, &can);
 	return !can.any || can.some;

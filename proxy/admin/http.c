@@ -364,6 +364,7 @@ static int start(struct http *h, const char *addr, struct err *err)
 	return 0;
 }
 
+/* NULL = nobody is asked. A name without a password is "", which nobody has. */
 static char *credentials_of(const struct http_settings *set)
 {
 	char *plain = NULL, *coded;
@@ -371,7 +372,9 @@ static char *credentials_of(const struct http_settings *set)
 
 	if (set->user == NULL || set->user[0] == '\0')
 		return NULL;
-	n = asprintf(&plain, "%s:%s", set->user, set->password != NULL ? set->password : "");
+	if (set->password == NULL || set->password[0] == '\0')
+		return check_alloc(1);
+	n = asprintf(&plain, "%s:%s", set->user, set->password);
 	check(n > 0);
 	coded = check_alloc((size_t)n * 2 + 8);
 	EVP_EncodeBlock((unsigned char *)coded, (const unsigned char *)plain, n);

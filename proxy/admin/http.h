@@ -20,11 +20,11 @@ struct http_settings {
 	const char *addr; /* "*" = all */
 	int port;	  /* 0 = any free one */
 	bool reuseport;
-	unsigned max_conns; /* 0 = 64 */
-	const char *user;   /* NULL or "" = nobody is asked */
-	const char *password;
-	struct tls *tls;   /* counted by the server; NULL = plain HTTP */
-	uint64_t limit_us; /* 0 = 10 s: a connection's whole life, however busy it is */
+	unsigned max_conns;   /* 0 = 64 */
+	const char *user;     /* NULL or "" = nobody is asked */
+	const char *password; /* NULL or "" = who is asked is not let in */
+	struct tls *tls;      /* counted by the server; NULL = plain HTTP */
+	uint64_t limit_us;    /* 0 = 10 s: a connection's whole life, however busy it is */
 };
 
 /* `source` is copied; what it points to stays until http_free. */

@@ -326,6 +326,7 @@ void do_set(struct run *run)
 {
 	const struct control *c = &run->parts->control;
 	const char *key = run->parsed.arg[0], *value = run->parsed.arg[1];
+	const struct config_option *option;
 	struct err err = {0};
 
 	if (fake_param(key) != NULL) {
@@ -342,7 +343,9 @@ void do_set(struct run *run)
 		run_fail(run, "22023", "%s", err.text);
 		return;
 	}
-	snprintf(run->tag, sizeof run->tag, "SET %.40s=%.60s", key, value);
+	option = config_option(key, CONFIG_GLOBAL);
+	snprintf(run->tag, sizeof run->tag, "SET %.40s=%.60s", key,
+		 option != NULL && option->kind == CONFIG_SECRET ? "***" : value);
 	run_done(run);
 }
 

@@ -98,7 +98,7 @@ static bool may_see(const struct site *site, struct evhttp_request *req)
 
 	if (site->credentials == NULL)
 		return true;
-	if (given == NULL || strncasecmp(given, "Basic ", 6) != 0)
+	if (n == 0 || given == NULL || strncasecmp(given, "Basic ", 6) != 0)
 		return false;
 	given += 6;
 	given += strspn(given, " ");

@@ -14,7 +14,7 @@
 struct site {
 	struct report_source source;
 	uint64_t started_us;
-	const char *credentials; /* base64 of user:password; NULL = nobody is asked */
+	const char *credentials; /* base64 of user:password; NULL = nobody is asked, "" = nobody has them */
 };
 
 /* Answers the request, and asks for the connection's end. For evhttp_set_gencb. */

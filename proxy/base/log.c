@@ -1,5 +1,6 @@
 #include "proxy/base/log.h"
 
+#include "proxy/base/check.h"
 #include "proxy/base/log_line.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -43,38 +45,51 @@ static struct {
 	.pipe_lock = PTHREAD_MUTEX_INITIALIZER,
 };
 
-static int log_use_fd(int fd, struct err *err)
+int log_prepare(const char *path, int *fd_r, struct err *err)
+{
+	bool file = path != NULL && path[0] != '\0';
+	int fd = STDERR_FILENO, ours;
+
+	if (file)
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	if (fd < 0)
+		return err_set(err, "cannot open log file %s: %s", path, strerror(errno));
+	ours = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (ours < 0)
+		err_set(err, "cannot use the log file: %s", strerror(errno));
+	if (file)
+		close(fd);
+	if (ours < 0)
+		return -1;
+	*fd_r = ours;
+	return 0;
+}
+
+void log_use(int fd, enum log_level level, int json)
 {
 	int ours = atomic_load(&log_state.fd);
 	struct stat st;
 
-	if (ours == STDERR_FILENO)
-		ours = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	else if (dup3(fd, ours, O_CLOEXEC) < 0)
-		ours = -1;
-	if (ours < 0)
-		return err_set(err, "cannot use the log file: %s", strerror(errno));
-	atomic_store(&log_state.may_block, fstat(ours, &st) != 0 || !S_ISREG(st.st_mode));
-	atomic_store(&log_state.fd, ours);
-	return 0;
+	atomic_store(&log_state.may_block, fstat(fd, &st) != 0 || !S_ISREG(st.st_mode));
+	if (ours == STDERR_FILENO) {
+		atomic_store(&log_state.fd, fd);
+	} else {
+		/* Both are there, so all that can be in the way is a signal, or an open() that is about to end. */
+		while (dup3(fd, ours, O_CLOEXEC) < 0)
+			check(errno == EINTR || errno == EBUSY);
+		close(fd);
+	}
+	atomic_store(&log_state.level, (int)level);
+	atomic_store(&log_state.json, json);
 }
 
 int log_open(const char *path, enum log_level level, int json, struct err *err)
 {
-	int fd = STDERR_FILENO, rc;
+	int fd;
 
-	if (path != NULL && path[0] != '\0') {
-		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-		if (fd < 0)
-			return err_set(err, "cannot open log file %s: %s", path, strerror(errno));
-	}
-	rc = log_use_fd(fd, err);
-	if (fd != STDERR_FILENO)
-		close(fd);
-	if (rc != 0)
+	if (log_prepare(path, &fd, err) != 0)
 		return -1;
-	atomic_store(&log_state.level, (int)level);
-	atomic_store(&log_state.json, json);
+	log_use(fd, level, json);
 	return 0;
 }
 

@@ -42,6 +42,10 @@ struct log_field {
 
 /* Where and how; may be called again at reload. path NULL or "" = stderr. */
 int log_open(const char *path, enum log_level level, int json, struct err *err);
+/* The two halves of it, for who must not fail when half is done: opens, without any effect yet; */
+int log_prepare(const char *path, int *fd_r, struct err *err);
+/* takes fd, and cannot fail. */
+void log_use(int fd, enum log_level level, int json);
 void log_close(void);
 int log_enabled(enum log_level level);
 /* Lines a second and event; 0 = no limit. Default 100. */

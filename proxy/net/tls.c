@@ -96,41 +96,82 @@ static const char *ciphers_list(const char *name)
 	return name;
 }
 
+/* An error will be about that setting; -1. */
+static int blame(const struct tls_settings *set, enum tls_part part)
+{
+	if (set->bad_r != NULL)
+		*set->bad_r = part;
+	return -1;
+}
+
 static int tls_set_versions(SSL_CTX *ctx, const struct tls_settings *set, struct err *err)
 {
 	int min = 0, max = 0;
 
 	if (protocols_parse(set->protocols, &min, &max, err) != 0)
-		return -1;
-	if (SSL_CTX_set_min_proto_version(ctx, min) != 1 || SSL_CTX_set_max_proto_version(ctx, max) != 1)
-		return err_set(err, "TLS protocols \"%s\": %s", set->protocols, openssl_reason());
-	if (SSL_CTX_set_cipher_list(ctx, ciphers_list(set->ciphers)) != 1)
-		return err_set(err, "TLS ciphers \"%s\": %s", set->ciphers, openssl_reason());
-	if (given(set->ciphers13) && SSL_CTX_set_ciphersuites(ctx, set->ciphers13) != 1)
-		return err_set(err, "TLS 1.3 ciphers \"%s\": %s", set->ciphers13, openssl_reason());
+		return blame(set, TLS_PART_PROTOCOLS);
+	if (SSL_CTX_set_min_proto_version(ctx, min) != 1 || SSL_CTX_set_max_proto_version(ctx, max) != 1) {
+		err_set(err, "TLS protocols \"%s\": %s", set->protocols, openssl_reason());
+		return blame(set, TLS_PART_PROTOCOLS);
+	}
+	if (SSL_CTX_set_cipher_list(ctx, ciphers_list(set->ciphers)) != 1) {
+		err_set(err, "TLS ciphers \"%s\": %s", set->ciphers, openssl_reason());
+		return blame(set, TLS_PART_CIPHERS);
+	}
+	if (given(set->ciphers13) && SSL_CTX_set_ciphersuites(ctx, set->ciphers13) != 1) {
+		err_set(err, "TLS 1.3 ciphers \"%s\": %s", set->ciphers13, openssl_reason());
+		return blame(set, TLS_PART_CIPHERS13);
+	}
 	return 0;
+}
+
+int tls_check_words(const struct tls_settings *set, struct err *err)
+{
+	SSL_CTX *ctx;
+	int rc;
+
+	ERR_clear_error();
+	ctx = SSL_CTX_new(TLS_method());
+	if (ctx == NULL)
+		return err_set(err, "no memory for TLS");
+	rc = tls_set_versions(ctx, set, err);
+	SSL_CTX_free(ctx);
+	return rc;
 }
 
 static int tls_load_cert(SSL_CTX *ctx, const struct tls_settings *set, struct err *err)
 {
 	const char *key = given(set->key_file) ? set->key_file : set->cert_file;
+	enum tls_part key_part = given(set->key_file) ? TLS_PART_KEY : TLS_PART_CERT;
 
-	if (!given(set->cert_file))
-		return given(set->key_file) ? err_set(err, "TLS key %s without a certificate", key) : 0;
-	if (SSL_CTX_use_certificate_chain_file(ctx, set->cert_file) != 1)
-		return err_set(err, "cannot load TLS certificate %s: %s", set->cert_file, openssl_reason());
-	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
-		return err_set(err, "cannot load TLS key %s: %s", key, openssl_reason());
-	if (SSL_CTX_check_private_key(ctx) != 1)
-		return err_set(err, "TLS key %s does not belong to certificate %s: %s", key, set->cert_file,
-			       openssl_reason());
+	if (!given(set->cert_file)) {
+		if (!given(set->key_file))
+			return 0;
+		err_set(err, "TLS key %s without a certificate", key);
+		return blame(set, TLS_PART_KEY);
+	}
+	if (SSL_CTX_use_certificate_chain_file(ctx, set->cert_file) != 1) {
+		err_set(err, "cannot load TLS certificate %s: %s", set->cert_file, openssl_reason());
+		return blame(set, TLS_PART_CERT);
+	}
+	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
+		err_set(err, "cannot load TLS key %s: %s", key, openssl_reason());
+		return blame(set, key_part);
+	}
+	if (SSL_CTX_check_private_key(ctx) != 1) {
+		err_set(err, "TLS key %s does not belong to certificate %s: %s", key, set->cert_file,
+			openssl_reason());
+		return blame(set, key_part);
+	}
 	return 0;
 }
 
 static int tls_load_ca(SSL_CTX *ctx, const struct tls_settings *set, struct err *err)
 {
-	if (given(set->ca_file) && SSL_CTX_load_verify_locations(ctx, set->ca_file, NULL) != 1)
-		return err_set(err, "cannot load TLS authorities %s: %s", set->ca_file, openssl_reason());
+	if (given(set->ca_file) && SSL_CTX_load_verify_locations(ctx, set->ca_file, NULL) != 1) {
+		err_set(err, "cannot load TLS authorities %s: %s", set->ca_file, openssl_reason());
+		return blame(set, TLS_PART_CA);
+	}
 	if (!given(set->ca_file) && set->mode >= TLS_VERIFY_CA && SSL_CTX_set_default_verify_paths(ctx) != 1)
 		return err_set(err, "cannot load the system's TLS authorities: %s", openssl_reason());
 	return 0;
@@ -193,9 +234,10 @@ static int server_verify(SSL_CTX *ctx, const struct tls_settings *set, struct er
 
 	if (given(set->ca_file)) {
 		names = SSL_load_client_CA_file(set->ca_file);
-		if (names == NULL)
-			return err_set(err, "cannot load TLS authorities %s: %s", set->ca_file,
-				       openssl_reason());
+		if (names == NULL) {
+			err_set(err, "cannot load TLS authorities %s: %s", set->ca_file, openssl_reason());
+			return blame(set, TLS_PART_CA);
+		}
 		SSL_CTX_set_client_CA_list(ctx, names);
 		verify = SSL_VERIFY_PEER;
 	}

@@ -15,6 +15,18 @@
 
 enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 
+/* Which setting is wrong. */
+enum tls_part {
+	TLS_PART_NONE,
+	TLS_PART_CA,
+	TLS_PART_CERT,
+	TLS_PART_KEY,
+	TLS_PART_PROTOCOLS,
+	TLS_PART_CIPHERS,
+	TLS_PART_CIPHERS13
+};
+#define TLS_PARTS (TLS_PART_CIPHERS13 + 1)
+
 struct tls_settings {
 	enum tls_mode mode;
 	const char *ca_file; /* NULL or "" = none */
@@ -24,9 +36,13 @@ struct tls_settings {
 	const char *ciphers;   /* "default", "secure", .. or an OpenSSL list */
 	const char *ciphers13;
 	bool http; /* server side: ALPN is "http/1.1", and a client that wants something else may do without */
+	enum tls_part *bad_r; /* NULL, or told what an error is about, unless it is none of the settings */
 };
 
 struct tls; /* counted */
+
+/* Do protocols and ciphers mean anything? Opens no file. */
+int tls_check_words(const struct tls_settings *set, struct err *err);
 
 struct tls *tls_server_new(const struct tls_settings *set, struct err *err);
 struct tls *tls_client_new(const struct tls_settings *set, struct err *err);

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from pgweir_test.proxy import BINARY, PGWEIR, Proxy, only_pgweir
-from pgweir_test.tools import free_port, psql, run, wait_for
+from pgweir_test.tools import free_port, psql, run, spawn, wait_for
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="about pgweir's own command line and reload")
 
@@ -41,6 +41,52 @@ def test_a_bad_line_is_named(cluster, line, words):
         assert word in said, said
     if "exist" not in line:
         assert f"{proxy.ini}:{number}:" in said, said
+
+
+@pytest.mark.parametrize("line, why", [
+    ("server_tls_ca_file = /nonexistent/ca", "cannot load TLS authorities /nonexistent/ca"),
+    ("stats_tls_cert_file = /nonexistent/cert", "cannot load TLS certificate /nonexistent/cert"),
+    ("client_tls_protocols = foo", 'unknown TLS protocol "foo"'),
+    ("server_tls_ciphers = foo", 'TLS ciphers "foo"'),
+    ("listen_addr = 127.0.0.1, not.an.address.invalid", "cannot listen on not.an.address.invalid:"),
+    ("stats_addr = not.an.address.invalid", "cannot listen on not.an.address.invalid:"),
+    ("unix_socket_dir = /nonexistent/dir", "/nonexistent/dir"),
+    ("unix_socket_dir = /etc/passwd", "/etc/passwd is not a directory"),
+    (f"unix_socket_dir = /{'long' * 30}", "too long"),
+    ("user = no_such_user", "there is no system user no_such_user"),
+    ("logfile = /nonexistent/x", "cannot write log file /nonexistent/x"),
+    ("logfile = /tmp", "cannot write log file /tmp"),
+    ("pidfile = /nonexistent/x", "cannot write pid file /nonexistent/x")])
+def test_what_cannot_start_does_not_pass_the_check(cluster, line, why):
+    """And a start says the same, with line and option."""
+    proxy = Proxy(cluster, start=False)
+    key = line.split()[0]
+    lines = [old for old in proxy.ini.read_text().splitlines() if not old.startswith(f"{key} ")] + [line]
+    proxy.ini.write_text("\n".join(lines) + "\n")
+    where = f"{proxy.ini}:{len(lines)}: {key}: "
+    result = check(proxy.ini)
+    assert result.returncode == 1 and "is good" not in result.stdout
+    assert where in result.stderr and why in result.stderr, result.stderr
+    result = run([BINARY, proxy.ini], check=False, timeout=20)
+    assert result.returncode == 1 and where in result.stderr, result.stderr
+
+
+def test_the_check_says_everything_that_it_finds(cluster):
+    proxy = Proxy(cluster, {"listen_addr": "", "logfile": "/nonexistent/x", "pidfile": "/run/not_there_yet/x"}, start=False)
+    result = check(proxy.ini)
+    assert result.returncode == 1
+    assert "neither listen_addr nor unix_socket_dir is set" in result.stderr and "logfile: " in result.stderr
+    assert "pidfile: the directory of /run/not_there_yet/x is not there yet" in result.stdout
+
+
+def test_the_check_makes_nothing(cluster):
+    proxy = Proxy(cluster, start=False)
+    proxy.settings.update(logfile=proxy.dir / "weir.log", pidfile=proxy.dir / "weir.pid", unix_socket_dir=proxy.dir)
+    proxy.write()
+    before = sorted(os.listdir(proxy.dir))
+    result = check(proxy.ini)
+    assert result.returncode == 0, result.stderr
+    assert sorted(os.listdir(proxy.dir)) == before
 
 
 # Every key of PgBouncer 1.25 with the value that its manual gives as the default, or with one that means the same to both.
@@ -117,6 +163,68 @@ def test_a_broken_reload_changes_nothing(cluster):
         proxy.ini.write_text(good.replace("default_pool_size = 20", "default_pool_size = 3"))
         proxy.signal(signal.SIGHUP)
         assert conn.execute("SELECT 3").fetchone() == (3,)
+    assert proxy.stop() == 0
+
+
+def test_a_log_file_that_cannot_be_opened_refuses_the_reload(cluster):
+    """All of it, also the console's SET: nothing of it counts, and the log goes on where it was."""
+    proxy = Proxy(cluster, {"query_timeout": 77})
+    with proxy.connect("pgbouncer") as console:
+
+        def shown(key):
+            return {row[0]: row[1] for row in console.execute("SHOW CONFIG").fetchall()}[key]
+
+        proxy.settings.update(logfile="/nonexistent/x", log_format="json", query_timeout=78)
+        proxy.reload()
+        wait_for("the refusal", lambda: "reload refused, nothing changed" in proxy.log_text())
+        assert "logfile: cannot open log file /nonexistent/x" in proxy.log_text()
+        assert f"{proxy.ini}:" in proxy.log_text() and "configuration reloaded" not in proxy.log_text()
+        assert (shown("logfile"), shown("log_format"), shown("query_timeout")) == ("", "text", "77")
+        with pytest.raises(psycopg.Error, match="/nonexistent/y"):
+            console.execute("SET logfile = '/nonexistent/y'")
+        assert shown("logfile") == ""
+        moved = proxy.dir / "another"
+        console.execute(f"SET logfile = '{moved}'")
+        proxy.connect().close()
+        wait_for("the new log", lambda: "client logged in" in moved.read_text())
+    assert proxy.stop() == 0
+
+
+def test_verbose_of_the_command_line_outlives_a_reload(cluster):
+    proxy = Proxy(cluster, start=False)
+    proxy.process = spawn([BINARY, "-v", proxy.ini], proxy.log)
+    wait_for("the proxy to serve", proxy._serves)
+    proxy.reload()
+    wait_for("the reload", lambda: "configuration reloaded" in proxy.log_text())
+    before = len(proxy.log_text())
+    proxy.psql("SELECT 1")
+    with proxy.connect("pgbouncer") as console:
+        console.execute("RECONNECT")
+        wait_for("a debug line", lambda: "DEBUG" in proxy.log_text()[before:])
+    assert proxy.stop() == 0
+
+
+@pytest.mark.parametrize("line, why", [
+    ("server_tls_protocols = foo", 'unknown TLS protocol "foo"'),
+    ("server_tls_ciphers = foo", 'TLS ciphers "foo"'),
+    ("server_tls13_ciphers = foo", 'TLS 1.3 ciphers "foo"'),
+    ("server_tls_ca_file = /nonexistent/ca", "cannot load TLS authorities /nonexistent/ca"),
+    ("server_tls_cert_file = /nonexistent/cert", "cannot load TLS certificate /nonexistent/cert"),
+    ("server_tls_key_file = /nonexistent/key", "TLS key /nonexistent/key without a certificate"),
+    ("client_tls_protocols = foo", 'unknown TLS protocol "foo"'),
+    ("client_tls_ciphers = foo", 'TLS ciphers "foo"')])
+def test_an_error_of_tls_names_line_and_option(cluster, line, why):
+    """At the start and at a reload; the words also while TLS is disabled."""
+    proxy = Proxy(cluster)
+    bad = proxy.dir / "bad.ini"
+    bad.write_text(proxy.ini.read_text() + line + "\n")
+    said = f"bad.ini:{len(bad.read_text().splitlines())}: {line.split()[0]}: {why}"
+    result = run([BINARY, bad], check=False, timeout=20)
+    assert result.returncode == 1 and said in result.stderr, result.stderr
+    proxy.ini.write_text(bad.read_text())
+    proxy.signal(signal.SIGHUP)
+    wait_for("the refusal", lambda: "reload refused" in proxy.log_text())
+    assert said.replace("bad.ini", "pgweir.ini").replace('"', '\\"') in proxy.log_text(), proxy.log_text()
     assert proxy.stop() == 0
 
 

@@ -1,6 +1,7 @@
 """Reloads, drains and takeovers under load, and what the service manager sees."""
 import contextlib
 import os
+import pwd
 import signal
 import socket
 import struct
@@ -293,6 +294,42 @@ def test_a_pidfile_that_a_new_process_has_written_stays(cluster):
     assert (old.dir / "pidfile").exists()
     assert new.stop() == 0
     assert not (old.dir / "pidfile").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another system user needs root")
+def test_what_the_system_user_needs_again_is_its_own(cluster):
+    """After a start as root: the log is opened again by each reload, the pid file and the socket go at the end."""
+    owner = pwd.getpwnam("postgres")
+    proxy = Proxy(cluster, start=False)
+    os.chown(proxy.dir, owner.pw_uid, owner.pw_gid)
+    paths = [proxy.dir / name for name in ("weir.log", "weir.pid", f".s.PGSQL.{proxy.port}")]
+    paths[1].write_text("1\n")  # left by a process of root's
+    proxy.settings.update(user="postgres", logfile=paths[0], pidfile=paths[1], unix_socket_dir=proxy.dir)
+    proxy.write()
+    proxy.start()
+    assert [os.stat(path).st_uid for path in paths] == [owner.pw_uid] * 3
+    assert int(paths[1].read_text()) == proxy.process.pid
+    with open(f"/proc/{proxy.process.pid}/status", encoding="ascii") as status:
+        ids = {line.split(":")[0]: line.split()[1:] for line in status if line.startswith(("Uid:", "Gid:"))}
+    assert ids == {"Uid": [str(owner.pw_uid)] * 4, "Gid": [str(owner.pw_gid)] * 4}
+    paths[0].rename(proxy.dir / "weir.log.1")
+    proxy.signal(signal.SIGHUP)
+    wait_for("the reload", lambda: "configuration reloaded" in paths[0].read_text())
+    assert proxy.psql("SELECT 42").stdout.strip() == "42"
+    assert proxy.stop() == 0
+    assert [path.exists() for path in paths] == [True, False, False]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another system user needs root")
+def test_a_log_that_the_system_user_cannot_open_does_not_start(cluster):
+    """A reload would be refused later."""
+    proxy = Proxy(cluster, {"user": "postgres"}, start=False)
+    proxy.settings["logfile"] = proxy.dir / "weir.log"
+    proxy.write()
+    for args in ([], ["--check-config"]):
+        done = subprocess.run([BINARY, *args, proxy.ini], capture_output=True, text=True, timeout=20)
+        assert done.returncode == 1 and "logfile: cannot" in done.stderr and "Permission denied" in done.stderr, done.stderr
+    assert not proxy.settings["logfile"].exists()
 
 
 def clients_of_workers(proxy):

@@ -5,6 +5,7 @@ import psycopg
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
+from pgweir_test.tools import wait_for
 from pgweir_test.wire import SYNC, Wire, bind, errors, execute, parse
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="needs pgweir itself")
@@ -84,7 +85,11 @@ def test_no_secret_is_ever_said(cluster):
     with psycopg.connect(proxy.dsn("pgbouncer"), password="hush_client", autocommit=True) as console:
         shown = [console.execute(f"SHOW {what}").fetchall() for what in ("CONFIG", "DATABASES", "USERS", "CLIENTS", "SERVERS",
                                                                           "STATEMENTS")]
-        console.execute("SET feed_password = 'hush_set'")
+        assert console.execute("SET feed_password = 'hush_set'").statusmessage == "SET feed_password=***"
+    proxy.settings["stats_password"] = "hush_new"
+    proxy.reload()
+    wait_for("the reload", lambda: "configuration reloaded" in proxy.log_text())
+    assert "stats_password needs a restart" in proxy.log_text()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(proxy.dsn(), password="hush_wrong")
     with pytest.raises(psycopg.OperationalError):

@@ -145,6 +145,24 @@ def test_not_ready_when_no_backend_can_be_had(cluster):
     assert proxy.stop() == 0
 
 
+def test_not_ready_while_an_operator_holds_it(cluster):
+    """Whether anybody has been served before or not."""
+    for served in (False, True):
+        proxy = Proxy(cluster)
+        with proxy.connect("pgbouncer") as console, contextlib.ExitStack() as held:
+            if served:
+                held.enter_context(proxy.connect()).execute("SELECT 1")
+            for command in ("SUSPEND", "PAUSE"):
+                assert proxy.http("/readyz")[0] == 200
+                console.execute(command)
+                assert proxy.http("/readyz")[0] == 503, (command, served)
+                assert proxy.http("/healthz")[0] == 200
+                console.execute("RESUME")
+                wait_for("it to be ready", lambda: proxy.http("/readyz")[0] == 200 or (
+                    held.enter_context(proxy.connect()).execute("SELECT 1") and False))
+        assert proxy.stop() == 0
+
+
 def test_a_password_and_tls(cluster):
     made = certs()
     proxy = Proxy(cluster, {"stats_user": "eye", "stats_password": "it's :secret", "stats_tls_cert_file": made.server,
@@ -170,6 +188,24 @@ def test_a_password_and_tls(cluster):
         get(f"http://127.0.0.1:{proxy.stats_port}/healthz")
     # A handshake that never ends holds its place no longer than any other silence.
     assert "secret" not in proxy.log_text()
+    assert proxy.stop() == 0
+
+
+def test_a_name_without_a_password_lets_nobody_in(cluster):
+    proxy = Proxy(cluster, {"stats_user": "eye"})
+    base = f"http://127.0.0.1:{proxy.stats_port}"
+    for who in (None, "eye:", "eye", "", ":"):
+        assert get(base + "/metrics", who)[0] == 401, who
+    assert get(base + "/metrics", Authorization="Basic ")[0] == 401
+    assert get(base + "/readyz")[0] == 200
+    assert "stats_user without stats_password" in proxy.log_text()
+    assert proxy.stop() == 0
+
+
+def test_a_password_without_a_name_is_noticed(cluster):
+    proxy = Proxy(cluster, {"stats_password": "secret"})
+    assert get(f"http://127.0.0.1:{proxy.stats_port}/metrics")[0] == 200
+    assert "stats_password without stats_user" in proxy.log_text() and "secret" not in proxy.log_text()
     assert proxy.stop() == 0
 
 

@@ -233,6 +233,26 @@ TEST(log, never_waits_for_a_reader_that_is_stuck)
 	sink_close(&s);
 }
 
+TEST(log, changes_nothing_before_it_is_told_to)
+{
+	struct sink before, after;
+	int fd;
+
+	sink_open(&after, LOG_LEVEL_INFO, 0);
+	sink_open(&before, LOG_LEVEL_INFO, 0);
+	REQUIRE(log_prepare(after.path, &fd, NULL) == 0);
+	log_info(NULL, "still here");
+	log_debug(NULL, "not said");
+	log_use(fd, LOG_LEVEL_DEBUG, 1);
+	log_debug(NULL, "and now there");
+	EXPECT(strstr(sink_text(&before), "still here") != NULL);
+	EXPECT(strstr(sink_text(&before), "not said") == NULL);
+	EXPECT(strstr(sink_text(&before), "there") == NULL);
+	EXPECT(strstr(sink_text(&after), "\"event\":\"and now there\"") != NULL);
+	unlink(before.path);
+	sink_close(&after);
+}
+
 TEST(log, refuses_a_file_that_cannot_be_opened)
 {
 	struct err err;

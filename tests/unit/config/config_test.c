@@ -138,7 +138,18 @@ TEST(config, says_where_a_key_belongs)
 	EXPECT_STR(scratch_error("[users]\na = host=1\n"),
 		   "t.ini:2: \"host\" belongs into [databases], not into [users]");
 	EXPECT_STR(scratch_error("[databases]\na = default_pool_size=1\n"),
-		   "t.ini:2: \"default_pool_size\" belongs into [pgweir], not into [databases]");
+		   "t.ini:2: \"default_pool_size\" is written pool_size in [databases]");
+	EXPECT_STR(scratch_error("[pgweir]\npool_size = 1\n"),
+		   "t.ini:2: \"pool_size\" is written default_pool_size in [pgweir]");
+}
+
+TEST(config, names_every_section_that_a_key_belongs_into)
+{
+	EXPECT_STR(scratch_error("[users]\na = min_pool_size=1\n"),
+		   "t.ini:2: \"min_pool_size\" belongs into [pgweir] or [databases], not into [users]");
+	EXPECT_STR(
+		scratch_error("[databases]\na = max_user_connections=1\n"),
+		"t.ini:2: \"max_user_connections\" belongs into [pgweir] or [users], not into [databases]");
 }
 
 TEST(config, names_the_nearest_word_of_an_enumeration)
@@ -281,6 +292,46 @@ TEST(config, notes_a_database_written_twice)
 	EXPECT_EQ(config_database(cfg, "a")->port, 3);
 	EXPECT_EQ(cfg->notice_count, 1);
 	EXPECT_STR(cfg->notices[0], "t.ini:4: database \"a\" is written twice (t.ini:2); this one counts");
+	config_unref(cfg);
+}
+
+TEST(config, notes_a_key_written_twice)
+{
+	struct config *cfg =
+		scratch_config("[pgweir]\npool_mode = session\npool_mode = statement\njob_name = a\n"
+			       "job_name = b\n[databases]\na = host=x port=1 host=y\n"
+			       "b = reserve_pool=1 reserve_pool_size=2\n"
+			       "[users]\nu = pool_size=1 pool_size=2\n[peers]\n1 = host=p host=q\n");
+
+	EXPECT_EQ(cfg->pool_mode, POOL_MODE_STATEMENT);
+	EXPECT_STR(config_database(cfg, "a")->hosts[0], "y");
+	REQUIRE(cfg->notice_count == 6);
+	EXPECT_STR(cfg->notices[0], "t.ini:3: pool_mode is written twice (t.ini:2); this one counts");
+	EXPECT(strstr(cfg->notices[1], "job_name is accepted and ignored") != NULL);
+	EXPECT_STR(cfg->notices[2], "t.ini:7: host is written twice in one entry; the last one counts");
+	EXPECT_STR(cfg->notices[3],
+		   "t.ini:8: reserve_pool_size is written twice in one entry; the last one counts");
+	EXPECT_STR(cfg->notices[4], "t.ini:10: pool_size is written twice in one entry; the last one counts");
+	EXPECT_STR(cfg->notices[5], "t.ini:12: host is written twice in one entry; the last one counts");
+	config_unref(cfg);
+}
+
+TEST(config, notes_half_a_login_of_the_stats_port)
+{
+	struct config *cfg = scratch_config("[pgweir]\nstats_user = eye\n");
+
+	REQUIRE(cfg->notice_count == 1);
+	EXPECT(strstr(cfg->notices[0], "stats_user without stats_password") != NULL);
+	config_unref(cfg);
+	cfg = scratch_config("[pgweir]\nstats_password = x\n");
+	REQUIRE(cfg->notice_count == 1);
+	EXPECT(strstr(cfg->notices[0], "stats_password without stats_user") != NULL);
+	config_unref(cfg);
+	cfg = scratch_config("[pgweir]\nstats_password = x\nstats_user = eye\n");
+	EXPECT_EQ(cfg->notice_count, 0);
+	config_unref(cfg);
+	cfg = scratch_config("[pgweir]\nstats_user = eye\nstats_port = 0\n");
+	EXPECT_EQ(cfg->notice_count, 0);
 	config_unref(cfg);
 }
 

@@ -83,6 +83,8 @@ TEST(expand, what_cannot_be_put_in_is_an_error_of_its_line)
 	expect_refused(&s, "feed_password = ${file:two}", "not one line");
 	expect_refused(&s, "feed_password = ${vault:x}", "only ${env:NAME} and ${file:PATH}");
 	expect_refused(&s, "feed_password = ${env:X", "${ without }");
+	expect_refused(&s, "feed_password = ${file:}", "a.ini:2: feed_password: ${file:} names no file");
+	expect_refused(&s, "feed_password = ${env:}", "a.ini:2: feed_password: ${env:} names no variable");
 	scratch_drop(&s);
 }
 

@@ -75,6 +75,26 @@ TEST(reload, another_spelling_of_a_value_is_no_change)
 	scratch_drop(&s);
 }
 
+TEST(reload, says_no_secret_that_needs_a_restart)
+{
+	struct scratch s;
+	struct config *old, *new;
+	struct err err;
+
+	scratch_make(&s);
+	REQUIRE(config_load(scratch_file(&s, "a.ini",
+					 "[pgweir]\nstats_user = eye\nstats_password = before\n"),
+			    &old, &err) == 0);
+	scratch_file(&s, "a.ini", "[pgweir]\nstats_user = eye\nstats_password = after\n");
+	REQUIRE(config_reload(old, &new, &err) == 0);
+	EXPECT_STR(new->stats_password, "before");
+	REQUIRE(new->notice_count == 1);
+	EXPECT_STR(new->notices[0], "stats_password needs a restart: it stays as it was");
+	config_unref(old);
+	config_unref(new);
+	scratch_drop(&s);
+}
+
 TEST(reload, is_all_or_nothing)
 {
 	struct scratch s;

@@ -452,6 +452,28 @@ TEST(tls, names_the_file_and_the_reason_of_a_bad_setting)
 	certs_remove(&certs);
 }
 
+TEST(tls, says_which_setting_is_bad)
+{
+	enum tls_part bad = TLS_PART_NONE;
+	struct tls_settings set = {.mode = TLS_REQUIRE, .bad_r = &bad, .cert_file = "/nonexistent.crt"};
+	struct err err;
+
+	EXPECT(tls_server_new(&set, &err) == NULL);
+	EXPECT_EQ(bad, TLS_PART_CERT);
+	set = (struct tls_settings){.mode = TLS_REQUIRE, .bad_r = &bad, .ca_file = "/nonexistent.ca"};
+	EXPECT(tls_client_new(&set, &err) == NULL);
+	EXPECT_EQ(bad, TLS_PART_CA);
+	set = (struct tls_settings){.mode = TLS_DISABLE, .bad_r = &bad, .cert_file = "/not looked at"};
+	EXPECT_EQ(tls_check_words(&set, &err), 0);
+	set.protocols = "tlsv9";
+	EXPECT_EQ(tls_check_words(&set, &err), -1);
+	EXPECT_EQ(bad, TLS_PART_PROTOCOLS);
+	set.protocols = NULL;
+	set.ciphers13 = "NOSUCHCIPHER";
+	EXPECT_EQ(tls_check_words(&set, &err), -1);
+	EXPECT_EQ(bad, TLS_PART_CIPHERS13);
+}
+
 TEST(tls, needs_a_host_name_for_verify_full)
 {
 	struct certs certs;
