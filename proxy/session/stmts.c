@@ -22,6 +22,7 @@ struct stmt_change {
 	struct client_stmt *on;
 	uint64_t key, batch;
 	enum change_kind kind;
+	bool old_literal;
 	struct stmt *old; /* counted: what the name stood for before */
 	struct parsed old_parsed;
 };
@@ -222,6 +223,7 @@ static struct stmt_change *note_stmt(struct stmts *t, struct client_stmt *c, uin
 
 	change->old = c->stmt;
 	change->old_parsed = c->parsed;
+	change->old_literal = c->literal;
 	return change;
 }
 
@@ -246,7 +248,8 @@ uint64_t stmts_change_away(struct stmts *t, struct span name, uint64_t batch)
 	struct client_stmt *c = look(t, name);
 	uint64_t key;
 
-	if (c == NULL || c->stmt == NULL)
+	/* What it does not stand for any more may yet turn out to have been skipped. */
+	if (c == NULL || (c->stmt == NULL && c->open == 0))
 		return 0;
 	key = note_stmt(t, c, batch)->key;
 	c->stmt = NULL;
@@ -299,7 +302,12 @@ void stmts_undone(struct stmts *t, uint64_t key, bool failed)
 	if (key == 0)
 		return;
 	change = take_first(t, key);
-	if (change->kind == CHANGE_LITERAL)
+	/* What came later stands on what was there before. */
+	for (later = change->next_same; later != NULL && later->kind != CHANGE_STMT;)
+		later = later->next_same;
+	if (change->kind == CHANGE_LITERAL && later != NULL)
+		later->old_literal = false;
+	else if (change->kind == CHANGE_LITERAL)
 		set_literal(t, change->on, false);
 	if (change->kind == CHANGE_STMT) {
 		if (failed) {
@@ -307,16 +315,15 @@ void stmts_undone(struct stmts *t, uint64_t key, bool failed)
 			forget_parsed(t, &change->old_parsed);
 			change->old = NULL;
 		}
-		/* What came later stands on what was there before. */
-		for (later = change->next_same; later != NULL && later->kind != CHANGE_STMT;)
-			later = later->next_same;
 		if (later != NULL) {
 			let_go(t, later->old);
 			forget_parsed(t, &later->old_parsed);
 			later->old = change->old;
 			later->old_parsed = change->old_parsed;
+			later->old_literal = change->old_literal;
 		} else {
 			stand_for(t, change->on, change->old, change->old_parsed);
+			set_literal(t, change->on, change->old_literal && change->on->stmt != NULL);
 		}
 		change->old = NULL;
 		change->old_parsed = (struct parsed){0};

@@ -33,6 +33,13 @@ SCRIPTS = {
     "a failed Parse takes the unnamed one away": [parse("", "SELECT 1") + SYNC + parse("", BAD) + SYNC + run("") + SYNC],
     "a skipped Parse leaves the unnamed one": [parse("", "SELECT 1") + SYNC, run("nobody") + parse("", "SELECT 2") + SYNC + run("") + SYNC],
     "a skipped query leaves the unnamed one": [parse("", "SELECT 1") + SYNC, run("nobody") + close("S", "") + SYNC + run("") + SYNC],
+    "a query behind a skipped Close takes the unnamed one away": [
+        parse("", "INSERT INTO pipelined VALUES (1)") + SYNC,
+        describe("S", "nobody") + close("S", "") + SYNC + query("SELECT 2") + run("") + SYNC, query("SELECT count(*) FROM pipelined")],
+    "a skipped Close and Parse beside SQL's PREPARE": [
+        parse("b", "SELECT 5") + SYNC, query("PREPARE a AS SELECT 1"),
+        parse("", "SELECT 1/0") + run("") + close("S", "b") + parse("b", "SELECT 6") + SYNC, run("b") + SYNC, run("b") + SYNC,
+        close("S", "b") + parse("b", "SELECT 7") + run("b") + SYNC, query("EXECUTE b")],
     "a query takes the unnamed one away": [parse("", "SELECT 1") + SYNC + query("SELECT 2") + run("") + SYNC],
     "parameters are missing": [parse("p", "SELECT $1::int") + SYNC, run("p") + SYNC + describe("S", "p") + SYNC],
     "syntax comes before the name": [parse("p", "SELECT 1") + SYNC, parse("p", "SELEC 1") + SYNC + parse("p", "SELECT * FROM nowhere") + SYNC
