@@ -478,6 +478,50 @@ TEST(reads, refuses_a_parameter_that_reads_the_clock)
 	EXPECT_EQ(keys_reason("select id from mk_user where name = $2", &none, 0, &now, 1), REASON_PARAMETER);
 }
 
+TEST(reads, refuses_every_spelling_of_the_clock)
+{
+	static const struct row rows[] = {
+		READ("select id from mk_user where born < 'now'", FUNCTION),
+		READ("select id from mk_user where born < E'\n\tToDay '", FUNCTION),
+		READ("select id from mk_user where \"createdAt\" < 'TOMORROW10:00'", FUNCTION),
+		READ("select id from mk_user where \"createdAt\" < '-yesterday'", FUNCTION),
+		READ("select id from mk_user where \"createdAt\" < any('{2020-01-01, NOW}')", FUNCTION),
+		READ("select id from mk_user where born = any('{n\\ow}')", FUNCTION),
+		READ("select id from mk_user where born = any(' \n{n\\ow}'::date[])", FUNCTION),
+		READ("select id from mk_user where born = any('[0:0]={\"n\\ow\"}'::date[])", FUNCTION),
+		READ("select id from mk_user where '[-infinity,n\"o\"w]'::tstzrange @> \"createdAt\"",
+		     FUNCTION),
+		READ("select id from mk_user where '(n\"\"ow,)'::tstzrange @> \"createdAt\"", FUNCTION),
+		READ("select id from mk_user where '{[n\\ow,)}'::tstzmultirange @> \"createdAt\"", FUNCTION),
+		HIT("select id from mk_user where born = any('{2020-01-01,2020-01-02}')", "mk_user*"),
+		HIT("select id from mk_user where '[2020-01-01,)'::tstzrange @> \"createdAt\"", "mk_user*"),
+		HIT("select id from mk_user where tags = '{\"n\\ow\"}' and meta @> '{\"a\": \"n\\now\"}'",
+		    "mk_user*"),
+		HIT("select id from mk_user where name = any('{\"n\\ow\"}')", "mk_user*"),
+		HIT("select coalesce(name, 'say \"hello\"') from mk_user where id = 1", "mk_user(1)"),
+	};
+	static const char *const spellings[] = {"{n\\ow}",     "{\"now\"}",	  " {t\\oday}",
+						"[n\"o\"w,)",  "(,n\"\"ow)",	  "{[\\now,)}",
+						"\xa0{n\\ow}", "{\"2020-01-01\"}"};
+	uint32_t stamps = 1185, range = 3910, texts = 1009;
+
+	ROWS(rows);
+	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++) {
+		struct reads_param value = {.value = span_str(spellings[i])};
+
+		EXPECT_EQ(keys_reason("select id from mk_user where born = any($1)", &none, 0, &value, 1),
+			  REASON_PARAMETER);
+		EXPECT_EQ(keys_reason("select id from mk_user where \"createdAt\" = any($1)", &stamps, 1,
+				      &value, 1),
+			  REASON_PARAMETER);
+		EXPECT_EQ(keys_reason("select id from mk_user where $1 @> \"createdAt\"", &range, 1, &value,
+				      1),
+			  REASON_PARAMETER);
+		EXPECT_EQ(keys_reason("select id from mk_user where name = any($1)", &texts, 1, &value, 1),
+			  REASON_NONE);
+	}
+}
+
 TEST(reads, gives_one_key_to_all_forms_of_one_value)
 {
 	static const uint8_t be2[] = {0, 7}, be4[] = {0, 0, 0, 7}, be8[] = {0, 0, 0, 0, 0, 0, 0, 7};
