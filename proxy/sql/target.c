@@ -181,7 +181,8 @@ static void see_statement(struct target *t, struct analysis *a, const PgQuery__N
 		return;
 	if (names_relation(&a->names, w.relation, &rel) != REASON_NONE || a->names.odd)
 		rel = NULL;
-	if (rel != NULL && single && (effects & ~(uint32_t)EFFECT_WRITES) == 0 && writes_alone(stmt, rel))
+	if (rel != NULL && single && (effects & ~(uint32_t)EFFECT_WRITES) == 0 && writes_alone(stmt, rel) &&
+	    catalog_own_input(a->catalog, a->oids, a->noids))
 		t->only = rel->oid;
 	if (w.narrows && (rel == NULL || !add_part(t, a, &w, rel)))
 		add_missing(t, rel == NULL ? 0 : rel->oid);

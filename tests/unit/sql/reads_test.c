@@ -522,6 +522,48 @@ TEST(reads, refuses_every_spelling_of_the_clock)
 	}
 }
 
+TEST(reads, takes_a_parameter_of_a_users_type_for_code)
+{
+	static const struct row rows[] = {
+		{"select id from mk_user where id = $1", REASON_TYPE, false, NULL, {"1"}, {90001}},
+		{"select id from mk_user where id = 1", REASON_TYPE, false, NULL, {"1"}, {90001}},
+		{"select id from mk_user where id = $2", REASON_TYPE, false, NULL, {"1", "2"}, {90001, 23}},
+		{"select $1::text", REASON_NO_TABLE, false, NULL, {"1"}, {90001}},
+		{"explain select * from mk_user", REASON_NOT_SELECT, false, NULL, {"1"}, {90001}},
+		{"commit", REASON_NOT_SELECT, false, NULL, {"1"}, {90001}},
+		{"select id from mk_user where mood = $1",
+		 REASON_TYPE,
+		 true,
+		 NULL,
+		 {"x"},
+		 {90002}}, /* an enum */
+		{"select id from mk_user where id = $1", REASON_NONE, true, "mk_user(1)", {"1"}, {23}},
+	};
+
+	ROWS(rows);
+}
+
+TEST(reads, takes_input_functions_for_code)
+{
+	static const struct row rows[] = {
+		WRITE("select array_in('{x}', 90001, -1)", FUNCTION),
+		WRITE("select id from mk_user where id = 1 and array_in('{x}', 90001, -1) is null", FUNCTION),
+		WRITE("select domain_in('x', 90001, -1)", FUNCTION),
+		WRITE("select pg_catalog.record_in('(x)', 90001, -1)", FUNCTION),
+		WRITE("select range_in('[x,y]', 90001, -1), multirange_in('{}', 90001, -1)", FUNCTION),
+		WRITE("select jsonb_populate_record(mk_user, '{}') from mk_user", FUNCTION),
+		WRITE("select (json_populate_record(mk_user, '{}')).status from mk_user", FUNCTION),
+		WRITE("select j.* from mk_user u, jsonb_populate_recordset(u, '[]') j", FUNCTION),
+		WRITE("select j.* from mk_user u, rows from (json_populate_recordset(u, '[]')) j", FUNCTION),
+		WRITE("select * from json_to_record('{}') as x(a mine)", FUNCTION),
+		WRITE("select * from rows from (json_to_record('{}') as (a mine)) x", FUNCTION),
+		READ("select * from json_to_record('{}') as x(a int)", SHAPE),
+		READ("select enum_in('x', 90002)", FUNCTION),
+	};
+
+	ROWS(rows);
+}
+
 TEST(reads, gives_one_key_to_all_forms_of_one_value)
 {
 	static const uint8_t be2[] = {0, 7}, be4[] = {0, 0, 0, 7}, be8[] = {0, 0, 0, 0, 0, 0, 0, 7};

@@ -83,15 +83,20 @@ TEST(target, says_what_it_cannot_tell)
 	catalog_unref(c);
 }
 
-static uint32_t only(const struct catalog *c, const char *text)
+static uint32_t only_with(const struct catalog *c, const char *text, uint32_t oid)
 {
 	struct facts *f = facts_of_text(span_str(text));
-	struct target *t = target_resolve(span_str(text), f, c, &session, NULL, 0);
+	struct target *t = target_resolve(span_str(text), f, c, &session, &oid, 1);
 	uint32_t relid = target_only(t);
 
 	target_free(&t);
 	facts_unref(f);
 	return relid;
+}
+
+static uint32_t only(const struct catalog *c, const char *text)
+{
+	return only_with(c, text, 0);
 }
 
 TEST(target, knows_the_only_table)
@@ -110,6 +115,9 @@ TEST(target, knows_the_only_table)
 		     "WITH w AS (DELETE FROM mk_post RETURNING id) DELETE FROM mk_user WHERE id IN (SELECT id FROM w)"),
 		0);
 	EXPECT_EQ(only(c, "TRUNCATE mk_user"), 0);
+	EXPECT_EQ(only(c, "UPDATE mk_user SET meta = jsonb_populate_record(mk_user, '{}')::text"), 0);
+	EXPECT_EQ(only_with(c, "UPDATE mk_user SET name = $1", 25), user->oid);
+	EXPECT_EQ(only_with(c, "UPDATE mk_user SET name = $1", 90001), 0); /* a domain's CHECK may write */
 	EXPECT_EQ(only(c, "UPDATE nowhere SET x = 1"), 0);
 	catalog_unref(c);
 }
