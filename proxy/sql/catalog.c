@@ -323,6 +323,19 @@ const struct catalog_column *catalog_column_at(const struct catalog_relation *re
 	return NULL;
 }
 
+bool catalog_column_of_users(const struct catalog_column *column)
+{
+	return !column->builtin_type && !column->enum_type;
+}
+
+bool catalog_has_column_of_users(const struct catalog_relation *rel)
+{
+	for (unsigned i = 0; i < rel->ncolumns; i++)
+		if (catalog_column_of_users(&rel->columns[i]))
+			return true;
+	return false;
+}
+
 size_t catalog_relations(const struct catalog *c)
 {
 	return c->relations;

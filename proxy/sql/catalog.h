@@ -83,6 +83,9 @@ const char *catalog_settings_fingerprint(const struct catalog *c);
 const struct catalog_column *catalog_column(const struct catalog_relation *rel, struct span name);
 /* The column with that number, or NULL. */
 const struct catalog_column *catalog_column_at(const struct catalog_relation *rel, int16_t attnum);
+/* It is of a type of users, and no enum. */
+bool catalog_column_of_users(const struct catalog_column *column);
+bool catalog_has_column_of_users(const struct catalog_relation *rel);
 size_t catalog_relations(const struct catalog *c);
 
 #endif

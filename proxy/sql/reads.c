@@ -161,7 +161,7 @@ static void resolve_body(struct reads *r, const struct facts *facts, const struc
 		r->reason = REASON_CAST;
 	if (a.names.odd || catalog_users_casts(catalog))
 		goto out;
-	r->harmless = harmless_tree(stmt, &a.names);
+	r->harmless = harmless_tree(stmt, &a.names, oids, noids);
 	if (facts->shape == NULL)
 		goto out;
 	r->reason = analyse_select(r, stmt->select_stmt, &a);

@@ -176,7 +176,7 @@ CHECKED = TABLES + """
     CREATE TABLE w.acc (id int PRIMARY KEY, n int); INSERT INTO w.acc VALUES (1, 0);
     CREATE FUNCTION w.counts(text) RETURNS bool LANGUAGE plpgsql AS $$BEGIN UPDATE w.acc SET n = n + 1 WHERE id = 1; RETURN true; END$$;
     CREATE DOMAIN w.dom AS text CHECK (w.counts(VALUE)); CREATE TYPE w.comp AS (d w.dom);
-    CREATE TABLE w.dtab (id int PRIMARY KEY, d w.dom); INSERT INTO w.dtab VALUES (1, 'z');
+    CREATE TABLE w.dtab (id int PRIMARY KEY, d w.dom, a w.dom[]); INSERT INTO w.dtab VALUES (1, 'z', '{a}');
 """
 
 
@@ -189,7 +189,10 @@ def test_a_domains_check_that_writes(proxy, cluster, db):
         (f"SELECT array_in('{{x}}', {dom}, -1)", None), (f"SELECT domain_in('x', {dom}, -1) IS NULL", None), (f"SELECT record_in('(x)', {comp}, -1)", None),
         ("SELECT jsonb_populate_record(dtab, '{\"d\": \"q\"}') FROM w.dtab", None),
         ("SELECT j.* FROM w.dtab, json_populate_recordset(dtab, '[{\"d\": \"q\"}]') j", None),
-        ("SELECT * FROM json_to_record('{\"d\": \"q\"}') AS x(d w.dom)", None)]
+        ("SELECT * FROM json_to_record('{\"d\": \"q\"}') AS x(d w.dom)", None),
+        ("SELECT id FROM w.dtab WHERE a = '{x}'", None), ("SELECT coalesce(a, '{x}') FROM w.dtab", None),
+        ("SELECT lag(d, 1, 'x') OVER () FROM w.dtab", None), ("SELECT a FROM w.dtab UNION ALL SELECT '{x}'", None),
+        ("SELECT coalesce(dtab, '(1,x,)') FROM w.dtab", None), ("SELECT ARRAY(SELECT d FROM w.dtab) = '{x}'", None)]
     read = "SELECT n FROM w.acc WHERE id = 1"
     with Wire(proxy.port).login(database=db) as ours, Wire(cluster.port).login(database=db) as real:
         def ask(wire, sql, oid):

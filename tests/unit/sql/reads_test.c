@@ -321,7 +321,7 @@ static const struct row expressions[] = {
 	HIT("select id = null from mk_user where id = null", "mk_user*"),
 	HIT("select 1 from mk_user where id in (null, 3)", "mk_user(3)"),
 	HIT("select status from mk_user where id = 1", "mk_user(1)"),
-	READ("select 1 from mk_user where id = 1 and status = 'active'", TYPE),
+	WRITE("select 1 from mk_user where id = 1 and status = 'active'", TYPE),
 	WRITE("select status::text, 'x'::mood from mk_user where id = 1", FUNCTION),
 	READ("select distinct status from mk_user", TYPE),
 	READ("select status, count(*) from mk_user group by status", TYPE),
@@ -538,6 +538,35 @@ TEST(reads, takes_a_parameter_of_a_users_type_for_code)
 		 {"x"},
 		 {90002}}, /* an enum */
 		{"select id from mk_user where id = $1", REASON_NONE, true, "mk_user(1)", {"1"}, {23}},
+	};
+
+	ROWS(rows);
+}
+
+TEST(reads, takes_a_text_that_meets_a_users_type_for_code)
+{
+	static const struct row rows[] = {
+		HIT("select status, id from mk_user where name = 'x'", "mk_user*"),
+		READ("select status, id from mk_user where name = 'x' and \"createdAt\" < now()", FUNCTION),
+		READ("select * from mk_user where name = $1 and \"createdAt\" < now()", FUNCTION),
+		READ("select status is null, count(status) from mk_user where id = 1 and now() > born",
+		     FUNCTION),
+		READ("select mood = 'sad' and name = 'x' and now() > born from mk_user", FUNCTION),
+		WRITE("select id from mk_user where status = '{x}'", TYPE),
+		WRITE("select id from mk_user where status = $1", TYPE),
+		{"select id from mk_user where status = $1", REASON_TYPE, true, NULL, {"x"}, {25}},
+		WRITE("explain select id from mk_user where status = '{x}'", NOT_SELECT),
+		WRITE("select coalesce(u.status, '{x}') from mk_user u", TYPE),
+		WRITE("select lag(status, 1, null) over () from mk_user", TYPE),
+		WRITE("select case when id = 1 then status else $1 end from mk_user", TYPE),
+		WRITE("select status from mk_user union all select '{x}'", TYPE),
+		WRITE("select coalesce(u, '(1)') from mk_user u", SHAPE),
+		WRITE("select x = '{x}' from (select status as x from mk_user) s", TYPE),
+		WRITE("select coalesce(s.status, '{x}') from (select * from mk_user) s", TYPE),
+		WRITE("with s as (select * from mk_user) select 1 from s where now() > 'x'", FUNCTION),
+		WRITE("select c = '{x}' from mk_user as u(a, b, c) where now() > born", FUNCTION),
+		WRITE("select array(select status from mk_user) = '{x}'", TYPE),
+		WRITE("select array_agg(status) || '{x}' from mk_user", TYPE),
 	};
 
 	ROWS(rows);
