@@ -214,3 +214,20 @@ def test_a_domains_check_that_writes(proxy, cluster, db):
         for _ in range(5):
             ask(ours, "SELECT v FROM w.o WHERE id = 1", dom)
         assert int(rows(real.simple(read))[0][0]) == int(before[0][0]) + 5
+
+
+def test_a_domains_check_that_writes_ends_a_context(proxy, cluster, db):
+    cluster.sql(CHECKED, db)
+    dom = int(cluster.sql("SELECT 'w.dom'::regtype::oid", db))
+    read = "SELECT n FROM w.acc WHERE id = 1"
+    with Wire(proxy.port).login(database=db) as ours:
+        ours.simple("SET pgweir.repeatable_context = on")
+        wait_for("a hit", lambda: is_cached(proxy, ours, read))
+        for sql, oid in (("INSERT INTO w.dtab (id, d) VALUES (2, 'x')", 0), ("DELETE FROM w.dtab WHERE a = '{x}'", 0),
+                         ("UPDATE w.o SET v = 'x' FROM w.dtab d WHERE d.a = '{x}'", 0), ("UPDATE w.o SET v = 'x' WHERE v <> $1", dom)):
+            ours.simple("BEGIN")
+            before = int(rows(ours.simple(read))[0][0])
+            ours.send(parse("", sql, [oid] if oid else []) + bind("", "", [b"x"] if oid else []) + execute() + SYNC)
+            assert errors(ours.until(b"Z")) == []
+            assert int(rows(ours.simple(read))[0][0]) > before, sql
+            ours.simple("ROLLBACK")
