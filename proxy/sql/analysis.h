@@ -144,7 +144,7 @@ struct typed {
 	bool literal;	/* an untyped string */
 	uint16_t
 		slot; /* its place among the parameters, when its text may be another one in each execution */
-	bool clock;   /* else: that has a word like 'now' in it */
+	bool clock;   /* else: that has a word like 'now' in it, or may have */
 };
 
 struct analysis {
@@ -209,6 +209,7 @@ uint16_t expr_slot(const struct analysis *a, const PgQuery__AConst *value);
 /* The built-in type a TypeName means, or NULL. */
 const struct builtin_type *expr_type(const PgQuery__TypeName *type);
 uint32_t expr_param_type(const struct analysis *a, uint16_t param);
+/* Might it, read as a date or time or as something made of them, depend on when it is read? */
 bool expr_clock_words(struct span text);
 
 /* figure.c: the name of a column without AS; empty when it has none that can be used. */

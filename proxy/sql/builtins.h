@@ -15,6 +15,7 @@ enum builtin_class {
 	BUILTIN_SETTINGS,  /* of its arguments and of settings of the session; the cache key holds those */
 	BUILTIN_STABLE,	   /* reads clock, catalogs or session, changes nothing */
 	BUILTIN_VOLATILE,  /* the same, and may differ from call to call */
+	BUILTIN_INPUT, /* reads a text as a type that an argument names: a domain's CHECK may call anything */
 	BUILTIN_SEQUENCE,
 	BUILTIN_ADVISORY,  /* advisory locks of the session */
 	BUILTIN_XACT_LOCK, /* advisory locks of the transaction */

@@ -282,6 +282,26 @@ bool catalog_user_operator(const struct catalog *c, struct span name)
 	return name_find(c->operators, name) != NULL;
 }
 
+#define FIRST_USERS_OID 16384u
+
+static bool enum_of_a_column(const struct catalog *c, uint32_t oid)
+{
+	for (const struct relation_node *node = c->by_oid; node != NULL; node = node->by_oid.next)
+		for (unsigned i = 0; i < node->rel.ncolumns; i++)
+			if (node->rel.columns[i].type_oid == oid)
+				return node->rel.columns[i].enum_type;
+	return false;
+}
+
+/* A scan of all columns: rare, and only when a text is analysed for the first time. */
+bool catalog_own_input(const struct catalog *c, const uint32_t *oids, uint16_t noids)
+{
+	for (unsigned i = 0; i < noids; i++)
+		if (oids[i] >= FIRST_USERS_OID && (c == NULL || !enum_of_a_column(c, oids[i])))
+			return false;
+	return true;
+}
+
 const char *catalog_fingerprint(const struct catalog *c)
 {
 	return c->fingerprint;
@@ -301,6 +321,19 @@ const struct catalog_column *catalog_column_at(const struct catalog_relation *re
 		if (rel->columns[i].attnum == attnum)
 			return &rel->columns[i];
 	return NULL;
+}
+
+bool catalog_column_of_users(const struct catalog_column *column)
+{
+	return !column->builtin_type && !column->enum_type;
+}
+
+bool catalog_has_column_of_users(const struct catalog_relation *rel)
+{
+	for (unsigned i = 0; i < rel->ncolumns; i++)
+		if (catalog_column_of_users(&rel->columns[i]))
+			return true;
+	return false;
 }
 
 size_t catalog_relations(const struct catalog *c)

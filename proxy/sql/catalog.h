@@ -74,12 +74,18 @@ const struct catalog_relation *catalog_find_oid(const struct catalog *c, uint32_
 unsigned catalog_count_name(const struct catalog *c, struct span name, const struct catalog_relation **any_r);
 bool catalog_user_function(const struct catalog *c, struct span name);
 bool catalog_user_operator(const struct catalog *c, struct span name);
+/* Is the input of all these types (0 = not said) PostgreSQL's own code? So it is of enums; another type of users may be a domain, or have
+ * one in it, whose CHECK may call anything. */
+bool catalog_own_input(const struct catalog *c, const uint32_t *oids, uint16_t noids);
 const char *catalog_fingerprint(const struct catalog *c);
 /* Its part that stands for what gives sessions their settings when they begin, and the code; "" when there is none. */
 const char *catalog_settings_fingerprint(const struct catalog *c);
 const struct catalog_column *catalog_column(const struct catalog_relation *rel, struct span name);
 /* The column with that number, or NULL. */
 const struct catalog_column *catalog_column_at(const struct catalog_relation *rel, int16_t attnum);
+/* It is of a type of users, and no enum. */
+bool catalog_column_of_users(const struct catalog_column *column);
+bool catalog_has_column_of_users(const struct catalog_relation *rel);
 size_t catalog_relations(const struct catalog *c);
 
 #endif

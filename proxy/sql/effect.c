@@ -27,6 +27,7 @@ static uint32_t class_effects(enum builtin_class class)
 	case BUILTIN_SETTINGS:
 	case BUILTIN_STABLE:
 	case BUILTIN_VOLATILE: return 0;
+	case BUILTIN_INPUT: return EFFECT_FUNCTIONS; /* as see_type */
 	case BUILTIN_SEQUENCE: return EFFECT_SEQUENCE;
 	case BUILTIN_ADVISORY: return EFFECT_ADVISORY | EFFECT_LOCKS;
 	case BUILTIN_XACT_LOCK: return EFFECT_LOCKS;

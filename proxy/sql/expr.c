@@ -24,7 +24,21 @@ bool analysis_refuse(struct analysis *a, enum reason reason)
 	return false;
 }
 
-/* 'now', 'today' and the like as a word of its own, in any case, anywhere: also in arrays and ranges. */
+/* The input of arrays, ranges, multiranges and records takes backslashes and double quotes out of what is inside: {n\ow}. They begin with
+ * one of these, behind blanks; in an old encoding the locale may count a byte above ASCII as one. */
+static bool hides_words(struct span text)
+{
+	size_t i = 0;
+
+	while (i < text.n &&
+	       (text.p[i] == ' ' || (text.p[i] >= '\t' && text.p[i] <= '\r') || text.p[i] >= 0x80))
+		i++;
+	if (i == text.n || (text.p[i] != '{' && text.p[i] != '[' && text.p[i] != '('))
+		return false;
+	return memchr(text.p + i, '\\', text.n - i) != NULL || memchr(text.p + i, '"', text.n - i) != NULL;
+}
+
+/* 'now', 'today' and the like as a word of its own, in any case, anywhere: also in arrays and ranges, where one may be hidden. */
 bool expr_clock_words(struct span text)
 {
 	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
@@ -39,7 +53,7 @@ bool expr_clock_words(struct span text)
 			    strncasecmp((const char *)text.p + from, words[w], i - from) == 0)
 				return true;
 	}
-	return false;
+	return hides_words(text);
 }
 
 /* ---- types ---- */

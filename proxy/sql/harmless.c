@@ -148,9 +148,126 @@ static enum tree_step prove(const ProtobufCMessage *msg, void *arg)
 	return own_message(arg, msg) ? TREE_ON : TREE_STOP;
 }
 
-bool harmless_tree(const PgQuery__Node *stmt, const struct names *names)
+/* ---- texts without a type ----
+ * A text, a NULL or a parameter without a type is read as the type of what it meets: in COALESCE(tags, '{a}') as that of tags. When that is
+ * a type of users it may be a domain, or have one in it, and the CHECK runs. What meets what is not followed here: it is enough that there is
+ * such a text, and that a column of such a type is used for more than to be shown. */
+
+#define RISKY_MAX 16
+
+struct risky {
+	const struct catalog_relation *rel;
+	struct span called;
+};
+
+struct reading {
+	const struct names *names;
+	const uint32_t *oids;
+	uint16_t noids;
+	const PgQuery__SelectStmt *shows; /* its columns are shown; NULL: there is none */
+	struct risky list[RISKY_MAX];
+	unsigned n;
+	bool untyped;
+	bool renames; /* columns have other names in it */
+};
+
+static bool add_risky(struct reading *r, const PgQuery__RangeVar *var)
+{
+	const struct catalog_relation *found[NAMES_PATH_MAX];
+	unsigned n = names_candidates(r->names, var, found);
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!catalog_has_column_of_users(found[i]))
+			continue;
+		if (r->n == RISKY_MAX)
+			return false;
+		r->list[r->n++] = (struct risky){.rel = found[i],
+						 .called = span_str(var->alias != NULL ? var->alias->aliasname
+										       : var->relname)};
+	}
+	return true;
+}
+
+static bool has_type(const struct reading *r, const PgQuery__ParamRef *ref)
+{
+	enum { UNKNOWN = 705 };
+
+	return ref->number >= 1 && ref->number <= r->noids && r->oids[ref->number - 1] != 0 &&
+	       r->oids[ref->number - 1] != UNKNOWN;
+}
+
+static enum tree_step look_around(const ProtobufCMessage *msg, void *arg)
+{
+	struct reading *r = arg;
+	const void *m = msg;
+
+	if (tree_is(msg, a__const))
+		r->untyped |= ((const PgQuery__AConst *)m)->isnull ||
+			      ((const PgQuery__AConst *)m)->val_case == PG_QUERY__A__CONST__VAL_SVAL;
+	else if (tree_is(msg, param_ref))
+		r->untyped |= !has_type(r, m);
+	else if (tree_is(msg, alias))
+		r->renames |= ((const PgQuery__Alias *)m)->n_colnames > 0;
+	else if (tree_is(msg, range_var))
+		return add_risky(r, m) ? TREE_ON : TREE_STOP;
+	return TREE_ON;
+}
+
+static bool just_shown(const struct reading *r, const PgQuery__ColumnRef *ref)
+{
+	const PgQuery__SelectStmt *shows = r->shows;
+
+	if (shows == NULL || shows->op != PG_QUERY__SET_OPERATION__SETOP_NONE)
+		return false;
+	for (size_t i = 0; i < shows->n_target_list; i++) {
+		const PgQuery__Node *target = shows->target_list[i];
+
+		if (target->node_case == PG_QUERY__NODE__NODE_RES_TARGET && target->res_target->val != NULL &&
+		    target->res_target->val->node_case == PG_QUERY__NODE__NODE_COLUMN_REF &&
+		    target->res_target->val->column_ref == ref)
+			return true;
+	}
+	return false;
+}
+
+/* A column of users, a row that has one, or a star. */
+static bool risky_name(const struct reading *r, const PgQuery__ColumnRef *ref)
+{
+	struct span name = ref->n_fields > 0 ? tree_string(ref->fields[ref->n_fields - 1]) : span_str("");
+
+	if (name.n == 0)
+		return true;
+	for (unsigned i = 0; i < r->n; i++) {
+		const struct catalog_column *column = catalog_column(r->list[i].rel, name);
+
+		if (span_eq(r->list[i].called, name) || (column != NULL && catalog_column_of_users(column)))
+			return true;
+	}
+	return false;
+}
+
+static enum tree_step look_for_use(const ProtobufCMessage *msg, void *arg)
+{
+	const void *m = msg;
+
+	return tree_is(msg, column_ref) && !just_shown(arg, m) && risky_name(arg, m) ? TREE_STOP : TREE_ON;
+}
+
+static bool own_texts(struct reading *r, const PgQuery__Node *stmt)
+{
+	if (stmt->node_case == PG_QUERY__NODE__NODE_EXPLAIN_STMT && stmt->explain_stmt->query != NULL)
+		return own_texts(r, stmt->explain_stmt->query);
+	if (stmt->node_case == PG_QUERY__NODE__NODE_SELECT_STMT)
+		r->shows = stmt->select_stmt;
+	if (!tree_walk(&stmt->base, look_around, r))
+		return false;
+	return r->n == 0 || !r->untyped || (!r->renames && tree_walk(&stmt->base, look_for_use, r));
+}
+
+bool harmless_tree(const PgQuery__Node *stmt, const struct names *names, const uint32_t *oids, uint16_t noids)
 {
 	struct proof proof = {.names = names, .root = &stmt->base};
+	struct reading reading = {.names = names, .oids = oids, .noids = noids};
 
-	return tree_walk(&stmt->base, prove, &proof);
+	return tree_walk(&stmt->base, prove, &proof) && own_texts(&reading, stmt);
 }

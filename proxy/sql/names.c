@@ -146,6 +146,17 @@ static bool harmless_relation(const struct catalog_relation *rel)
 	       !rel->row_security && !rel->has_rules && !rel->has_children;
 }
 
+unsigned names_candidates(const struct names *names, const PgQuery__RangeVar *var,
+			  const struct catalog_relation **rels_r)
+{
+	struct span schema = span_str(var->schemaname), name = span_str(var->relname);
+
+	if (schema.n == 0)
+		return search(names, name, rels_r, NAMES_PATH_MAX);
+	rels_r[0] = catalog_find(names->catalog, schema, name);
+	return rels_r[0] != NULL ? 1 : 0;
+}
+
 bool names_harmless(const struct names *names, const PgQuery__RangeVar *var)
 {
 	const struct catalog_relation *found[NAMES_PATH_MAX];
@@ -158,15 +169,11 @@ bool names_harmless(const struct names *names, const PgQuery__RangeVar *var)
 		return builtin_relation(name);
 	if (span_eq(schema, span_str("information_schema")))
 		return true;
-	if (schema.n > 0) {
-		found[0] = catalog_find(names->catalog, schema, name);
-		return found[0] != NULL && harmless_relation(found[0]);
-	}
-	if (names->odd)
+	if (schema.n == 0 && names->odd)
 		return false;
-	if (system_name(names, name))
+	if (schema.n == 0 && system_name(names, name))
 		return builtin_relation(name);
-	n = search(names, name, found, NAMES_PATH_MAX);
+	n = names_candidates(names, var, found);
 	for (unsigned i = 0; i < n; i++)
 		if (!harmless_relation(found[i]))
 			return false;

@@ -26,6 +26,10 @@ int names_open(struct names *names, const struct catalog *catalog, const struct 
 enum reason names_relation(const struct names *names, const PgQuery__RangeVar *var,
 			   const struct catalog_relation **rel_r);
 
+/* The tables and the like that it may mean, without PostgreSQL's own; rels_r has room for NAMES_PATH_MAX. */
+unsigned names_candidates(const struct names *names, const PgQuery__RangeVar *var,
+			  const struct catalog_relation **rels_r);
+
 /* Reading it runs no code of users: a table, or what PostgreSQL itself brought. */
 bool names_harmless(const struct names *names, const PgQuery__RangeVar *var);
 

@@ -182,7 +182,7 @@ static void resolve_body(struct reads *r, const struct facts *facts, const struc
 		r->reason = REASON_CAST;
 	if (a.names.odd || catalog_users_casts(catalog))
 		goto out;
-	r->harmless = harmless_tree(stmt, &a.names);
+	r->harmless = harmless_tree(stmt, &a.names, oids, noids);
 	if (facts->shape == NULL)
 		goto out;
 	r->reason = analyse_select(r, stmt->select_stmt, &a);
@@ -212,7 +212,10 @@ struct reads *reads_resolve(const struct facts *facts, const struct catalog *cat
 	r->reason = (enum reason)facts->reason;
 	arena_init(&r->mem, 256, READS_BYTES_MAX);
 	buf_init(&r->values, VALUES_BYTES);
-	if (harmless_facts(facts))
+	/* The values of parameters are read when they are bound, whatever the text does with them. */
+	if (!catalog_own_input(catalog, oids, noids))
+		r->reason = r->reason == REASON_NONE ? REASON_TYPE : r->reason;
+	else if (harmless_facts(facts))
 		r->harmless = true;
 	else if (catalog == NULL)
 		r->reason = r->reason == REASON_NONE ? REASON_OFF : r->reason;

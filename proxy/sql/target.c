@@ -147,9 +147,22 @@ static void add_missing(struct target *t, uint32_t relid)
 /* ---- is it the only thing that is written? ---- */
 
 struct search {
+	const struct names *names;
 	const ProtobufCMessage *root;
 	bool found;
 };
+
+/* What is written to such a column runs a domain's CHECK, and a text beside one may. */
+static bool has_column_of_users(const struct names *names, const PgQuery__RangeVar *var)
+{
+	const struct catalog_relation *found[NAMES_PATH_MAX];
+	unsigned n = names_candidates(names, var, found);
+
+	for (unsigned i = 0; i < n; i++)
+		if (catalog_has_column_of_users(found[i]))
+			return true;
+	return false;
+}
 
 static enum tree_step see_writing(const ProtobufCMessage *msg, void *arg)
 {
@@ -157,12 +170,15 @@ static enum tree_step see_writing(const ProtobufCMessage *msg, void *arg)
 
 	search->found = msg != search->root && (tree_is(msg, insert_stmt) || tree_is(msg, update_stmt) ||
 						tree_is(msg, delete_stmt) || tree_is(msg, merge_stmt));
+	if (tree_is(msg, range_var))
+		search->found = has_column_of_users(search->names, (const void *)msg);
 	return search->found ? TREE_STOP : TREE_ON;
 }
 
-static bool writes_alone(const PgQuery__Node *stmt, const struct catalog_relation *rel)
+static bool writes_alone(const struct names *names, const PgQuery__Node *stmt,
+			 const struct catalog_relation *rel)
 {
-	struct search search = {.root = tree_inner(stmt)};
+	struct search search = {.names = names, .root = tree_inner(stmt)};
 
 	(void)tree_walk(&stmt->base, see_writing, &search);
 	return !search.found && rel->kind == 'r' && !rel->has_rules && !rel->has_children &&
@@ -181,7 +197,8 @@ static void see_statement(struct target *t, struct analysis *a, const PgQuery__N
 		return;
 	if (names_relation(&a->names, w.relation, &rel) != REASON_NONE || a->names.odd)
 		rel = NULL;
-	if (rel != NULL && single && (effects & ~(uint32_t)EFFECT_WRITES) == 0 && writes_alone(stmt, rel))
+	if (rel != NULL && single && (effects & ~(uint32_t)EFFECT_WRITES) == 0 &&
+	    writes_alone(&a->names, stmt, rel) && catalog_own_input(a->catalog, a->oids, a->noids))
 		t->only = rel->oid;
 	if (w.narrows && (rel == NULL || !add_part(t, a, &w, rel)))
 		add_missing(t, rel == NULL ? 0 : rel->oid);

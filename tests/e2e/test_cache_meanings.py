@@ -3,7 +3,7 @@ import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
 from pgweir_test.tools import wait_for
-from pgweir_test.wire import SYNC, Wire, bind, execute, parse, rows
+from pgweir_test.wire import SYNC, Wire, bind, errors, execute, parse, rows
 from test_cache import PATIENT, Counted, warm
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")
@@ -139,3 +139,95 @@ def test_an_index_of_an_extension_is_no_matter(proxy, cluster, db):
         wait_for("a hit", lambda: is_cached(proxy, ours, "SELECT v FROM w.o WHERE id = 1"))
         wait_for("a hit", lambda: is_cached(proxy, ours, "SELECT id FROM w.o WHERE v LIKE 'a%'"))
         assert not is_cached(proxy, ours, "SELECT id FROM w.o WHERE v % 'a'")
+
+
+ESCAPED_CLOCKS = [
+    ("SELECT id FROM w.ck WHERE ts < ANY ('{n\\ow}'::timestamptz[])", None, 0),
+    ("SELECT id FROM w.ck WHERE ts < ANY ('{\"n\\ow\"}')", None, 0),
+    ("SELECT id FROM w.ck WHERE '[-infinity,n\"o\"w]'::tstzrange @> ts", None, 0),
+    ("SELECT id FROM w.ck WHERE '{[-infinity,n\\ow]}'::tstzmultirange @> ts", None, 0),
+    ("SELECT id FROM w.ck WHERE ts < ANY ($1)", b"{n\\ow}", 0),
+    ("SELECT id FROM w.ck WHERE ts < ANY ($1)", b"{n\\ow}", 1185),
+    ("SELECT id FROM w.ck WHERE $1::tstzrange @> ts", b"[-infinity,n\"o\"w]", 0),
+]
+
+
+def test_a_clock_behind_escapes(proxy, cluster, db):
+    """Arrays and ranges drop backslashes and quotes; what is in them then is 'now', each time another one."""
+    cluster.sql(TABLES + "CREATE TABLE w.ck (id int PRIMARY KEY, ts timestamptz)", db)
+    cluster.sql("INSERT INTO w.ck VALUES (1, now() + interval '3 seconds')", db)
+    with Wire(proxy.port).login(database=db) as ours, Wire(cluster.port).login(database=db) as real:
+        def ask(wire, sql, value, oid):
+            if value is None:
+                return rows(wire.simple(sql))
+            wire.send(parse("", sql, [oid]) + bind("", "", [value]) + execute() + SYNC)
+            return rows(wire.until(b"Z"))
+        wait_for("the catalog to be known again", lambda: is_cached(proxy, ours, "SELECT id FROM w.ck WHERE id = 1"))
+        with Counted(proxy) as counted:
+            for clock in ESCAPED_CLOCKS * 3:
+                ask(ours, *clock)
+        assert counted.rise("cache_hits") == 0
+        wait_for("the moment to pass", lambda: ask(real, *ESCAPED_CLOCKS[0]) == [[b"1"]])
+        for clock in ESCAPED_CLOCKS:
+            assert ask(ours, *clock) == [[b"1"]], clock
+
+
+CHECKED = TABLES + """
+    CREATE TABLE w.acc (id int PRIMARY KEY, n int); INSERT INTO w.acc VALUES (1, 0);
+    CREATE FUNCTION w.counts(text) RETURNS bool LANGUAGE plpgsql AS $$BEGIN UPDATE w.acc SET n = n + 1 WHERE id = 1; RETURN true; END$$;
+    CREATE DOMAIN w.dom AS text CHECK (w.counts(VALUE)); CREATE TYPE w.comp AS (d w.dom);
+    CREATE TABLE w.dtab (id int PRIMARY KEY, d w.dom, a w.dom[]); INSERT INTO w.dtab VALUES (1, 'z', '{a}');
+"""
+
+
+def test_a_domains_check_that_writes(proxy, cluster, db):
+    """What runs a domain's CHECK may write, though no text shows it: the own transaction sees it, and it runs each time."""
+    cluster.sql(CHECKED, db)
+    dom, comp = (int(cluster.sql(f"SELECT 'w.{name}'::regtype::oid", db)) for name in ("dom", "comp"))
+    statements = [
+        ("SELECT $1", dom), ("SELECT 1", dom), ("SELECT v FROM w.o WHERE v = $1", dom), ("SELECT v FROM w.o WHERE id = 1", dom),
+        (f"SELECT array_in('{{x}}', {dom}, -1)", None), (f"SELECT domain_in('x', {dom}, -1) IS NULL", None), (f"SELECT record_in('(x)', {comp}, -1)", None),
+        ("SELECT jsonb_populate_record(dtab, '{\"d\": \"q\"}') FROM w.dtab", None),
+        ("SELECT j.* FROM w.dtab, json_populate_recordset(dtab, '[{\"d\": \"q\"}]') j", None),
+        ("SELECT * FROM json_to_record('{\"d\": \"q\"}') AS x(d w.dom)", None),
+        ("SELECT id FROM w.dtab WHERE a = '{x}'", None), ("SELECT coalesce(a, '{x}') FROM w.dtab", None),
+        ("SELECT lag(d, 1, 'x') OVER () FROM w.dtab", None), ("SELECT a FROM w.dtab UNION ALL SELECT '{x}'", None),
+        ("SELECT coalesce(dtab, '(1,x,)') FROM w.dtab", None), ("SELECT ARRAY(SELECT d FROM w.dtab) = '{x}'", None)]
+    read = "SELECT n FROM w.acc WHERE id = 1"
+    with Wire(proxy.port).login(database=db) as ours, Wire(cluster.port).login(database=db) as real:
+        def ask(wire, sql, oid):
+            if oid is None:
+                return errors(wire.simple(sql))
+            wire.send(parse("", sql, [oid]) + bind("", "", [b"x"]) + execute() + SYNC)
+            return errors(wire.until(b"Z"))
+        wait_for("a hit", lambda: is_cached(proxy, ours, read))
+        for statement in statements:
+            seen = []
+            for wire in (ours, real):
+                wire.simple("BEGIN")
+                before = rows(wire.simple(read))
+                assert ask(wire, *statement) == [] and ask(wire, *statement) == []
+                seen.append((before, rows(wire.simple(read))))
+                wire.simple("ROLLBACK")
+            assert seen[0] == seen[1] and seen[1][0] != seen[1][1], statement
+        before = rows(real.simple(read))
+        for _ in range(5):
+            ask(ours, "SELECT v FROM w.o WHERE id = 1", dom)
+        assert int(rows(real.simple(read))[0][0]) == int(before[0][0]) + 5
+
+
+def test_a_domains_check_that_writes_ends_a_context(proxy, cluster, db):
+    cluster.sql(CHECKED, db)
+    dom = int(cluster.sql("SELECT 'w.dom'::regtype::oid", db))
+    read = "SELECT n FROM w.acc WHERE id = 1"
+    with Wire(proxy.port).login(database=db) as ours:
+        ours.simple("SET pgweir.repeatable_context = on")
+        wait_for("a hit", lambda: is_cached(proxy, ours, read))
+        for sql, oid in (("INSERT INTO w.dtab (id, d) VALUES (2, 'x')", 0), ("DELETE FROM w.dtab WHERE a = '{x}'", 0),
+                         ("UPDATE w.o SET v = 'x' FROM w.dtab d WHERE d.a = '{x}'", 0), ("UPDATE w.o SET v = 'x' WHERE v <> $1", dom)):
+            ours.simple("BEGIN")
+            before = int(rows(ours.simple(read))[0][0])
+            ours.send(parse("", sql, [oid] if oid else []) + bind("", "", [b"x"] if oid else []) + execute() + SYNC)
+            assert errors(ours.until(b"Z")) == []
+            assert int(rows(ours.simple(read))[0][0]) > before, sql
+            ours.simple("ROLLBACK")

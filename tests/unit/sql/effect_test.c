@@ -473,6 +473,8 @@ TEST(effect, knows_functions_and_operators_by_name)
 		{"select a != 1, a not in (1), a not like 'x', a !~ 'x' from t", COMMAND_SELECT, 0, NULL},
 		{"select a::mood from t", COMMAND_SELECT, EFFECT_FUNCTIONS, NULL},
 		{"select mood 'x'", COMMAND_SELECT, EFFECT_FUNCTIONS, NULL},
+		{"select array_in('{x}', 90001, -1)", COMMAND_SELECT, EFFECT_FUNCTIONS, NULL},
+		{"select jsonb_populate_record(t, '{}') from t", COMMAND_SELECT, EFFECT_FUNCTIONS, NULL},
 		{"select public.int4 '1'", COMMAND_SELECT, EFFECT_FUNCTIONS, NULL},
 		{"select a::int[], b::numeric(10,2), c::timestamp with time zone from t", COMMAND_SELECT, 0,
 		 NULL},

@@ -321,7 +321,7 @@ static const struct row expressions[] = {
 	HIT("select id = null from mk_user where id = null", "mk_user*"),
 	HIT("select 1 from mk_user where id in (null, 3)", "mk_user(3)"),
 	HIT("select status from mk_user where id = 1", "mk_user(1)"),
-	READ("select 1 from mk_user where id = 1 and status = 'active'", TYPE),
+	WRITE("select 1 from mk_user where id = 1 and status = 'active'", TYPE),
 	WRITE("select status::text, 'x'::mood from mk_user where id = 1", FUNCTION),
 	READ("select distinct status from mk_user", TYPE),
 	READ("select status, count(*) from mk_user group by status", TYPE),
@@ -476,6 +476,121 @@ TEST(reads, refuses_a_parameter_that_reads_the_clock)
 	EXPECT_EQ(keys_reason("select id from mk_user where name = $1", &none, 0, &now, 1), REASON_NONE);
 	EXPECT_EQ(keys_reason("select id from mk_user where name = $1", &text, 1, &now, 1), REASON_NONE);
 	EXPECT_EQ(keys_reason("select id from mk_user where name = $2", &none, 0, &now, 1), REASON_PARAMETER);
+}
+
+TEST(reads, refuses_every_spelling_of_the_clock)
+{
+	static const struct row rows[] = {
+		READ("select id from mk_user where born < 'now'", FUNCTION),
+		READ("select id from mk_user where born < E'\n\tToDay '", FUNCTION),
+		READ("select id from mk_user where \"createdAt\" < 'TOMORROW10:00'", FUNCTION),
+		READ("select id from mk_user where \"createdAt\" < '-yesterday'", FUNCTION),
+		READ("select id from mk_user where \"createdAt\" < any('{2020-01-01, NOW}')", FUNCTION),
+		READ("select id from mk_user where born = any('{n\\ow}')", FUNCTION),
+		READ("select id from mk_user where born = any(' \n{n\\ow}'::date[])", FUNCTION),
+		READ("select id from mk_user where born = any('[0:0]={\"n\\ow\"}'::date[])", FUNCTION),
+		READ("select id from mk_user where '[-infinity,n\"o\"w]'::tstzrange @> \"createdAt\"",
+		     FUNCTION),
+		READ("select id from mk_user where '(n\"\"ow,)'::tstzrange @> \"createdAt\"", FUNCTION),
+		READ("select id from mk_user where '{[n\\ow,)}'::tstzmultirange @> \"createdAt\"", FUNCTION),
+		HIT("select id from mk_user where born = any('{2020-01-01,2020-01-02}')", "mk_user*"),
+		HIT("select id from mk_user where '[2020-01-01,)'::tstzrange @> \"createdAt\"", "mk_user*"),
+		HIT("select id from mk_user where tags = '{\"n\\ow\"}' and meta @> '{\"a\": \"n\\now\"}'",
+		    "mk_user*"),
+		HIT("select id from mk_user where name = any('{\"n\\ow\"}')", "mk_user*"),
+		HIT("select coalesce(name, 'say \"hello\"') from mk_user where id = 1", "mk_user(1)"),
+	};
+	static const char *const spellings[] = {"{n\\ow}",     "{\"now\"}",	  " {t\\oday}",
+						"[n\"o\"w,)",  "(,n\"\"ow)",	  "{[\\now,)}",
+						"\xa0{n\\ow}", "{\"2020-01-01\"}"};
+	uint32_t stamps = 1185, range = 3910, texts = 1009;
+
+	ROWS(rows);
+	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++) {
+		struct reads_param value = {.value = span_str(spellings[i])};
+
+		EXPECT_EQ(keys_reason("select id from mk_user where born = any($1)", &none, 0, &value, 1),
+			  REASON_PARAMETER);
+		EXPECT_EQ(keys_reason("select id from mk_user where \"createdAt\" = any($1)", &stamps, 1,
+				      &value, 1),
+			  REASON_PARAMETER);
+		EXPECT_EQ(keys_reason("select id from mk_user where $1 @> \"createdAt\"", &range, 1, &value,
+				      1),
+			  REASON_PARAMETER);
+		EXPECT_EQ(keys_reason("select id from mk_user where name = any($1)", &texts, 1, &value, 1),
+			  REASON_NONE);
+	}
+}
+
+TEST(reads, takes_a_parameter_of_a_users_type_for_code)
+{
+	static const struct row rows[] = {
+		{"select id from mk_user where id = $1", REASON_TYPE, false, NULL, {"1"}, {90001}},
+		{"select id from mk_user where id = 1", REASON_TYPE, false, NULL, {"1"}, {90001}},
+		{"select id from mk_user where id = $2", REASON_TYPE, false, NULL, {"1", "2"}, {90001, 23}},
+		{"select $1::text", REASON_NO_TABLE, false, NULL, {"1"}, {90001}},
+		{"explain select * from mk_user", REASON_NOT_SELECT, false, NULL, {"1"}, {90001}},
+		{"commit", REASON_NOT_SELECT, false, NULL, {"1"}, {90001}},
+		{"select id from mk_user where mood = $1",
+		 REASON_TYPE,
+		 true,
+		 NULL,
+		 {"x"},
+		 {90002}}, /* an enum */
+		{"select id from mk_user where id = $1", REASON_NONE, true, "mk_user(1)", {"1"}, {23}},
+	};
+
+	ROWS(rows);
+}
+
+TEST(reads, takes_a_text_that_meets_a_users_type_for_code)
+{
+	static const struct row rows[] = {
+		HIT("select status, id from mk_user where name = 'x'", "mk_user*"),
+		READ("select status, id from mk_user where name = 'x' and \"createdAt\" < now()", FUNCTION),
+		READ("select * from mk_user where name = $1 and \"createdAt\" < now()", FUNCTION),
+		READ("select status is null, count(status) from mk_user where id = 1 and now() > born",
+		     FUNCTION),
+		READ("select mood = 'sad' and name = 'x' and now() > born from mk_user", FUNCTION),
+		WRITE("select id from mk_user where status = '{x}'", TYPE),
+		WRITE("select id from mk_user where status = $1", TYPE),
+		{"select id from mk_user where status = $1", REASON_TYPE, true, NULL, {"x"}, {25}},
+		WRITE("explain select id from mk_user where status = '{x}'", NOT_SELECT),
+		WRITE("select coalesce(u.status, '{x}') from mk_user u", TYPE),
+		WRITE("select lag(status, 1, null) over () from mk_user", TYPE),
+		WRITE("select case when id = 1 then status else $1 end from mk_user", TYPE),
+		WRITE("select status from mk_user union all select '{x}'", TYPE),
+		WRITE("select coalesce(u, '(1)') from mk_user u", SHAPE),
+		WRITE("select x = '{x}' from (select status as x from mk_user) s", TYPE),
+		WRITE("select coalesce(s.status, '{x}') from (select * from mk_user) s", TYPE),
+		WRITE("with s as (select * from mk_user) select 1 from s where now() > 'x'", FUNCTION),
+		WRITE("select c = '{x}' from mk_user as u(a, b, c) where now() > born", FUNCTION),
+		WRITE("select array(select status from mk_user) = '{x}'", TYPE),
+		WRITE("select array_agg(status) || '{x}' from mk_user", TYPE),
+	};
+
+	ROWS(rows);
+}
+
+TEST(reads, takes_input_functions_for_code)
+{
+	static const struct row rows[] = {
+		WRITE("select array_in('{x}', 90001, -1)", FUNCTION),
+		WRITE("select id from mk_user where id = 1 and array_in('{x}', 90001, -1) is null", FUNCTION),
+		WRITE("select domain_in('x', 90001, -1)", FUNCTION),
+		WRITE("select pg_catalog.record_in('(x)', 90001, -1)", FUNCTION),
+		WRITE("select range_in('[x,y]', 90001, -1), multirange_in('{}', 90001, -1)", FUNCTION),
+		WRITE("select jsonb_populate_record(mk_user, '{}') from mk_user", FUNCTION),
+		WRITE("select (json_populate_record(mk_user, '{}')).status from mk_user", FUNCTION),
+		WRITE("select j.* from mk_user u, jsonb_populate_recordset(u, '[]') j", FUNCTION),
+		WRITE("select j.* from mk_user u, rows from (json_populate_recordset(u, '[]')) j", FUNCTION),
+		WRITE("select * from json_to_record('{}') as x(a mine)", FUNCTION),
+		WRITE("select * from rows from (json_to_record('{}') as (a mine)) x", FUNCTION),
+		READ("select * from json_to_record('{}') as x(a int)", SHAPE),
+		READ("select enum_in('x', 90002)", FUNCTION),
+	};
+
+	ROWS(rows);
 }
 
 TEST(reads, gives_one_key_to_all_forms_of_one_value)

@@ -84,10 +84,10 @@ TEST(target, says_what_it_cannot_tell)
 	catalog_unref(c);
 }
 
-static uint32_t only(const struct catalog *c, const char *text)
+static uint32_t only_with(const struct catalog *c, const char *text, uint32_t oid)
 {
 	struct facts *f = facts_of_text(span_str(text));
-	struct target *t = target_resolve(span_str(text), f, c, &session, NULL, 0);
+	struct target *t = target_resolve(span_str(text), f, c, &session, &oid, 1);
 	uint32_t relid = target_only(t);
 
 	target_free(&t);
@@ -95,23 +95,42 @@ static uint32_t only(const struct catalog *c, const char *text)
 	return relid;
 }
 
+static uint32_t only(const struct catalog *c, const char *text)
+{
+	return only_with(c, text, 0);
+}
+
 TEST(target, knows_the_only_table)
 {
 	struct catalog *c = sample_catalog();
-	const struct catalog_relation *user = catalog_find(c, span_str("public"), span_str("mk_user"));
+	const struct catalog_relation *pair = catalog_find(c, span_str("public"), span_str("by_pair"));
 
-	REQUIRE(user != NULL);
-	EXPECT_EQ(only(c, "UPDATE mk_user SET name = 'x' WHERE name = 'y'"), user->oid);
-	EXPECT_EQ(only(c, "INSERT INTO mk_user (id) SELECT id FROM mk_post ON CONFLICT DO NOTHING"),
-		  user->oid);
-	EXPECT_EQ(only(c, "DELETE FROM mk_user WHERE id = 1; SELECT 1"), 0);
-	EXPECT_EQ(only(c, "DELETE FROM mk_user WHERE id = mine(1)"), 0);
+	REQUIRE(pair != NULL);
+	EXPECT_EQ(only(c, "UPDATE by_pair SET v = 'x' WHERE v = 'y'"), pair->oid);
+	EXPECT_EQ(only(c, "INSERT INTO by_pair (k1) SELECT k1 FROM parts ON CONFLICT DO NOTHING"), pair->oid);
+	EXPECT_EQ(only(c, "DELETE FROM by_pair WHERE k1 = 1; SELECT 1"), 0);
+	EXPECT_EQ(only(c, "DELETE FROM by_pair WHERE k1 = mine(1)"), 0);
 	EXPECT_EQ(
 		only(c,
-		     "WITH w AS (DELETE FROM mk_post RETURNING id) DELETE FROM mk_user WHERE id IN (SELECT id FROM w)"),
+		     "WITH w AS (DELETE FROM parts RETURNING k1) DELETE FROM by_pair WHERE k1 IN (SELECT k1 FROM w)"),
 		0);
-	EXPECT_EQ(only(c, "TRUNCATE mk_user"), 0);
+	EXPECT_EQ(only(c, "TRUNCATE by_pair"), 0);
 	EXPECT_EQ(only(c, "UPDATE nowhere SET x = 1"), 0);
+	catalog_unref(c);
+}
+
+TEST(target, takes_a_column_of_a_users_type_for_code)
+{
+	struct catalog *c = sample_catalog();
+	const struct catalog_relation *pair = catalog_find(c, span_str("public"), span_str("by_pair"));
+
+	REQUIRE(pair != NULL);
+	EXPECT_EQ(only(c, "UPDATE mk_user SET name = 'x' WHERE id = 1"), 0);
+	EXPECT_EQ(only(c, "INSERT INTO by_pair (k1) SELECT id FROM mk_user WHERE status = '{x}'"), 0);
+	EXPECT_EQ(only(c, "UPDATE by_pair SET v = array_in('{x}', 90001, -1)::text"), 0);
+	EXPECT_EQ(only_with(c, "UPDATE by_pair SET v = $1", 25), pair->oid);
+	EXPECT_EQ(only_with(c, "UPDATE by_pair SET v = $1", 90002), pair->oid); /* an enum */
+	EXPECT_EQ(only_with(c, "UPDATE by_pair SET v = $1", 90001), 0);
 	catalog_unref(c);
 }
 
