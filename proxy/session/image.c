@@ -316,10 +316,15 @@ void image_note_unknown(struct session *s)
 			settings_set(&s->touched, span_str(s->startup.at[i].name), &maybe);
 }
 
+static bool is_reset(const char *how)
+{
+	return is_marked(how, mark_reset) || is_marked(how, mark_was_reset);
+}
+
 /* Does that mark in `touched` mean that a value which is not there any more has been reset? */
 static bool may_be_reset(const char *how)
 {
-	return is_marked(how, mark_reset) || is_marked(how, mark_maybe) || is_marked(how, mark_was_reset);
+	return is_reset(how) || is_marked(how, mark_maybe);
 }
 
 /* What the backend had when it had logged in. */
@@ -488,9 +493,9 @@ static void ask(struct session *s, const struct settings *of, unsigned i)
 
 	/* pg_settings, which takes its time, is asked only where it may know the name. */
 	bool custom = custom_name(of->at[i].name) && !tries_library(s->backend, of->at[i].name);
-	enum sys_stmt question = custom					      ? SYS_GET_CUSTOM
-				 : is_marked(of->at[i].value, mark_was_reset) ? SYS_GET_WAS_RESET
-									      : SYS_GET;
+	enum sys_stmt question = custom			     ? SYS_GET_CUSTOM
+				 : is_reset(of->at[i].value) ? SYS_GET_WAS_RESET
+							     : SYS_GET;
 
 	backend_sys(s->backend, question, &name, 1, WHY_INSPECT, i);
 	s->asked++;
@@ -646,7 +651,7 @@ static bool was_put_back(const struct session *s, const struct settings *before,
 {
 	const char *had = settings_get(before, startup->name);
 
-	return is_marked(settings_get(&s->inspecting, startup->name), mark_was_reset) && had != NULL &&
+	return is_reset(settings_get(&s->inspecting, startup->name)) && had != NULL &&
 	       strcmp(had, startup->value) == 0;
 }
 

@@ -175,7 +175,7 @@ static void on_ready(struct session *s, struct run *r, const struct frame *f, si
 
 	relay_send(s, r);
 	back_ready_decode(f->body, &status, &why);
-	if (status == 'I')
+	if (status == 'I' && b->expects.n == 1) /* nothing behind it has been noted */
 		image_block_ended(s);
 	if (s->reset_done > RESET_NONE)
 		tell_resets(s, r);

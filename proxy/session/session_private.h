@@ -549,7 +549,7 @@ void image_link(struct session *s); /* pipelines what makes the backend's settin
  * is another client's value. */
 void image_tell_params(struct session *s, bool changing);
 #define IMAGE_UNSHOWN "seed" /* a setting that can be set but not asked for: it is in no image */
-/* `block`: its own text may have begun the transaction block that it stands in. */
+/* `block`: its own text, or an implicit one of the extended protocol, may have begun the transaction block that it stands in. */
 void image_note(struct session *s, const struct stmt_facts *f, bool block);
 void image_block_ended(struct session *s);  /* what was reset for it alone is not any more */
 void image_note_unknown(struct session *s); /* a text that is not understood */

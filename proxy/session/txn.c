@@ -257,7 +257,7 @@ void txn_note(struct session *s, struct stmt *stmt)
 	if (f->effects & EFFECT_TEMP)
 		s->backend->temp_used = true;
 	for (int i = 0; i < f->nstmts; i++) {
-		image_note(s, &f->stmts[i], (f->commands & COMMAND_BIT(COMMAND_BEGIN)) != 0);
+		image_note(s, &f->stmts[i], s->unsynced || (f->commands & COMMAND_BIT(COMMAND_BEGIN)) != 0);
 		wishes_note(&s->wishes, &f->stmts[i]);
 	}
 	if ((f->effects & EFFECT_RESET_ALL) && s->status != 'E')

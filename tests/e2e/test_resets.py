@@ -96,7 +96,10 @@ BEHIND = {
     "set again in the same text": [query("BEGIN; RESET work_mem; SET work_mem = '9MB'; RESET search_path; SELECT 1") + query(ASK), query("COMMIT"), query(ASK)],
     "locally in the same text": [query("BEGIN; SET LOCAL work_mem = DEFAULT; RESET search_path; SET LOCAL search_path = public; SELECT 1") + query(ASK),
                                  query("COMMIT"), query(ASK)],
+    "locally to the default, and at once at its end": [query("RESET search_path; SET LOCAL search_path = DEFAULT") + query(ASK)],
     "locally, and at once at its end": [query("RESET search_path; SET LOCAL search_path = public; SELECT 1") + query(ASK)],
+    "locally in one batch": [query("SELECT 1") + query("BEGIN; SET work_mem = '8MB'; SET LOCAL work_mem = DEFAULT; SELECT 1") + query(ASK), query("ROLLBACK"),
+                             one("SET LOCAL search_path = DEFAULT") + one(ASK) + SYNC + query(ASK)],
     "undone in the same text": [query("BEGIN; SET work_mem = '9MB'; SAVEPOINT a; RESET ALL; ROLLBACK TO a; SELECT 1") + query(ASK), query("COMMIT") + query(ASK)],
     "undone by a statement of its own": [query("BEGIN; SET work_mem = '9MB'; SAVEPOINT a"), query("RESET work_mem"), query("ROLLBACK TO a") + query("RESET ROLE")
                                          + query(ASK), query("COMMIT") + query(ASK)],
