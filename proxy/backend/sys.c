@@ -13,12 +13,29 @@ static const struct sys_row {
 	[SYS_COMMIT] = {"pgweir_sys_commit", "COMMIT"},
 	[SYS_SET] = {"pgweir_sys_set", "SELECT pg_catalog.set_config($1, $2, false)"},
 	[SYS_SET_LOCAL] = {"pgweir_sys_set_local", "SELECT pg_catalog.set_config($1, $2, true)"},
+	/* .. if the session has not set it to anything else than the default. */
+	[SYS_PUT_BACK] =
+		{"pgweir_sys_put_back",
+		 "SELECT pg_catalog.set_config($1, $2, $3) WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_settings "
+		 "WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) pg_catalog.lower($1) "
+		 "AND source OPERATOR(pg_catalog.=) 'session' AND setting OPERATOR(pg_catalog.<>) reset_val)"},
+	/* .. of those that pg_settings does not have: $4 is what they are then. */
+	[SYS_PUT_BACK_UNLISTED] =
+		{"pgweir_sys_put_back_unlisted",
+		 "SELECT pg_catalog.set_config($1, $2, $3) "
+		 "WHERE COALESCE(pg_catalog.current_setting($1, true), $4) OPERATOR(pg_catalog.=) $4"},
 	[SYS_SERVER_ENCODING] = {"pgweir_sys_server_encoding",
 				 "SELECT pg_catalog.set_config('client_encoding', "
 				 "pg_catalog.current_setting('server_encoding'), true)"},
 	[SYS_GET] = {"pgweir_sys_get",
 		     "SELECT pg_catalog.current_setting($1, true), "
 		     "(SELECT source FROM pg_catalog.pg_settings WHERE lower(name) = lower($1))"},
+	/* .. of what was reset and then set locally: PostgreSQL takes what is left of that for a value that the session has set. */
+	[SYS_GET_WAS_RESET] =
+		{"pgweir_sys_get_was_reset",
+		 "SELECT pg_catalog.current_setting($1, true), "
+		 "(SELECT CASE WHEN setting OPERATOR(pg_catalog.=) reset_val THEN 'default' ELSE source END "
+		 "FROM pg_catalog.pg_settings WHERE lower(name) = lower($1))"},
 	[SYS_GET_CUSTOM] = {"pgweir_sys_get_custom", "SELECT pg_catalog.current_setting($1, true), NULL"},
 	[SYS_RESET_ALL] = {"pgweir_sys_reset_all", "RESET ALL"},
 	[SYS_DISCARD_SEQUENCES] = {"pgweir_sys_discard_sequences", "DISCARD SEQUENCES"},

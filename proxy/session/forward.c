@@ -58,7 +58,7 @@ void forward_skip(struct session *s, struct span in, size_t total)
 void forward_synced(struct session *s)
 {
 	s->unsynced = false;
-	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
+	s->binds_unsettle = s->forgets = s->bound = s->bound_unnamed = s->ran = false;
 	s->backend->ignoring = false;
 	if (s->changed.n > 0)
 		under_synced(s);
@@ -91,7 +91,7 @@ static void part(struct session *s)
 {
 	s->skipping |= s->backend->ignoring;
 	s->parting = true;
-	s->unsynced = s->binds_unsettle = s->bound = s->ran = false;
+	s->unsynced = s->binds_unsettle = s->forgets = s->bound = s->ran = false;
 	if (backend_sync(s->backend, WHY_PART) != 0)
 		s->backend->broken = true;
 }
@@ -163,7 +163,7 @@ static enum forward forward_plain(struct session *s, char type, struct span in, 
 		return forward_fail(s, "54000", FORWARD_TOO_MANY);
 	forward_pass_on(s, in, total);
 	if (type == 'E' && s->client_left == 0)
-		forward_reset_sent(s, false);
+		forward_ran(s, false);
 	return FORWARD_NEXT;
 }
 
@@ -294,7 +294,7 @@ bool forward_input(struct session *s)
 		in = conn_input(s->client);
 		if (in.n == 0)
 			return true;
-		if (s->asked > 0 || s->parting || s->skipping || image_holds(s))
+		if (s->asked > 0 || s->parting || s->skipping || image_holds(s) || forward_restores(s))
 			return true; /* what the transaction has changed, or whether it goes on, is known in a moment */
 		s->held = false;
 		if (forward_copy(s, in)) {

@@ -75,7 +75,8 @@ static enum forward check_bind(struct session *s, struct stmt *stmt, struct span
  * front of them is whole and makes the unnamed portal, so there is no other of that name to close. */
 static bool runs_plainly(const struct session *s, struct span behind)
 {
-	return front_runs(behind) && s->listen == NULL && s->resetting == NULL && !s->backend->copying_in;
+	return front_runs(behind) && s->listen == NULL && s->resetting == 0 && !s->restore_due &&
+	       !s->forgets && !s->backend->copying_in;
 }
 
 /* They are sent with the Bind. */

@@ -14,13 +14,42 @@ static bool resets(const struct facts *f)
 	return false;
 }
 
-void forward_reset_sent(struct session *s, bool sync)
+/* May it undo what was put back behind a RESET, and not the RESET? Of several statements a later one may have been a SAVEPOINT, or a COMMIT. */
+static bool undoes(const struct session *s, const struct facts *f)
 {
-	if (s->resetting == NULL)
-		return;
-	image_reset_follows(s, s->resetting->facts, sync);
-	stmt_unref(s->resetting);
-	s->resetting = NULL;
+	const uint32_t commands = COMMAND_BIT(COMMAND_ROLLBACK) | COMMAND_BIT(COMMAND_TXN);
+
+	return (f->commands & commands) != 0 && s->touched.n > 0 && image_was_reset(s);
+}
+
+/* Does it take away what is prepared, also ours? */
+static bool forgets(const struct facts *f)
+{
+	for (int i = 0; i < f->nstmts; i++)
+		if ((f->stmts[i].command == COMMAND_DEALLOCATE && f->stmts[i].name == NULL) ||
+		    (f->stmts[i].command == COMMAND_DISCARD && (f->stmts[i].effects & EFFECT_RESET_ALL)))
+			return true;
+	return false;
+}
+
+void forward_ran(struct session *s, bool sync)
+{
+	if (s->forgets)
+		backend_sys_doubt(s->backend);
+	s->restore_due |= s->resetting > 0 && s->startup.n > 0;
+	/* Behind a simple query the answer shows what is left to do. In a failed transaction it may have been a ROLLBACK. */
+	if (!sync && (s->resetting > 0 || (s->restore_due && s->backend->status == 'E')))
+		image_put_back(s, false);
+	s->resetting = sync || s->resetting == 0 ? 0 : s->resetting - 1;
+}
+
+bool forward_restores(const struct session *s)
+{
+	const struct expects *q = &s->backend->expects;
+
+	if (!s->restore_due || s->backend->copying_in)
+		return false;
+	return q->batches_sent != q->batches_done || (!s->unsynced && s->status != 'E');
 }
 
 /* SET TRANSACTION is refused behind the first snapshot of a transaction; of what was answered here the server knows nothing. */
@@ -39,11 +68,9 @@ void forward_note(struct session *s, struct stmt *stmt)
 	s->binds_change |= under_bound(s, stmt->facts);
 	txn_note(s, stmt);
 	copy_note(s, stmt);
-	if (resets(stmt->facts)) {
-		if (s->resetting != NULL)
-			stmt_unref(s->resetting);
-		s->resetting = stmt_ref(stmt);
-	}
+	if (s->resetting < UINT8_MAX && (resets(stmt->facts) || undoes(s, stmt->facts)))
+		s->resetting++;
+	s->forgets |= forgets(stmt->facts);
 	if (!hold_unsettles(stmt->facts))
 		return;
 	hold_for_sql(s, stmt->facts);

@@ -48,8 +48,10 @@ struct stmt *forward_instead(struct session *s, struct stmt *stmt, bool names);
 
 /* The statement is about to be run; in front of it goes what it needs. */
 void forward_note(struct session *s, struct stmt *stmt);
-/* What has just been sent may be a RESET. `sync`: it ends its batch. */
-void forward_reset_sent(struct session *s, bool sync);
+/* The statement has just been sent; behind it goes what it makes necessary. `sync`: it ends its batch. */
+void forward_ran(struct session *s, bool sync);
+/* Has what the client sends next to wait, since a RESET may have left values that are not the client's? */
+bool forward_restores(const struct session *s);
 /* The client has not made the unnamed portal, so it must not find that of the BEGIN which was sent for it. */
 void forward_close_begin_portal(struct session *s);
 /* PostgreSQL keeps the unnamed portal of a simple query that failed in a transaction block, but not the memory of its statements: an Execute

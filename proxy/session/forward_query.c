@@ -87,7 +87,9 @@ enum forward forward_query(struct session *s, struct span in, uint32_t body_n, b
 	e.change = stmts_change_away(&s->stmts, span_str(""), s->backend->expects.batches_sent);
 	backend_unnamed(s->backend, 0);
 	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
-	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
+	if (stmt == NULL || stmt->facts->nstmts < 0)
+		s->resetting = 1; /* who knows */
+	s->unsynced = false;	  /* its ReadyForQuery ends the batch as a Sync would */
 	if (instead) {
 		write_query(conn_out(s->backend->conn), stmt->text);
 		conn_flush_later(s->backend->conn);
@@ -101,6 +103,7 @@ enum forward forward_query(struct session *s, struct span in, uint32_t body_n, b
 		stmt_unref(stmt);
 	if (expect_push(&s->backend->expects, &e) != 0)
 		return forward_fail(s, "54000", FORWARD_TOO_MANY);
-	forward_reset_sent(s, true);
+	forward_ran(s, true);
+	s->forgets = false;
 	return FORWARD_NEXT;
 }

@@ -316,55 +316,80 @@ void image_note_unknown(struct session *s)
 			settings_set(&s->touched, span_str(s->startup.at[i].name), &maybe);
 }
 
+static bool is_reset(const char *how)
+{
+	return is_marked(how, mark_reset) || is_marked(how, mark_was_reset);
+}
+
 /* Does that mark in `touched` mean that a value which is not there any more has been reset? */
 static bool may_be_reset(const char *how)
 {
-	return is_marked(how, mark_reset) || is_marked(how, mark_maybe) || is_marked(how, mark_was_reset);
+	return is_reset(how) || is_marked(how, mark_maybe);
 }
 
-static void put_back(struct session *s, enum sys_stmt stmt, const struct setting *back, bool sync)
+/* What the backend had when it had logged in. */
+static const char *login_value(const struct session *s, const char *name, const char *otherwise)
 {
-	struct span v[2] = {span_str(back->name), span_str(back->value)};
+	const char *v = settings_get(&s->backend->defaults, name);
 
-	if (backend_sys_apart(s->backend, stmt, v, 2, WHY_RESET, sync) != 0)
+	return v != NULL ? v : otherwise;
+}
+
+static bool put_back_one(struct session *s, const struct setting *back, bool sync)
+{
+	const char *how = settings_get(&s->touched, back->name), *usual = NULL;
+	struct span v[4] = {span_str(back->name), span_str(back->value),
+			    span_str(is_marked(how, mark_local) ? "true" : "false")};
+
+	if (image_reset_value(s, v[0], v[1]) == NULL)
+		return false;
+	if (strcasecmp(back->name, "session_authorization") == 0)
+		usual = s->backend->target->user;
+	else if (strcasecmp(back->name, "role") == 0)
+		usual = login_value(s, "role", "none");
+	else if (custom_name(back->name) && !tries_library(s->backend, back->name))
+		usual = login_value(s, back->name, "");
+	v[3] = span_str(usual != NULL ? usual : "");
+	if (backend_sys_apart(s->backend, usual != NULL ? SYS_PUT_BACK_UNLISTED : SYS_PUT_BACK, v,
+			      usual != NULL ? 4 : 3, WHY_RESET, sync) != 0)
 		s->backend->broken = true;
+	return true;
 }
 
-/* Is it what this SET LOCAL .. TO DEFAULT names? */
-static bool resets_locally(const struct facts *f, const char *name)
+bool image_was_reset(const struct session *s)
 {
-	const struct stmt_facts *one = &f->stmts[0];
-
-	for (unsigned i = 0; i < one->nsettings; i++)
-		if (one->settings[i].action == SETTING_RESET_LOCAL &&
-		    strcasecmp(one->settings[i].name, name) == 0)
+	for (unsigned i = 0; i < s->startup.n; i++)
+		if (image_reset_value(s, span_str(s->startup.at[i].name), span_str(s->startup.at[i].value)) !=
+		    NULL)
 			return true;
 	return false;
 }
 
+/* session_authorization ends the role, and what is put behind either needs its rights; values are in the server's encoding. */
+static unsigned put_back_turn(const char *name)
+{
+	static const char *const last[] = {"session_authorization", "role", encoding};
+
+	for (unsigned i = 0; i < 3; i++)
+		if (strcasecmp(name, last[i]) == 0)
+			return 1 + i;
+	return 0;
+}
+
 /* RESET on the shared backend goes back to its default, so what the startup packet asked for is set behind it, for the transaction only
- * where the RESET was: it is what the rest of the transaction sees, and is undone with the RESET. */
-void image_reset_follows(struct session *s, const struct facts *f, bool sync)
+ * where the RESET was: it is what the rest of the transaction sees, and is undone with the RESET. Whether the default is there now is
+ * asked of the backend: of several statements a later one may have undone the RESET, and so may a savepoint. */
+bool image_put_back(struct session *s, bool sync)
 {
 	bool sent = false;
 
-	/* DISCARD ALL stands alone, and the next transaction brings the settings; of several statements a later one may undo the
-	 * RESET. */
-	if (s->startup.n == 0 || f->nstmts != 1 || (f->effects & EFFECT_DISCARD) || s->backend->status == 'E')
-		return;
-	/* From the last to the first: session_authorization ends the role. */
-	for (unsigned i = s->startup.n; i-- > 0;) {
-		const struct setting *back = &s->startup.at[i];
-		bool locally = resets_locally(f, back->name);
-
-		if (image_reset_value(s, span_str(back->name), span_str(back->value)) == NULL ||
-		    (!locally && is_marked(settings_get(&s->touched, back->name), mark_local)))
-			continue;
-		put_back(s, locally ? SYS_SET_LOCAL : SYS_SET, back, sync);
-		sent = true;
-	}
-	if (sent && sync)
-		backend_sync(s->backend, WHY_RESET);
+	for (unsigned turn = 0; turn < 4; turn++)
+		for (unsigned i = 0; i < s->startup.n; i++)
+			if (put_back_turn(s->startup.at[i].name) == turn)
+				sent |= put_back_one(s, &s->startup.at[i], sync);
+	if (sent && sync && backend_sync(s->backend, WHY_RESET) != 0)
+		s->backend->broken = true;
+	return sent;
 }
 
 /* .. and of the transaction: its Parses are under it. */
@@ -403,12 +428,21 @@ static void hide_reset(struct session *s, const char *name)
 }
 
 /* SET LOCAL .. TO DEFAULT, which does nothing outside of a block. */
-static void reset_locally(struct session *s, const char *name)
+static void reset_locally(struct session *s, const char *name, bool block)
 {
 	const char *how = settings_get(&s->touched, name);
 
-	if (!is_marked(how, mark_reset) && !txn_stands_alone(s))
+	if (!is_marked(how, mark_reset) && (block || !txn_stands_alone(s)))
 		touch(s, name, is_marked(how, mark_was_reset) ? mark_reset : mark_local);
+}
+
+void image_block_ended(struct session *s)
+{
+	struct span set = span_str(mark_set);
+
+	for (unsigned i = 0; i < s->touched.n; i++)
+		if (is_marked(s->touched.at[i].value, mark_local))
+			settings_set(&s->touched, span_str(s->touched.at[i].name), &set);
 }
 
 /* What SET LOCAL leaves of the other one, and SET of both, is asked for, unless it is a RESET. */
@@ -421,7 +455,7 @@ static void touch_roles(struct session *s)
 			touch(s, names[i], mark_set);
 }
 
-void image_note(struct session *s, const struct stmt_facts *f)
+void image_note(struct session *s, const struct stmt_facts *f, bool block)
 {
 	for (unsigned i = 0; i < f->nsettings; i++) {
 		const struct setting_change *change = &f->settings[i];
@@ -432,7 +466,7 @@ void image_note(struct session *s, const struct stmt_facts *f)
 		    (custom_name(change->name) && !customs_known(s, change->name)))
 			touch(s, change->name, setting_resets(change->action) ? mark_reset : mark_set);
 		else if (change->action == SETTING_RESET_LOCAL)
-			reset_locally(s, change->name);
+			reset_locally(s, change->name, block);
 		else
 			hide_reset(s, change->name);
 	}
@@ -459,8 +493,11 @@ static void ask(struct session *s, const struct settings *of, unsigned i)
 
 	/* pg_settings, which takes its time, is asked only where it may know the name. */
 	bool custom = custom_name(of->at[i].name) && !tries_library(s->backend, of->at[i].name);
+	enum sys_stmt question = custom			     ? SYS_GET_CUSTOM
+				 : is_reset(of->at[i].value) ? SYS_GET_WAS_RESET
+							     : SYS_GET;
 
-	backend_sys(s->backend, custom ? SYS_GET_CUSTOM : SYS_GET, &name, 1, WHY_INSPECT, i);
+	backend_sys(s->backend, question, &name, 1, WHY_INSPECT, i);
 	s->asked++;
 }
 
@@ -510,14 +547,6 @@ bool image_inspect(struct session *s)
 		return backend_query(b, probe_query, WHY_PROBE) == 0;
 	}
 	return s->asked > 0;
-}
-
-/* What the backend had when it had logged in. */
-static const char *login_value(const struct session *s, const char *name, const char *otherwise)
-{
-	const char *v = settings_get(&s->backend->defaults, name);
-
-	return v != NULL ? v : otherwise;
 }
 
 /* Settings that are asked for whether or not they were set: what they are on a backend that nobody has used. */
@@ -616,6 +645,16 @@ static bool was_reset(const struct session *s, const struct settings *before, co
 	return had != NULL && (has == NULL || strcmp(had, has) != 0);
 }
 
+/* Was it reset, and then set locally? The probe takes what is left of that for a value, and image_inspected has put the startup packet's. */
+static bool was_put_back(const struct session *s, const struct settings *before,
+			 const struct setting *startup)
+{
+	const char *had = settings_get(before, startup->name);
+
+	return is_reset(settings_get(&s->inspecting, startup->name)) && had != NULL &&
+	       strcmp(had, startup->value) == 0;
+}
+
 /* The image becomes what the probe has shown, and its custom settings, which no probe shows. */
 static void take_shown(struct session *s, struct settings *image)
 {
@@ -645,7 +684,8 @@ static void take_probe(struct session *s)
 		const char *name = s->startup.at[i].name;
 		struct span back = span_str(s->startup.at[i].value);
 
-		if (!custom_name(name) && probed_default(s, name) && was_reset(s, &before, name))
+		if (!custom_name(name) && ((probed_default(s, name) && was_reset(s, &before, name)) ||
+					   was_put_back(s, &before, &s->startup.at[i])))
 			keep(s, &s->image, span_str(name), &back);
 	}
 	settings_free(&before);

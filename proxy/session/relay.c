@@ -174,12 +174,14 @@ static void on_ready(struct session *s, struct run *r, const struct frame *f, si
 	char status = 'I';
 
 	relay_send(s, r);
+	back_ready_decode(f->body, &status, &why);
+	if (status == 'I' && b->expects.n == 1) /* nothing behind it has been noted */
+		image_block_ended(s);
 	if (s->reset_done > RESET_NONE)
 		tell_resets(s, r);
 	/* PostgreSQL reports what has changed since its last report, which another client has had. */
 	image_tell_params(s, false);
 	s->reset_done = RESET_NONE;
-	back_ready_decode(f->body, &status, &why);
 	b->status = status;
 	b->copying_in = false;
 	fill_end(s); /* before ReadyForQuery, which is not part of the answer */

@@ -181,8 +181,6 @@ static void free_late(void *arg)
 	target_unref(s->target);
 	buf_free(&s->key);
 	replay_free(s);
-	if (s->resetting != NULL)
-		stmt_unref(s->resetting);
 	if (s->begin != NULL)
 		stmt_unref(s->begin);
 	if (s->latest != NULL)

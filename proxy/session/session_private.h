@@ -185,7 +185,9 @@ struct session {
 	bool ran;	     /* a Bind or an Execute was sent since the last Sync */
 	bool binds_unsettle; /* one of them was bound since the last Sync */
 	bool flushed;	     /* a Flush was sent for what is held back */
-	struct stmt *resetting;	   /* counted: a RESET was bound since the last Sync */
+	uint8_t resetting;   /* RESETs that were bound, and have not run */
+	bool restore_due; /* one has been sent: nothing follows before the startup packet's values are there again */
+	bool forgets;		   /* what takes away all prepared statements was bound since the last Sync */
 	struct stmt *deallocating; /* counted: the newest of them */
 	int deallocating_at;	   /* the next of its statements that may be a DEALLOCATE */
 	unsigned pins;
@@ -553,7 +555,9 @@ void image_link(struct session *s); /* pipelines what makes the backend's settin
  * is another client's value. */
 void image_tell_params(struct session *s, bool changing);
 #define IMAGE_UNSHOWN "seed" /* a setting that can be set but not asked for: it is in no image */
-void image_note(struct session *s, const struct stmt_facts *f);
+/* `block`: its own text, or an implicit one of the extended protocol, may have begun the transaction block that it stands in. */
+void image_note(struct session *s, const struct stmt_facts *f, bool block);
+void image_block_ended(struct session *s);  /* what was reset for it alone is not any more */
 void image_note_unknown(struct session *s); /* a text that is not understood */
 /* After a transaction: asks for what has changed; true = answers are outstanding. */
 /* Asks what has become of these settings, then Sync; the answers come by image_inspected, in the server's encoding. */
@@ -570,9 +574,10 @@ bool image_reports_at_once(const struct backend *b);
 /* The value that a parameter, now `value` on the backend, goes back to by a RESET of this transaction, if that is not the backend's
  * default; NULL = not so. */
 const char *image_reset_value(const struct session *s, struct span name, struct span value);
-/* A statement with these facts has just been sent: behind a RESET the startup packet's values follow. */
-void image_reset_follows(struct session *s, const struct facts *f, bool sync);
-void image_synced(struct session *s); /* the backend's image is equal now */
+/* Behind a RESET: the startup packet's values, where the backend has its defaults. `sync`: with a Sync of ours; false = nothing to do. */
+bool image_put_back(struct session *s, bool sync);
+bool image_was_reset(const struct session *s); /* some of them */
+void image_synced(struct session *s);	       /* the backend's image is equal now */
 /* SET on the backend on loan, value NULL = back to its default; the answer comes for `why` and `index`. */
 void image_put(struct session *s, const char *name, const char *value, enum expect_why why, uint32_t index);
 /* The same for the roles that the backend's image has, which it goes on to have. */

@@ -257,7 +257,7 @@ void txn_note(struct session *s, struct stmt *stmt)
 	if (f->effects & EFFECT_TEMP)
 		s->backend->temp_used = true;
 	for (int i = 0; i < f->nstmts; i++) {
-		image_note(s, &f->stmts[i]);
+		image_note(s, &f->stmts[i], s->unsynced || (f->commands & COMMAND_BIT(COMMAND_BEGIN)) != 0);
 		wishes_note(&s->wishes, &f->stmts[i]);
 	}
 	if ((f->effects & EFFECT_RESET_ALL) && s->status != 'E')
@@ -323,6 +323,19 @@ static bool keeps_backend(const struct session *s)
 	return s->status != 'I' || s->pins != 0 || s->policy->pool_mode == POOL_MODE_SESSION;
 }
 
+/* A RESET has been answered. Behind the transaction image_inspect and image_link do it. true = still BUSY: the answers are ours */
+static bool restores(struct session *s)
+{
+	if (!s->restore_due || s->status == 'E')
+		return false; /* what a ROLLBACK TO leaves is to be seen */
+	if (s->status != 'I' && s->backend->cancel != NULL) {
+		s->quiet_waits = true; /* it could hit ours; server_cancel calls again */
+		return true;
+	}
+	s->restore_due = false;
+	return s->status != 'I' && image_put_back(s, true);
+}
+
 void txn_quiet(struct session *s)
 {
 	struct backend *b = s->backend;
@@ -335,6 +348,8 @@ void txn_quiet(struct session *s)
 	s->copies = false;
 	s->copy = COPY_CERTAIN;
 	wishes_settled(&s->wishes);
+	if (restores(s))
+		return;
 	/* Only here: in a pipeline the statements behind a ReadyForQuery have been noted already. */
 	if (s->status == 'I') {
 		wishes_end(&s->wishes,

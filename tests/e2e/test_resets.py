@@ -2,7 +2,7 @@
 import pytest
 
 from pgweir_test.proxy import Proxy, PGBOUNCER
-from pgweir_test.wire import SYNC, Wire, bind, describe, error_fields, execute, parse, query, rows
+from pgweir_test.wire import SYNC, Wire, bind, describe, error_fields, execute, message, parse, query, rows
 
 pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer keeps few settings")
 
@@ -75,6 +75,83 @@ def answers(port, texts, way):
                 elif kind in b"CIZ":
                     got.append((kind, body))
     return got
+
+
+ASK = "SELECT current_user, current_setting('search_path'), current_setting('work_mem'), current_setting('app.tenant', true), '1.2.2020'::date"
+TENANT = {"client_encoding": "LATIN1", "DateStyle": "German", "options": "-c role=reset_tenant -c search_path=reset_s -c work_mem=6MB -c app.tenant=9"}
+RESETS = ["DISCARD ALL", "RESET ALL", "RESET ROLE", "RESET search_path", "SET search_path = DEFAULT", "RESET SESSION AUTHORIZATION", "SELECT 1; RESET ALL",
+          "SELECT 1; SET work_mem = '8MB'; RESET ROLE", "RESET ALL; SET work_mem = '8MB'"]
+
+
+def one(text, name=""):
+    return parse("", text) + bind(name, "") + execute(name)
+
+
+# What comes in one piece behind a RESET, or in the transaction that a text of several statements has left open.
+BEHIND = {
+    "in a block": [query("BEGIN"), query("RESET ROLE") + query(ASK), query("RESET ALL; SELECT 1") + query(ASK), query(ASK), query("COMMIT") + query(ASK)],
+    "in one text with BEGIN": [query("BEGIN; RESET ROLE; SELECT 1"), query(ASK), query("COMMIT"), query(ASK)],
+    "in one text with BEGIN, by the extended protocol behind it": [query("BEGIN; RESET ALL; RESET ROLE; SELECT 1") + one(ASK) + SYNC + one(ASK) + SYNC,
+                                                                   query("ROLLBACK")],
+    "set again in the same text": [query("BEGIN; RESET work_mem; SET work_mem = '9MB'; RESET search_path; SELECT 1") + query(ASK), query("COMMIT"), query(ASK)],
+    "locally in the same text": [query("BEGIN; SET LOCAL work_mem = DEFAULT; RESET search_path; SET LOCAL search_path = public; SELECT 1") + query(ASK),
+                                 query("COMMIT"), query(ASK)],
+    "locally to the default, and at once at its end": [query("RESET search_path; SET LOCAL search_path = DEFAULT") + query(ASK)],
+    "locally, and at once at its end": [query("RESET search_path; SET LOCAL search_path = public; SELECT 1") + query(ASK)],
+    "locally in one batch": [query("SELECT 1") + query("BEGIN; SET work_mem = '8MB'; SET LOCAL work_mem = DEFAULT; SELECT 1") + query(ASK), query("ROLLBACK"),
+                             one("SET LOCAL search_path = DEFAULT") + one(ASK) + SYNC + query(ASK)],
+    "undone in the same text": [query("BEGIN; SET work_mem = '9MB'; SAVEPOINT a; RESET ALL; ROLLBACK TO a; SELECT 1") + query(ASK), query("COMMIT") + query(ASK)],
+    "undone by a statement of its own": [query("BEGIN; SET work_mem = '9MB'; SAVEPOINT a"), query("RESET work_mem"), query("ROLLBACK TO a") + query("RESET ROLE")
+                                         + query(ASK), query("COMMIT") + query(ASK)],
+    "a savepoint behind it": [query("BEGIN; RESET ROLE; SAVEPOINT a; SELECT 1") + query("ROLLBACK TO a") + query(ASK),
+                              one("ROLLBACK TO a") + one(ASK) + SYNC, query("COMMIT")],
+    "a savepoint behind it, and an error": [query("BEGIN; RESET ROLE; SAVEPOINT a; SELECT 1/0") + query("ROLLBACK TO a") + query(ASK), query("COMMIT") + query(ASK)],
+    "a savepoint behind it, an error, and one batch": [query("BEGIN; RESET ROLE; SAVEPOINT a; SELECT 1/0"), one("ROLLBACK TO a") + one(ASK) + SYNC,
+                                                       query("COMMIT") + query(ASK)],
+    "in a failed transaction": [query("BEGIN") + query("SELECT 1/0") + query("RESET ROLE") + query("ROLLBACK") + query(ASK)],
+    "behind a failed transaction": [query("BEGIN"), query("SELECT 1/0"), query("ROLLBACK") + query("RESET ROLE") + query(ASK) + query("RESET ALL") + query(ASK)],
+    "behind a failed transaction, in one batch": [query("BEGIN"), query("SELECT 1/0"), one("ROLLBACK") + one("RESET ROLE") + one(ASK) + SYNC, query(ASK)],
+    "a chained transaction": [query("BEGIN; RESET ROLE; COMMIT AND CHAIN"), query(ASK), query("ROLLBACK AND CHAIN") + query(ASK), query("ROLLBACK") + query(ASK)],
+    "in one batch": [one("DISCARD ALL") + one(ASK) + SYNC + query(ASK), one("RESET ROLE") + one("RESET ALL") + one(ASK) + SYNC + query(ASK)],
+    "in one batch that fails": [one("DISCARD ALL") + one("SELECT 1/0") + SYNC + query(ASK), one("RESET ROLE") + one("SELECT 1/0") + SYNC + query(ASK)],
+    "bound and run later": [query("BEGIN") + parse("", "RESET ROLE") + bind("a", "") + parse("", "RESET work_mem") + bind("b", "") + execute("a") + execute("b") + one(ASK)
+                            + SYNC, query("COMMIT") + query(ASK)],
+    "a COPY in the same text": [query("RESET ROLE; COPY reset_copied FROM STDIN") + message(b"d", b"7\n") + message(b"c") + query(ASK),
+                                query("SELECT 1; RESET ROLE; COPY reset_copied FROM STDIN") + message(b"f", b"no\0") + query(ASK)],
+    "a text that does not parse": [query("RESET ROLE; SELEC 1") + query(ASK)],
+    "a text that is too long to be read": [query("RESET ROLE; RESET DateStyle; SELECT 1" + " " * 70000) + query(ASK)],
+    "pgweir's own statements": [query("BEGIN"), query("SET work_mem = '3MB'"), query("RESET work_mem"), one("DEALLOCATE ALL") + one("RESET work_mem") + one(ASK) + SYNC,
+                                query("COMMIT; DEALLOCATE ALL") + query("RESET work_mem") + query(ASK)],
+} | {f"{text} and more": [query("SET work_mem = '3MB'"), query(text) + query(ASK), query("SET work_mem = '3MB'"),
+                          query(text) + one(ASK) + SYNC + query(ASK)] for text in RESETS} \
+  | {f"{text} and more, extended": [query("SET work_mem = '3MB'"), one(text) + SYNC + one(ASK) + SYNC + query(ASK), query("SET work_mem = '3MB'"),
+                                    one(text) + one(ASK) + SYNC] for text in RESETS if ";" not in text}
+
+
+def pipelined(port, script):
+    """Values, tags and errors."""
+    got = []
+    with Wire(port).login(**TENANT) as wire:
+        for data in script:
+            wire.send(data)
+            for _ in range(data.count(SYNC) + data.count(b"Q\0\0") + data.count(b"Q\0\1")):
+                for kind, body in wire.until(b"Z"):
+                    got += [(kind, rows([(kind, body)])[0] if kind == b"D" else error_fields(body)["C"] if kind == b"E" else body)] if kind in b"DECZ" else []
+    return got
+
+
+@pytest.fixture(scope="module")
+def tenant(cluster):
+    cluster.sql("CREATE ROLE reset_tenant; CREATE SCHEMA reset_s; GRANT USAGE ON SCHEMA reset_s TO reset_tenant; CREATE TABLE reset_s.reset_copied (i int);"
+                " GRANT ALL ON reset_s.reset_copied TO reset_tenant")
+
+
+@pytest.mark.sanitizer
+@pytest.mark.parametrize("name", BEHIND)
+def test_what_is_sent_behind_a_reset_has_the_startup_packets_settings(proxy, cluster, tenant, name):
+    right = pipelined(cluster.port, BEHIND[name])
+    assert answers(proxy.port, ["SET TimeZone = 'Asia/Tokyo'", "SET work_mem = '7MB'"], query)
+    assert pipelined(proxy.port, BEHIND[name]) == right
 
 
 @pytest.mark.parametrize("way", [query, extended], ids=["simple", "extended"])

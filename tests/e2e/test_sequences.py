@@ -172,3 +172,25 @@ def test_a_pipeline_that_skips_the_discard(proxy):
         two.send(parse("", "SELECT 1/0") + bind("", "") + execute() + run + SYNC + run + SYNC)
         got = two.until(b"Z") + two.until(b"Z")
         assert errors(got) == ["22012", NOT_YET] and rows(got) == []
+
+
+@pytest.mark.parametrize("text", ["DISCARD ALL", "DEALLOCATE ALL"])
+def test_a_pipeline_that_takes_the_discards_statement_away(proxy, text):
+    """What was prepared for the DISCARD SEQUENCES in front goes with the client's own statements: the INSERT is not lost."""
+    from pgweir_test.wire import SYNC, Wire, bind, errors, execute, parse, query
+
+    write = "INSERT INTO numbered (v) VALUES (1)"
+    run = parse("", write) + bind("", "") + execute() + SYNC
+    with proxy.connect("sequences") as one:
+        for behind in (run, query(write) + query("SELECT 1"), run + run):
+            with Wire(proxy.port).login(database="sequences") as two:
+                for data in (run, run):
+                    insert(one)
+                    two.send(data)
+                    two.until(b"Z")
+                insert(one)
+                before = one.execute("SELECT count(*) FROM numbered").fetchone()[0]
+                two.send(query(text) + behind)
+                got = two.until(b"Z") + [message for _ in range(behind.count(SYNC) + behind.count(b"Q\0\0")) for message in two.until(b"Z")]
+                assert errors(got) == [] and [body for kind, body in got if kind == b"C"][1].startswith(b"INSERT")
+            assert one.execute("SELECT count(*) FROM numbered").fetchone()[0] == before + behind.count(write.encode())
