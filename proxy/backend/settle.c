@@ -25,8 +25,17 @@ static void fail_copy(struct backend *b)
 	b->copying_in = false;
 }
 
+/* A statement_timeout that comes at the very end of a command fails the next one: not the next client's. */
+static void await_timeout(struct backend *b, bool timeout)
+{
+	if (timeout)
+		backend_sync(b, WHY_SETTLE);
+}
+
 void settle_go_on(struct backend *b)
 {
+	bool timeout;
+
 	if (b->state != BACKEND_SETTLING)
 		return;
 	if (b->broken) {
@@ -39,12 +48,14 @@ void settle_go_on(struct backend *b)
 	}
 	if (b->cancel != NULL || expect_head(&b->expects) != NULL || b->stream_left > 0)
 		return;
+	timeout = settings_get(&b->image, "statement_timeout") != NULL;
 	if (b->ignoring) {
 		backend_sync(b, WHY_SETTLE);
 	} else if (b->status != 'I') {
 		backend_query(b, "ROLLBACK", WHY_SETTLE);
 	} else if (b->dirty) {
 		backend_query(b, "DISCARD ALL", WHY_SETTLE);
+		await_timeout(b, timeout);
 		if (b->target->db->connect_query[0] != '\0')
 			backend_query(b, b->target->db->connect_query, WHY_SETTLE);
 		prepared_clear(&b->prepared);
@@ -56,6 +67,7 @@ void settle_go_on(struct backend *b)
 		b->reset_all = false;
 	} else if (b->reset_all) {
 		backend_query(b, "RESET ALL", WHY_SETTLE);
+		await_timeout(b, timeout);
 		if (settings_keep_roles(&b->image) != 0) /* RESET ALL leaves them */
 			b->broken = true;
 		backend_note_limits(b);

@@ -296,7 +296,8 @@ bool forward_input(struct session *s)
 			return true;
 		if (s->asked > 0 || s->parting || s->skipping || image_holds(s) || forward_restores(s))
 			return true; /* what the transaction has changed, or whether it goes on, is known in a moment */
-		s->held = false;
+		if (s->held)
+			ready_linked(s);
 		if (forward_copy(s, in)) {
 			s->flushed = false;
 			continue;
@@ -310,12 +311,13 @@ bool forward_input(struct session *s)
 
 enum step step_busy(struct session *s)
 {
-	bool was_cut = s->client_left > 0;
+	bool was_cut = s->client_left > 0, open = forward_input(s);
 
+	if (s->cancel_waits && open)
+		startup_cancel_again(s);
 	/* The replies may all have come while the rest of a long message, or a cancel request, was still under way, or messages that
 	 * an error makes the server skip. */
-	if (forward_input(s) && ((was_cut && s->client_left == 0) || s->quiet_waits || s->unsynced) &&
-	    relay_quiet(s))
+	if (open && ((was_cut && s->client_left == 0) || s->quiet_waits || s->unsynced) && relay_quiet(s))
 		return STEP_AGAIN;
 	return STEP_WAIT;
 }

@@ -3,6 +3,7 @@
  * and rejected values need no rules here. */
 #include "proxy/session/session_private.h"
 
+#include "config/units.h"
 #include "proxy/base/check.h"
 #include "protocol/write.h"
 
@@ -16,7 +17,9 @@
 /* Everything that a transaction can leave behind, in one query: 's' rows are settings, 'p' rows are pins, a 't' row says that the
  * server has a schema for temporary objects. */
 static const char probe_query[] =
-	"BEGIN; SET LOCAL statement_timeout = 0; "
+	"BEGIN; SELECT 's', 'statement_timeout', pg_catalog.current_setting('statement_timeout'); "
+	"SET LOCAL statement_timeout = 0; " /* pg_settings takes longer than some allow */
+	"SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE name = 'client_encoding' AND source = 'session'; "
 	"SELECT pg_catalog.set_config('client_encoding', pg_catalog.current_setting('server_encoding'), true); "
 	"SELECT 's', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session' "
 	"AND name NOT IN ('statement_timeout', 'client_encoding', 'seed', 'transaction_isolation', 'transaction_read_only', "
@@ -32,8 +35,7 @@ static const char probe_query[] =
 	"UNION ALL SELECT 't', '', '' WHERE pg_catalog.pg_my_temp_schema() <> 0 "
 	"UNION ALL SELECT 'p', 'temp', '' WHERE pg_catalog.pg_my_temp_schema() <> 0 AND EXISTS (SELECT 1 FROM pg_catalog.pg_depend "
 	"WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = pg_catalog.pg_my_temp_schema()); "
-	"COMMIT; SELECT 's', 'statement_timeout', pg_catalog.current_setting('statement_timeout') "
-	"UNION ALL SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE name = 'client_encoding' AND source = 'session'";
+	"COMMIT";
 
 static const struct pin_row {
 	const char *name;
@@ -46,6 +48,30 @@ static const struct pin_row {
 /* Images are in the server's encoding, whatever their clients speak: only so can values be compared, and be put onto a backend that
  * another client has had. So client_encoding is the last that is set and the first that is asked for. */
 static const char encoding[] = "client_encoding";
+
+/* It counts for statements of ours, too, so it goes back first and comes last. */
+static const char timeout[] = "statement_timeout";
+
+/* So short that a statement of ours may meet it: no server that is alive takes longer for them. */
+#define HURRY_US 5000000u
+
+/* What the backend had when it had logged in. */
+static const char *login_value(const struct session *s, const char *name, const char *otherwise)
+{
+	const char *v = settings_get(&s->backend->defaults, name);
+
+	return v != NULL ? v : otherwise;
+}
+
+static bool hurries(const struct session *s, const struct settings *image)
+{
+	const char *value = settings_get(image, timeout), *why;
+	uint64_t us;
+
+	if (value == NULL)
+		value = login_value(s, timeout, "0");
+	return units_duration(value, &us, &why) == 0 && us > 0 && us < HURRY_US;
+}
 
 static bool speaks_server_encoding(const struct backend *b)
 {
@@ -78,7 +104,8 @@ static bool is_role(const char *name)
 /* What tries.c has dealt with is not to be put again. */
 static bool put_apart(const struct session *s, const char *name)
 {
-	return is_role(name) || strcasecmp(name, encoding) == 0 || tries_setting(s->backend, name);
+	return is_role(name) || strcasecmp(name, encoding) == 0 || strcasecmp(name, timeout) == 0 ||
+	       tries_setting(s->backend, name);
 }
 
 /* Before values are: log_statement_stats and its like exclude each other. */
@@ -145,10 +172,21 @@ static void put_encoding(struct session *s, bool apart)
 		set_on_backend(s, encoding, want);
 }
 
+/* `lifted`: for now there is none. */
+static void put_timeout(struct session *s, bool lifted)
+{
+	const char *want = settings_get(&s->image, timeout),
+		   *have = settings_get(&s->backend->image, timeout);
+
+	if (lifted || (want == NULL) != (have == NULL) || (want != NULL && strcmp(want, have) != 0))
+		set_on_backend(s, timeout, want);
+}
+
 static void reset_first(struct session *s)
 {
 	for (unsigned i = 0; i < s->image.n; i++)
 		if (strcasecmp(s->image.at[i].name, encoding) != 0 &&
+		    strcasecmp(s->image.at[i].name, timeout) != 0 &&
 		    !tries_setting(s->backend, s->image.at[i].name) &&
 		    settings_get(&s->backend->image, s->image.at[i].name) != NULL) {
 			set_on_backend(s, s->image.at[i].name, NULL);
@@ -207,6 +245,8 @@ void image_tell_params(struct session *s, bool changing)
 void image_synced(struct session *s)
 {
 	s->linking = false;
+	s->linked = true;
+	s->attempts = 0;
 	settings_clear(&s->tried);
 	if (image_reports_at_once(s->backend))
 		image_tell_params(s, false);
@@ -230,23 +270,29 @@ static void adopt_defaults(struct session *s)
 
 /* BEGIN, the settings, COMMIT, pipelined and without Sync: should one of them fail, the server skips all that follows, so the
  * client's statement cannot run under the wrong settings; what comes behind its Sync is held back (image_holds). The block keeps them when the client's statement fails, and
- * leaves no pipeline behind that VACUUM and its like would refuse. */
+ * leaves no pipeline behind that VACUUM and its like would refuse. Where the previous client's statement_timeout, or this one's, could meet
+ * the commands, nothing of the client goes out before they are answered, so that they can be put again (ready_again). */
 void image_link(struct session *s)
 {
 	struct backend *b = s->backend;
-	bool apart, tried;
+	bool apart, tried, hurry;
 
 	adopt_defaults(s);
 	s->linking = s->held = false;
 	if (settings_unite(&s->image, &b->image) && customs_defined_here(s)) {
+		s->linked = true;
+		s->attempts = 0;
 		image_tell_params(s, false);
 		return;
 	}
 	apart = !speaks_server_encoding(b);
 	image_tell_params(s, true);
 	count(&s->house->host.counters, image_syncs);
+	hurry = hurries(s, &b->image) || hurries(s, &s->image);
 	tried = tries_link(s, &apart);
 	backend_sys(b, SYS_BEGIN, NULL, 0, WHY_IMAGE, 0);
+	if (hurry)
+		set_on_backend(s, timeout, "0");
 	if (apart)
 		set_on_backend(s, encoding, settings_get(&b->params, "server_encoding"));
 	if (s->welcome_learning)
@@ -257,9 +303,10 @@ void image_link(struct session *s)
 	customs_define(s);
 	put_roles(s);
 	put_encoding(s, apart);
+	put_timeout(s, hurry);
 	backend_sys(b, SYS_COMMIT, NULL, 0, WHY_IMAGE, IMAGE_LAST);
 	s->linking = true;
-	s->held = tried && !s->welcome_learning;
+	s->held = (tried || hurry) && !s->welcome_learning;
 	s->link_batch = b->expects.batches_sent;
 	if (s->held)
 		backend_sync(b, WHY_IMAGE); /* the server does not answer before */
@@ -325,14 +372,6 @@ static bool is_reset(const char *how)
 static bool may_be_reset(const char *how)
 {
 	return is_reset(how) || is_marked(how, mark_maybe);
-}
-
-/* What the backend had when it had logged in. */
-static const char *login_value(const struct session *s, const char *name, const char *otherwise)
-{
-	const char *v = settings_get(&s->backend->defaults, name);
-
-	return v != NULL ? v : otherwise;
 }
 
 static bool put_back_one(struct session *s, const struct setting *back, bool sync)
@@ -491,29 +530,78 @@ static void ask(struct session *s, const struct settings *of, unsigned i)
 {
 	struct span name = span_str(of->at[i].name);
 
-	/* pg_settings, which takes its time, is asked only where it may know the name. */
+	/* pg_settings, which takes its time, is asked only where it may know the name, and there is enough of it. */
 	bool custom = custom_name(of->at[i].name) && !tries_library(s->backend, of->at[i].name);
-	enum sys_stmt question = custom			     ? SYS_GET_CUSTOM
-				 : is_reset(of->at[i].value) ? SYS_GET_WAS_RESET
-							     : SYS_GET;
+	enum sys_stmt question = custom || strcasecmp(of->at[i].name, timeout) == 0 ? SYS_GET_CUSTOM
+				 : is_reset(of->at[i].value)			    ? SYS_GET_WAS_RESET
+										    : SYS_GET;
 
 	backend_sys(s->backend, question, &name, 1, WHY_INSPECT, i);
 	s->asked++;
 }
 
-void image_ask(struct session *s, const struct settings *of)
+static void ask_one(struct session *s, const struct settings *of, const char *name)
 {
 	for (unsigned i = 0; i < of->n; i++)
-		if (strcasecmp(of->at[i].name, encoding) == 0)
+		if (strcasecmp(of->at[i].name, name) == 0)
 			ask(s, of, i);
-	/* Local to the transaction that the Sync ends. */
+}
+
+/* For the questions behind it. */
+static void lift_timeout(struct session *s)
+{
+	struct span v[2] = {span_str(timeout), span_str("0")};
+
+	backend_sys(s->backend, SYS_SET_LOCAL, v, 2, WHY_IMAGE, 0);
+}
+
+void image_ask(struct session *s, const struct settings *of)
+{
+	ask_one(s, of, timeout);
+	/* Local to the transaction that the Sync ends, as what follows. */
+	if (of->n > 0 && (s->asked > 0 || s->attempts > 0 || hurries(s, &s->image)))
+		lift_timeout(s);
+	ask_one(s, of, encoding);
 	if (of->n > 0 && (!speaks_server_encoding(s->backend) || s->asked > 0))
 		backend_sys(s->backend, SYS_SERVER_ENCODING, NULL, 0, WHY_IMAGE, 0);
 	for (unsigned i = 0; i < of->n; i++)
-		if (strcasecmp(of->at[i].name, encoding) != 0)
+		if (strcasecmp(of->at[i].name, encoding) != 0 && strcasecmp(of->at[i].name, timeout) != 0)
 			ask(s, of, i);
 	if (s->asked > 0)
 		backend_sync(s->backend, WHY_INSPECT);
+}
+
+/* true = answers are outstanding. */
+static bool ask_all(struct session *s, bool probe)
+{
+	image_ask(s, &s->inspecting);
+	if (!probe)
+		return s->asked > 0;
+	settings_clear(&s->probed);
+	s->probed_pins =
+		(s->load_pin ? 1u << PIN_LOAD : 0) | (s->pins & (1u << PIN_SEQUENCE | 1u << PIN_SETTINGS));
+	s->probing = true;
+	s->asked++;
+	return backend_query(s->backend, probe_query, WHY_PROBE) == 0;
+}
+
+bool image_unanswered(struct session *s)
+{
+	if (s->asked == 0 || s->attempts >= IMAGE_ASKS)
+		return false;
+	s->unanswered = true;
+	return true;
+}
+
+void image_ask_again(struct session *s)
+{
+	s->unanswered = false;
+	s->attempts++;
+	s->asked = 0;
+	if (s->backend->status != 'I')
+		backend_query(s->backend, "ROLLBACK", WHY_ABORT);
+	if (!ask_all(s, s->probing))
+		s->backend->broken = true;
 }
 
 bool image_inspect(struct session *s)
@@ -533,20 +621,15 @@ bool image_inspect(struct session *s)
 	settings_clear(&s->touched);
 	s->inspecting = touched;
 	s->effects = 0;
-	image_ask(s, &s->inspecting);
+	s->unanswered = false;
+	s->attempts = 0;
 	if (probe) {
 		count(&s->house->host.counters, probes_after_taint);
-		settings_clear(&s->probed);
-		s->probed_pins = (s->load_pin ? 1u << PIN_LOAD : 0) |
-				 (s->pins & (1u << PIN_SEQUENCE | 1u << PIN_SETTINGS));
-		s->probing = true;
-		s->asked++;
 		/* Custom settings made by code that nobody saw do not show in pg_settings. */
 		b->reset_all |= tainted;
 		s->probe_tainted = tainted;
-		return backend_query(b, probe_query, WHY_PROBE) == 0;
 	}
-	return s->asked > 0;
+	return ask_all(s, probe);
 }
 
 /* Settings that are asked for whether or not they were set: what they are on a backend that nobody has used. */
@@ -591,6 +674,8 @@ static void learned(struct session *s, const char *name, const char *mark, const
 /* The row of one inspected setting. While a login is being learned the names are those of the image itself. */
 void image_inspected(struct session *s, uint32_t index, struct span value, bool null, bool real)
 {
+	const char *name, *mark;
+
 	if (s->welcome_learning) {
 		check(index < s->image.n);
 		if (!null)
@@ -598,7 +683,14 @@ void image_inspected(struct session *s, uint32_t index, struct span value, bool 
 		return;
 	}
 	check(index < s->inspecting.n);
-	learned(s, s->inspecting.at[index].name, s->inspecting.at[index].value, null ? NULL : &value, real);
+	name = s->inspecting.at[index].name;
+	mark = s->inspecting.at[index].value;
+	if (strcasecmp(name, timeout) == 0) {
+		/* Asked for without pg_settings, so its value tells. */
+		real = true;
+		null |= may_be_reset(mark) && span_eq(value, span_str(login_value(s, timeout, "0")));
+	}
+	learned(s, name, mark, null ? NULL : &value, real);
 }
 
 void image_probed(struct session *s, char kind, struct span name, struct span value)
@@ -716,6 +808,6 @@ void image_inspect_done(struct session *s, bool probe)
 		image_count_pin(s);
 	settings_clear(&s->inspecting);
 	s->probing = false;
-	s->asked = 0;
+	s->asked = s->attempts = 0;
 	image_key_refresh(s);
 }

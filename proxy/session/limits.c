@@ -169,6 +169,8 @@ void session_sweep(struct house *h)
 		uint64_t limit;
 
 		session_renew(s);
+		if (s->cancel_waits)
+			startup_cancel_again(s);
 		limit = limit_of(s);
 		/* Waiting for RESUME is no fault of the pool. */
 		if ((s->state == SESSION_QUEUED || s->state == SESSION_WELCOME) && s->pool != NULL &&

@@ -439,12 +439,23 @@ bool listen_settle(struct session *s)
 		return true;
 	}
 	li->settling = li->unsettled ? SETTLING_ASKED : SETTLING_OFF;
+	s->unanswered = false;
+	s->attempts = 0;
 	li->any_seen = false;
 	li->kept = false;
 	s->asked++;
 	if (backend_query(b, li->unsettled ? ask_sql : "UNLISTEN *", WHY_LISTEN) != 0)
 		b->broken = true;
 	return true;
+}
+
+void listen_settle_again(struct session *s)
+{
+	s->unanswered = false;
+	s->attempts++;
+	if (backend_query(s->backend, s->listen->settling == SETTLING_ASKED ? ask_sql : "UNLISTEN *",
+			  WHY_LISTEN) != 0)
+		s->backend->broken = true;
 }
 
 void listen_row(struct session *s, struct span channel)

@@ -26,6 +26,7 @@ bool listen_holds(struct session *s, char type, struct span body);
 bool listen_relay(struct session *s, struct span body);
 /* Nothing is outstanding and no transaction open. true = the backend has been asked something, wait for it. */
 bool listen_settle(struct session *s);
+void listen_settle_again(struct session *s);		 /* that has met a timeout */
 void listen_row(struct session *s, struct span channel); /* its answer */
 void listen_settled(struct session *s);			 /* .. and the end of that */
 /* Sends what has been heard: a ReadyForQuery outside a transaction comes next. */

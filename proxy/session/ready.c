@@ -45,6 +45,7 @@ static enum step want_backend(struct session *s)
 		return STEP_WAIT;
 	}
 	s->backend = b;
+	s->linked = false;
 	backend_lent(b, &relay_ops, s);
 	tally_add(s->tally, TALLY_assignments, 1);
 	ready_lent(s);
@@ -81,6 +82,7 @@ static void lent(struct lend *lend, struct backend *b, const struct err *err)
 		return;
 	}
 	s->backend = b;
+	s->linked = false;
 	backend_lent(b, &relay_ops, s);
 	ask_again(s);
 	if (lend->strict && !customs_fits(lend, b)) {
@@ -94,17 +96,9 @@ static void lent(struct lend *lend, struct backend *b, const struct err *err)
 	session_run(s);
 }
 
-/* In front of the client's own messages: settings, BEGIN, the snapshot of a fill. */
-void ready_lent(struct session *s)
+/* Behind the settings: BEGIN, the snapshot of a fill. */
+static void go_on(struct session *s)
 {
-	bool fresh_loan = s->txn != TXN_REAL && !s->unsynced;
-
-	session_enter(s, SESSION_BUSY);
-	if (fresh_loan) {
-		s->block_epoch = s->served != NULL ? cache_epoch(s->served->cache) : 0;
-		image_link(s);
-		listen_link(s);
-	}
 	if (s->txn == TXN_VIRTUAL) {
 		txn_materialise(s);
 		if (s->status == 'E')
@@ -113,6 +107,50 @@ void ready_lent(struct session *s)
 	if (s->fill_wanted)
 		fill_begin(s);
 	replay_sent(s);
+}
+
+/* In front of the client's own messages. */
+void ready_lent(struct session *s)
+{
+	bool fresh_loan = s->txn != TXN_REAL && !s->unsynced;
+
+	session_enter(s, SESSION_BUSY);
+	if (fresh_loan) {
+		s->block_epoch = s->served != NULL ? cache_epoch(s->served->cache) : 0;
+		image_link(s);
+		if (s->held)
+			return;
+		listen_link(s);
+	}
+	go_on(s);
+}
+
+void ready_linked(struct session *s)
+{
+	s->held = false;
+	listen_link(s);
+	go_on(s);
+}
+
+void ready_again(struct session *s)
+{
+	struct backend *b = s->backend;
+
+	s->backend = NULL;
+	s->linking = s->held = false;
+	settings_clear(&s->tried);
+	stmts_no_literals(&s->stmts);
+	fill_drop(s);
+	b->broken = true;
+	backend_give_back(b, true);
+	session_enter(s, SESSION_READY);
+	if (++s->attempts < READY_ATTEMPTS) {
+		s->pass_only = true;
+		return;
+	}
+	s->attempts = 0;
+	s->cancel_waits = false;
+	local_error(s, "57014", "canceling statement due to statement timeout");
 }
 
 static void broke_protocol(struct session *s, const char *why)

@@ -63,8 +63,14 @@ static bool portal_was_made(struct span body)
 	return !has_state(body, "26000") && !has_state(body, "08P01") && !has_state(body, "25P02");
 }
 
-/* A hidden request failed and the client cannot go on. The message is consumed first: whoever has the backend next must not read
- * it again. */
+/* The message is consumed first: whoever has the backend next must not read it again. */
+static void consume(struct session *s, struct run *r, size_t used)
+{
+	conn_consume(s->backend->conn, r->to + used);
+	backend_reply_done(s->backend, 'E', REPLY_ERROR, NULL, NULL);
+}
+
+/* A hidden request failed and the client cannot go on. */
 static void fatal_from(struct session *s, struct run *r, struct span body, size_t used, const char *prefix)
 {
 	struct backend *b = s->backend;
@@ -78,10 +84,37 @@ static void fatal_from(struct session *s, struct run *r, struct span body, size_
 		memcpy(state, e.sqlstate.p, 5);
 	snprintf(hint, sizeof hint, "%.*s", (int)e.hint.n, (const char *)e.hint.p);
 	snprintf(text, sizeof text, "%s%.*s", prefix, (int)e.message.n, (const char *)e.message.p);
-	conn_consume(b->conn, r->to + used);
-	backend_reply_done(b, 'E', REPLY_ERROR, NULL, NULL);
+	consume(s, r, used);
 	b->dirty = true;
 	session_fatal(s, state, text, hint[0] != '\0' ? hint : NULL);
+}
+
+enum ours { OURS_FATAL, OURS_AGAIN, OURS_GONE };
+
+/* One of ours has failed that must not. If that is for a timeout, or somebody has cancelled it, and nothing of the client is lost by it, it is
+ * done again: at once, AGAIN, or with another backend, GONE. */
+static enum ours ours_failed(struct session *s, struct run *r, const struct frame *f, size_t used)
+{
+	bool late = has_state(f->body, "57014") || has_state(f->body, "55P03");
+
+	if (s->welcome_learning && late && s->attempts + 1 < READY_ATTEMPTS) {
+		consume(s, r, used);
+		return welcome_again(s) ? OURS_GONE : OURS_FATAL;
+	}
+	if (s->welcome_learning)
+		return OURS_FATAL;
+	if (s->held && !s->linked && late) {
+		consume(s, r, used);
+		ready_again(s);
+		return OURS_GONE;
+	}
+	/* It came at the very end of the COMMIT: the settings are there, and nothing is in the Sync. */
+	if (s->linked && late && expect_head(&s->backend->expects)->kind == EXPECT_SYNC &&
+	    expect_head(&s->backend->expects)->why == WHY_IMAGE)
+		return OURS_AGAIN;
+	/* 25P02: also the ROLLBACK has met it. */
+	late |= s->attempts > 0 && has_state(f->body, "25P02");
+	return !s->linking && late && image_unanswered(s) ? OURS_AGAIN : OURS_FATAL;
 }
 
 bool relay_error(struct session *s, struct run *r, const struct frame *f, size_t used)
@@ -103,6 +136,15 @@ bool relay_error(struct session *s, struct run *r, const struct frame *f, size_t
 	}
 	if (why == WHY_IMAGE || why == WHY_TRY || why == WHY_INSPECT || why == WHY_PROBE ||
 	    why == WHY_INVENTORY || why == WHY_LISTEN) {
+		enum ours ours = ours_failed(s, r, f, used);
+
+		if (ours == OURS_GONE)
+			return false;
+		if (ours == OURS_AGAIN) {
+			relay_skip(r, used);
+			backend_reply_done(b, 'E', REPLY_ERROR, on_dropped, &d);
+			return true;
+		}
 		if (has_state(f->body, "26000"))
 			b->broken = true; /* our own statements are gone */
 		fatal_from(s, r, f->body, used,

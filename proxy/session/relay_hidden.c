@@ -46,6 +46,13 @@ static void on_hidden_row(struct session *s, const struct expect *head, struct s
 	}
 }
 
+/* Does that end the questions behind a transaction? */
+static bool asked_last(const struct session *s, const struct expect *head)
+{
+	return head->why == WHY_PROBE || head->why == WHY_INVENTORY || head->why == WHY_LISTEN ||
+	       (head->why == WHY_INSPECT && head->kind == EXPECT_SYNC && !s->probing);
+}
+
 void relay_hidden(struct session *s, const struct frame *f, enum reply_step step)
 {
 	struct backend *b = s->backend;
@@ -63,6 +70,13 @@ void relay_hidden(struct session *s, const struct frame *f, enum reply_step step
 		return;
 	if (head.why == WHY_IMAGE && head.kind == EXPECT_EXECUTE && head.index == 1)
 		image_synced(s);
+	if (s->unanswered && asked_last(s, &head)) {
+		if (head.why == WHY_LISTEN)
+			listen_settle_again(s);
+		else
+			image_ask_again(s);
+		return;
+	}
 	if (head.why == WHY_INSPECT && head.kind == EXPECT_SYNC && !s->welcome_learning && !s->probing)
 		image_inspect_done(s, false);
 	if (head.why == WHY_LEARN && head.kind == EXPECT_EXECUTE)

@@ -162,7 +162,10 @@ struct session {
 	struct pool_defaults *defaults; /* counted: of its login */
 	uint32_t idle_limit_ms,
 		idle_txn_limit_ms; /* idle_session_timeout and its like in a transaction; 0 = none */
-	bool linking; /* the commands that make the backend's settings equal are not answered yet .. */
+	bool linked;		   /* the backend on loan has had the session's settings since it was lent */
+	bool unanswered;  /* one of the questions in `asked` has met a timeout: they are asked again */
+	uint8_t attempts; /* to do so, or to put the settings onto a backend */
+	bool linking;	  /* the commands that make the backend's settings equal are not answered yet .. */
 	bool held;  /* .. and nothing of the client goes out before; else not what is behind its first Sync */
 	bool picky; /* some backends cannot have its image (tries_fit) */
 	bool binds_change; /* a statement that changes settings, or ends the transaction, was bound since the last Sync */
@@ -239,10 +242,11 @@ struct session {
 	bool client_skip;     /* .. to be thrown away instead */
 	bool left_unread;     /* .. and is of a text that nobody has analysed */
 	bool parting; /* a Sync of ours stands for the client's Flush; until its answer nothing is forwarded */
-	bool skipping;	  /* an error came, and the Sync that ends it is still to come from the client */
-	bool quiet_waits; /* for a cancel request that is still on its way to the server */
-	bool server_gone; /* the server's own FATAL has been passed on */
-	bool goodbye;	  /* the client has sent Terminate: what is under way is not cancelled */
+	bool skipping;	   /* an error came, and the Sync that ends it is still to come from the client */
+	bool cancel_waits; /* a cancel request, until the server runs something of the client's */
+	bool quiet_waits;  /* for a cancel request that is still on its way to the server */
+	bool server_gone;  /* the server's own FATAL has been passed on */
+	bool goodbye;	   /* the client has sent Terminate: what is under way is not cancelled */
 
 	/* --- cache --- */
 	struct fresh_wait fresh_wait;
@@ -320,10 +324,18 @@ void startup_tls_done(struct session *s);
 /* The backend lent in WELCOME has answered everything. */
 void welcome_learned(struct session *s);
 void startup_deliver_cancel(struct session *s);
+/* `cancel_waits`: may it go now? */
+void startup_cancel_again(struct session *s);
+/* Another backend has to tell. false = that was tried often enough. */
+bool welcome_again(struct session *s);
 
 /* ready.c: a statement arrives while no reply is outstanding */
 enum step step_ready(struct session *s);
-void ready_lent(struct session *s); /* a backend is there for the batch in the input */
+void ready_lent(struct session *s);   /* a backend is there for the batch in the input */
+void ready_linked(struct session *s); /* .. and has its settings: `held` ends */
+/* The settings could not be put there for a timeout: the backend goes, and the request in the input gets another one. */
+void ready_again(struct session *s);
+#define READY_ATTEMPTS 10
 
 /* serve.c: the cache's part */
 enum serve { SERVE_PASS, SERVE_WAIT, SERVE_DONE, SERVE_FILL };
@@ -563,6 +575,11 @@ void image_note_unknown(struct session *s); /* a text that is not understood */
 /* Asks what has become of these settings, then Sync; the answers come by image_inspected, in the server's encoding. */
 void image_ask(struct session *s, const struct settings *of);
 bool image_inspect(struct session *s);
+/* A question has met a timeout. true = image_ask_again is to be called when the others have been answered. */
+bool image_unanswered(struct session *s);
+void image_ask_again(struct session *s);
+#define IMAGE_ASKS \
+	100 /* each a round trip: with statement_timeout = 1ms on a busy machine some of ten may be lost */
 /* `real`: pg_settings has it. */
 void image_inspected(struct session *s, uint32_t index, struct span row, bool null, bool real);
 void image_probed(struct session *s, char kind, struct span name, struct span value);

@@ -368,6 +368,36 @@ enum step step_hello(struct session *s)
 	return STEP_WAIT;
 }
 
+/* The server answers commands in front of a statement only with it. So long they are given. */
+#define AHEAD_US 100000u
+
+/* Is a cancel request likely to meet what pgweir has put in front of the client's statement, and what must not fail? */
+static bool ours_runs(const struct session *s)
+{
+	const struct expects *q = &s->backend->expects;
+	bool ours = s->held;
+
+	if (!ours && loop_now_us(s->house->host.loop) - s->since_us > AHEAD_US)
+		return false;
+	for (uint32_t i = 0; i < q->n && !ours && expect_at(q, i)->why != WHY_CLIENT; i++) {
+		enum expect_why why = (enum expect_why)expect_at(q, i)->why;
+
+		ours = why == WHY_IMAGE || why == WHY_TRY || why == WHY_BEGIN || why == WHY_LISTEN;
+	}
+	return ours;
+}
+
+void startup_cancel_again(struct session *s)
+{
+	if (s->state != SESSION_BUSY || s->backend == NULL)
+		return;
+	s->cancel_waits = ours_runs(s);
+	if (s->cancel_waits || s->backend->expects.visible == 0)
+		return;
+	count(&s->house->host.counters, cancels);
+	backend_cancel(s->backend);
+}
+
 /* In the worker of the session whose statement is to be cancelled. */
 void startup_deliver_cancel(struct session *s)
 {
@@ -380,12 +410,7 @@ void startup_deliver_cancel(struct session *s)
 		fill_drop(s);
 		local_error(s, "57014", "canceling statement due to user request");
 		break;
-	case SESSION_BUSY:
-		if (s->backend != NULL && s->backend->expects.visible > 0) {
-			count(&s->house->host.counters, cancels);
-			backend_cancel(s->backend);
-		}
-		break;
+	case SESSION_BUSY: startup_cancel_again(s); break;
 	default: count(&s->house->host.counters, cancels_missed); break;
 	}
 }
@@ -616,6 +641,21 @@ static void lent_for_welcome(struct lend *lend, struct backend *b, const struct 
 		session_run(s);
 }
 
+bool welcome_again(struct session *s)
+{
+	struct backend *b = s->backend;
+
+	if (++s->attempts >= READY_ATTEMPTS)
+		return false;
+	s->backend = NULL;
+	s->welcome_learning = s->linking = s->held = false;
+	s->asked = 0;
+	settings_clear(&s->tried);
+	b->broken = true;
+	backend_give_back(b, true);
+	return true;
+}
+
 /* All answers are in: s->image has the canonical values, the backend what it reports. */
 void welcome_learned(struct session *s)
 {
@@ -623,7 +663,7 @@ void welcome_learned(struct session *s)
 	struct settings image = s->image;
 
 	s->welcome_learning = false;
-	s->asked = 0;
+	s->asked = s->attempts = 0;
 	settings_init(&s->image);
 	if (settings_set(&image, span_str(IMAGE_UNSHOWN), NULL) < 0 || tries_learned(s, &image) != 0) {
 		settings_free(&image);

@@ -369,6 +369,7 @@ void txn_quiet(struct session *s)
 		if (image_inspect(s))
 			return; /* still BUSY: the answers are ours */
 	}
+	s->cancel_waits = false;
 	session_enter(s, SESSION_READY);
 	if (s->status == 'I')
 		sequence_keep(s);

@@ -71,6 +71,22 @@ def test_a_late_cancel_does_not_hit_the_next_client(cluster):
     assert proxy.stop() == 0
 
 
+@pytest.mark.skipif(not PGWEIR, reason="other poolers put no settings in front")
+def test_a_cancel_that_comes_early_meets_the_statement_and_not_the_settings_in_front_of_it(cluster):
+    proxy = Proxy(cluster, {"default_pool_size": 1})
+    with Wire(proxy.port).login() as other, Wire(proxy.port).login() as wire:
+        wire.simple("; ".join(f"SET app.early{i} = 'x'" for i in range(450)))
+        cancelled = 0
+        for _ in range(40):
+            other.simple("SELECT 1")
+            wire.send(query("SELECT pg_sleep(0.3)"))
+            cancel(proxy.port, wire.pid, wire.key)
+            cancelled += errors(wire.until(b"Z")) == ["57014"]
+        assert cancelled > 0  # some come so early that there is nothing to cancel
+        assert rows(wire.simple("SHOW app.early449")) == [[b"x"]]
+    assert proxy.stop() == 0
+
+
 def test_a_wrong_key_cancels_nothing(cluster, proxy):
     with Wire(proxy.port).login() as wire:
         wire.send(query("SELECT pg_sleep(0.5), 5"))

@@ -4,6 +4,7 @@ import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
 from pgweir_test.tools import wait_for
+from pgweir_test.wire import Wire, errors, rows
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="other poolers leak here")
 
@@ -69,6 +70,24 @@ def test_a_refused_set_closes_nobody(proxy, db):
             one.execute("SET max_connections = 5")
         assert two.execute("SELECT 1").fetchone() == (1,)
         assert one.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_statement_timeout_meets_nobody_elses_settings(proxy, db):
+    """pgweir's own statements, of which there are many here, run on the connection that has it."""
+    settings = [f"SET app.busy{i} = 'x'" for i in range(150)]
+    own = ("SET work_mem = '{}MB'", "SELECT set_config('search_path', 'other' || {}, false)", "BEGIN; SET LOCAL work_mem = '{}MB'; COMMIT")
+    with Wire(proxy.port).login(database=db) as hasty, Wire(proxy.port).login(database=db) as other:
+        other.simple("; ".join(settings))
+        hasty.simple("SET statement_timeout = 1")
+        for i in range(150):
+            failed = errors(hasty.simple(own[i % 3].format(i + 1)))
+            assert failed in ([], ["57014"], ["25P02"])
+            if failed:
+                hasty.simple("ROLLBACK")
+            assert errors(other.simple("SELECT current_setting('app.busy149')")) == []
+        wait_for("the timeout to go", lambda: errors(hasty.simple("ROLLBACK") + hasty.simple("RESET statement_timeout")) == [])
+        assert rows(hasty.simple("SHOW statement_timeout")) == [[b"0"]]
+        assert rows(other.simple("SHOW app.busy149")) == [[b"x"]]
 
 
 def test_settings_of_a_superuser_do_not_meet_a_role_that_may_not_set_them(cluster, proxy, db):
