@@ -561,7 +561,7 @@ void relay_locals(struct session *s);
 /* Looks whether nothing is outstanding; true = the session is not busy any more. */
 bool relay_quiet(struct session *s);
 
-/* image.c */
+/* image.c, image_link.c, image_ask.c */
 void image_link(struct session *s); /* pipelines what makes the backend's settings equal */
 /* Tells the client what its backend reports differently. `changing`: what image commands still to be sent change is left out: now it
  * is another client's value. */
