@@ -200,10 +200,11 @@ static void adopt_defaults(struct session *s)
 	fill_drop(s);
 }
 
-/* BEGIN, the settings, COMMIT, pipelined and without Sync: should one of them fail, the server skips all that follows, so the
- * client's statement cannot run under the wrong settings; what comes behind its Sync is held back (image_holds). The block keeps them when the client's statement fails, and
- * leaves no pipeline behind that VACUUM and its like would refuse. Where the previous client's statement_timeout, or this one's, could meet
- * the commands, nothing of the client goes out before they are answered, so that they can be put again (ready_again). */
+/* BEGIN, the settings, COMMIT, pipelined and without Sync: should one of them fail, the server skips all that follows, so the client's
+ * statement cannot run under the wrong settings; what comes behind its Sync is held back (image_holds). The block keeps them when the
+ * client's statement fails, and leaves no pipeline behind that VACUUM and its like would refuse. Where the previous client's
+ * statement_timeout, or this one's, could meet the commands, nothing of the client goes out before they are answered, so that they can be
+ * put again (ready_again). */
 void image_link(struct session *s)
 {
 	struct backend *b = s->backend;
