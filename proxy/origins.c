@@ -210,14 +210,14 @@ void origins_configure(struct origins *o, struct config *cfg)
 	pthread_mutex_unlock(&o->lock);
 }
 
-/* One that is retired and held by nobody, taken out; NULL = none. */
+/* One that is retired, held by nobody, and has ended, taken out; NULL = none. */
 static struct origin_item *take_retired(struct origins *o)
 {
 	struct origin_item *found = NULL;
 
 	pthread_mutex_lock(&o->lock);
 	for (struct origin_item **at = &o->items; *at != NULL && found == NULL;)
-		if ((*at)->retired && (*at)->users == 0) {
+		if ((*at)->retired && (*at)->users == 0 && origin_ended((*at)->origin)) {
 			found = *at;
 			*at = found->next;
 			add_counters(found, o->past);
@@ -233,7 +233,7 @@ void origins_sweep(struct origins *o)
 	struct origin_item *i;
 
 	while ((i = take_retired(o)) != NULL)
-		free_item(i); /* without the lock: it waits for the feed's thread */
+		free_item(i);
 }
 
 static bool settings_changed(struct origin_item *i)

@@ -34,7 +34,7 @@ struct origin {
 	struct cache *cache;	    /* counted */
 	pthread_t thread;
 	int wake_fd;
-	atomic_bool stop;
+	atomic_bool stop, ended; /* asked to; done */
 	atomic_uint generation;
 	_Atomic uint64_t rtt_us, lag_us; /* noted by the workers */
 	struct counters counters;
@@ -443,6 +443,7 @@ static void *run(void *arg)
 	}
 	go_off(o, "stopped");
 	enter(o, "stopped");
+	atomic_store(&o->ended, true);
 	return NULL;
 }
 
@@ -535,6 +536,11 @@ void origin_retire(struct origin *o)
 {
 	atomic_store(&o->stop, true);
 	wake(o);
+}
+
+bool origin_ended(const struct origin *o)
+{
+	return atomic_load(&o->ended);
 }
 
 void origin_stop(struct origin **o)
