@@ -86,6 +86,30 @@
 	" WHERE " USERS_FUNCTION_IN("x.amopmethod") \
 	" AND (x.amopmethod IN " ORDERS " OR x.amoplefttype < " FIRST_USER_OID " AND x.amoprighttype < " FIRST_USER_OID "))"
 
+/* Whichever function, operator or type of a name is meant: is it immutable code in C? A CHECK of a domain that it takes would be none. */
+#define OWN_CODE(f) "coalesce(" f ".prolang IN (12, 13) AND " f ".provolatile = 'i', false)"
+#define USERS_TYPE(y) \
+	"EXISTS (SELECT FROM pg_type y LEFT JOIN pg_type e ON e.oid = y.typelem AND y.typcategory = 'A' WHERE y.oid >= " FIRST_USER_OID \
+	" AND y.oid = " y " AND (y.typtype NOT IN ('b','e','p') OR e.typtype NOT IN ('b','e','p')))"
+#define FUNCTIONS \
+	"SELECT p.proname, bool_and(CASE p.prokind WHEN 'a' THEN NOT EXISTS (SELECT FROM pg_aggregate g JOIN pg_proc f ON f.oid IN" \
+	" (g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn, g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)" \
+	" WHERE g.aggfnoid = p.oid AND NOT " OWN_CODE("f") ") ELSE " OWN_CODE("p") " END" \
+	" AND NOT EXISTS (SELECT FROM unnest(p.proargtypes) t WHERE " USERS_TYPE("t") "))" \
+	" FROM pg_proc p WHERE p.pronamespace <> 11 OR p.oid >= " FIRST_USER_OID " GROUP BY 1;"
+#define OPERATORS \
+	"SELECT o.oprname, bool_and(" OWN_CODE("f") " AND NOT " USERS_TYPE("o.oprleft") " AND NOT " USERS_TYPE("o.oprright") ")" \
+	" FROM pg_operator o LEFT JOIN pg_proc f ON f.oid = o.oprcode" \
+	" WHERE o.oprnamespace <> 11 OR o.oid >= " FIRST_USER_OID " GROUP BY 1;"
+/* May an = of users be meant between two built-in types? Its own types must be of users, and base types, and not what varchar becomes without
+ * a cast in the text; other types whose = tells rows apart have one of their own with themselves, which comes first. */
+#define MET_BY_BUILTIN(y) \
+	"(" y " < " FIRST_USER_OID " OR EXISTS (SELECT FROM pg_type t WHERE t.oid = " y " AND (t.typtype <> 'b' OR t.typcategory = 'A'))" \
+	" OR EXISTS (SELECT FROM pg_cast k WHERE k.casttarget = " y " AND k.castcontext = 'i' AND k.castsource = 1043))"
+#define EQUAL \
+	"EXISTS (SELECT FROM pg_operator o WHERE o.oprname = '=' AND (o.oprnamespace <> 11 OR o.oid >= " FIRST_USER_OID ")" \
+	" AND (" MET_BY_BUILTIN("o.oprleft") " OR " MET_BY_BUILTIN("o.oprright") "))"
+
 #define LOAD_SCHEMA \
 	UP " SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, " IDENTITY ", c.relrowsecurity," \
 	" CASE c.relkind WHEN 'p' THEN c.oid IN (SELECT u.parent FROM up u JOIN pg_class x ON x.oid = u.relid" \
@@ -97,16 +121,16 @@
 	" WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence <> 't' ORDER BY c.oid;" \
 	"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, t.typnamespace = 11," \
 	" a.attcollation IN (0, 100) OR coalesce((SELECT collisdeterministic FROM pg_collation WHERE oid = a.attcollation), false)," \
-	" a.attnotnull, t.typtype = 'e'" \
+	" a.attnotnull, t.typtype = 'e' OR t.oid >= " FIRST_USER_OID " AND t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (SELECT FROM pg_proc f WHERE" \
+	" f.oid IN (t.typinput, t.typreceive, t.typoutput, t.typsend) AND (f.prolang NOT IN (12, 13) OR f.oid = t.typinput AND f.provolatile <> 'i'))" \
 	" FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid" \
 	" WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p') AND c.relpersistence <> 't'" \
 	" AND c.oid >= " FIRST_USER_OID " ORDER BY 1, 2;" \
 	"SELECT i.indrelid, i.indkey::text FROM pg_index i WHERE i.indisprimary AND i.indisvalid" \
 	" AND i.indrelid >= " FIRST_USER_OID " ORDER BY 1;" \
 	UP " SELECT relid, parent FROM up ORDER BY 1, 2;" \
-	"SELECT DISTINCT proname FROM pg_proc WHERE pronamespace <> 11 OR oid >= " FIRST_USER_OID ";" \
-	"SELECT DISTINCT oprname FROM pg_operator WHERE oprnamespace <> 11 OR oid >= " FIRST_USER_OID ";" \
-	"SELECT count(DISTINCT t.evtevent) = 3, " CODE ", " CASTS " FROM pg_event_trigger t JOIN pg_proc f ON f.oid = t.evtfoid" \
+	FUNCTIONS OPERATORS \
+	"SELECT count(DISTINCT t.evtevent) = 3, " CODE ", " CASTS ", " EQUAL " FROM pg_event_trigger t JOIN pg_proc f ON f.oid = t.evtfoid" \
 	" WHERE t.evtenabled = 'A' AND (t.evttags IS NULL AND t.evtevent IN ('ddl_command_end', 'sql_drop')" \
 	" OR t.evtevent = 'ddl_command_start' AND coalesce('ALTER TABLE' = ANY (t.evttags), true))" \
 	" AND f.prosrc LIKE '%pg_logical_emit_message(true, ''pgweir''%';"
@@ -231,7 +255,7 @@ static void fill_columns(const PGresult *part, int at, int n, struct catalog_col
 			.builtin_type = bool_at(part, at + i, 4),
 			.plain_equality = datum_known(type) && bool_at(part, at + i, 5),
 			.not_null = bool_at(part, at + i, 6),
-			.enum_type = bool_at(part, at + i, 7),
+			.own_code = bool_at(part, at + i, 7),
 		};
 	}
 }
@@ -282,6 +306,11 @@ done:
 	return rc;
 }
 
+static enum catalog_users users_at(const PGresult *part, int row)
+{
+	return bool_at(part, row, 1) ? CATALOG_OWN_CODE : CATALOG_USERS_CODE;
+}
+
 static int fill(struct catalog *catalog, PGresult *const *parts, const struct published *published)
 {
 	struct schema_cursor cursor = {0};
@@ -291,16 +320,19 @@ static int fill(struct catalog *catalog, PGresult *const *parts, const struct pu
 			return -1;
 	}
 	for (int i = 0; i < PQntuples(parts[SCHEMA_FUNCTIONS]); i++) {
-		if (catalog_add_user_function(catalog, PQgetvalue(parts[SCHEMA_FUNCTIONS], i, 0)) != 0)
+		if (catalog_add_user_function(catalog, PQgetvalue(parts[SCHEMA_FUNCTIONS], i, 0),
+					      users_at(parts[SCHEMA_FUNCTIONS], i)) != 0)
 			return -1;
 	}
 	for (int i = 0; i < PQntuples(parts[SCHEMA_OPERATORS]); i++) {
-		if (catalog_add_user_operator(catalog, PQgetvalue(parts[SCHEMA_OPERATORS], i, 0)) != 0)
+		if (catalog_add_user_operator(catalog, PQgetvalue(parts[SCHEMA_OPERATORS], i, 0),
+					      users_at(parts[SCHEMA_OPERATORS], i)) != 0)
 			return -1;
 	}
 	catalog_set_strict(catalog, published->publication == NULL || (PQntuples(parts[SCHEMA_DDL]) == 1 &&
 								       bool_at(parts[SCHEMA_DDL], 0, 0)));
 	catalog_set_casts(catalog, PQntuples(parts[SCHEMA_DDL]) == 1 && bool_at(parts[SCHEMA_DDL], 0, 2));
+	catalog_set_equal(catalog, PQntuples(parts[SCHEMA_DDL]) == 1 && bool_at(parts[SCHEMA_DDL], 0, 3));
 	return catalog_set_fingerprint(catalog, PQgetvalue(parts[SCHEMA_STATE], 0, 2)) != 0
 		       ? -1
 		       : catalog_set_code(catalog, PQgetvalue(parts[SCHEMA_DDL], 0, 1));
@@ -308,7 +340,7 @@ static int fill(struct catalog *catalog, PGresult *const *parts, const struct pu
 
 struct catalog *schema_build(PGresult *const *parts, const struct published *published, struct err *err)
 {
-	static const int widths[SCHEMA_PARTS] = {3, 11, 8, 2, 2, 1, 1, 3, 3};
+	static const int widths[SCHEMA_PARTS] = {3, 11, 8, 2, 2, 2, 2, 4, 3};
 	struct catalog *catalog;
 
 	for (int i = 0; i < SCHEMA_PARTS; i++) {

@@ -15,6 +15,7 @@ struct name_node {
 	const char *name;
 	const struct catalog_relation *any;
 	unsigned count;
+	enum catalog_users users;
 	UT_hash_handle hh;
 };
 
@@ -24,6 +25,7 @@ struct catalog {
 	bool frozen;
 	bool strict;
 	bool users_casts;
+	bool users_equal;
 	struct arena mem; /* all nodes and strings */
 	struct relation_node *by_name;
 	struct relation_node *by_oid;
@@ -145,16 +147,26 @@ int catalog_add_relation(struct catalog *c, const struct catalog_relation *rel)
 	return 0;
 }
 
-int catalog_add_user_function(struct catalog *c, const char *name)
+static int users_add(struct catalog *c, struct name_node **table, const char *name, enum catalog_users users)
 {
+	struct name_node *node = name_add(c, table, name);
+
 	check(!c->frozen);
-	return name_add(c, &c->functions, name) == NULL ? -1 : 0;
+	if (node == NULL)
+		return -1;
+	if (users > node->users)
+		node->users = users;
+	return 0;
 }
 
-int catalog_add_user_operator(struct catalog *c, const char *name)
+int catalog_add_user_function(struct catalog *c, const char *name, enum catalog_users users)
 {
-	check(!c->frozen);
-	return name_add(c, &c->operators, name) == NULL ? -1 : 0;
+	return users_add(c, &c->functions, name, users);
+}
+
+int catalog_add_user_operator(struct catalog *c, const char *name, enum catalog_users users)
+{
+	return users_add(c, &c->operators, name, users);
 }
 
 int catalog_set_fingerprint(struct catalog *c, const char *text)
@@ -212,6 +224,17 @@ void catalog_set_casts(struct catalog *c, bool users)
 bool catalog_users_casts(const struct catalog *c)
 {
 	return c->users_casts;
+}
+
+void catalog_set_equal(struct catalog *c, bool users)
+{
+	check(!c->frozen);
+	c->users_equal = users;
+}
+
+bool catalog_users_equal(const struct catalog *c)
+{
+	return c->users_equal;
 }
 
 void catalog_freeze(struct catalog *c)
@@ -272,24 +295,31 @@ unsigned catalog_count_name(const struct catalog *c, struct span name, const str
 	return node->count;
 }
 
-bool catalog_user_function(const struct catalog *c, struct span name)
+static enum catalog_users users_of(struct name_node *table, struct span name)
 {
-	return name_find(c->functions, name) != NULL;
+	const struct name_node *node = name_find(table, name);
+
+	return node == NULL ? CATALOG_NONE : node->users;
 }
 
-bool catalog_user_operator(const struct catalog *c, struct span name)
+enum catalog_users catalog_user_function(const struct catalog *c, struct span name)
 {
-	return name_find(c->operators, name) != NULL;
+	return users_of(c->functions, name);
+}
+
+enum catalog_users catalog_user_operator(const struct catalog *c, struct span name)
+{
+	return users_of(c->operators, name);
 }
 
 #define FIRST_USERS_OID 16384u
 
-static bool enum_of_a_column(const struct catalog *c, uint32_t oid)
+static bool own_code_of_a_column(const struct catalog *c, uint32_t oid)
 {
 	for (const struct relation_node *node = c->by_oid; node != NULL; node = node->by_oid.next)
 		for (unsigned i = 0; i < node->rel.ncolumns; i++)
 			if (node->rel.columns[i].type_oid == oid)
-				return node->rel.columns[i].enum_type;
+				return node->rel.columns[i].own_code;
 	return false;
 }
 
@@ -297,7 +327,7 @@ static bool enum_of_a_column(const struct catalog *c, uint32_t oid)
 bool catalog_own_input(const struct catalog *c, const uint32_t *oids, uint16_t noids)
 {
 	for (unsigned i = 0; i < noids; i++)
-		if (oids[i] >= FIRST_USERS_OID && (c == NULL || !enum_of_a_column(c, oids[i])))
+		if (oids[i] >= FIRST_USERS_OID && (c == NULL || !own_code_of_a_column(c, oids[i])))
 			return false;
 	return true;
 }
@@ -325,7 +355,7 @@ const struct catalog_column *catalog_column_at(const struct catalog_relation *re
 
 bool catalog_column_of_users(const struct catalog_column *column)
 {
-	return !column->builtin_type && !column->enum_type;
+	return !column->builtin_type && !column->own_code;
 }
 
 bool catalog_has_column_of_users(const struct catalog_relation *rel)

@@ -17,8 +17,8 @@ struct catalog_column {
 	int16_t attnum;
 	const char *name;
 	uint32_t type_oid;
-	bool builtin_type;   /* the type lives in pg_catalog */
-	bool enum_type;	     /* an enum of users: compared and shown by PostgreSQL's own code */
+	bool builtin_type; /* the type lives in pg_catalog */
+	bool own_code; /* a type of users that is an enum, or read and shown by immutable code in C, as types of extensions are */
 	bool plain_equality; /* its equality is byte equality of datum_canon's form (collation deterministic) */
 	bool not_null;
 };
@@ -48,9 +48,15 @@ struct catalog_relation {
 struct catalog *catalog_new(void);
 /* Copies everything it is given. */
 int catalog_add_relation(struct catalog *c, const struct catalog_relation *rel);
+/* Functions and operators of one name outside pg_catalog. */
+enum catalog_users {
+	CATALOG_NONE,
+	CATALOG_OWN_CODE, /* all of them are immutable and in C: whichever is meant is as good as a built-in one */
+	CATALOG_USERS_CODE, /* or not */
+};
 /* A function or operator name that exists outside pg_catalog (so that a built-in of the same name may be shadowed). */
-int catalog_add_user_function(struct catalog *c, const char *name);
-int catalog_add_user_operator(struct catalog *c, const char *name);
+int catalog_add_user_function(struct catalog *c, const char *name, enum catalog_users users);
+int catalog_add_user_operator(struct catalog *c, const char *name, enum catalog_users users);
 /* Text that identifies the state (fingerprint), kept as is. */
 int catalog_set_fingerprint(struct catalog *c, const char *text);
 /* What is known of the code in the database (hooks.h); it counts with the settings, behind the fingerprint's own. */
@@ -62,6 +68,9 @@ bool catalog_strict(const struct catalog *c);
 /* May a cast or a comparison that no text shows run users' code? A new one says no. */
 void catalog_set_casts(struct catalog *c, bool users);
 bool catalog_users_casts(const struct catalog *c);
+/* Is there an = of users that may be meant where neither side is of a type of users? A new one says no. */
+void catalog_set_equal(struct catalog *c, bool users);
+bool catalog_users_equal(const struct catalog *c);
 void catalog_freeze(struct catalog *c);
 /* A number that no other catalog of this process has; an address may be used again. */
 uint64_t catalog_serial(const struct catalog *c);
@@ -72,10 +81,10 @@ const struct catalog_relation *catalog_find(const struct catalog *c, struct span
 const struct catalog_relation *catalog_find_oid(const struct catalog *c, uint32_t oid);
 /* How many schemas have a relation of that name; *any_r = one of them. */
 unsigned catalog_count_name(const struct catalog *c, struct span name, const struct catalog_relation **any_r);
-bool catalog_user_function(const struct catalog *c, struct span name);
-bool catalog_user_operator(const struct catalog *c, struct span name);
-/* Is the input of all these types (0 = not said) PostgreSQL's own code? So it is of enums; another type of users may be a domain, or have
- * one in it, whose CHECK may call anything. */
+enum catalog_users catalog_user_function(const struct catalog *c, struct span name);
+enum catalog_users catalog_user_operator(const struct catalog *c, struct span name);
+/* Is the input of all these types (0 = not said) PostgreSQL's own code, or as good? So it is of those with `own_code`; another type of users
+ * may be a domain, or have one in it, whose CHECK may call anything. */
 bool catalog_own_input(const struct catalog *c, const uint32_t *oids, uint16_t noids);
 const char *catalog_fingerprint(const struct catalog *c);
 /* Its part that stands for what gives sessions their settings when they begin, and the code; "" when there is none. */
@@ -83,7 +92,7 @@ const char *catalog_settings_fingerprint(const struct catalog *c);
 const struct catalog_column *catalog_column(const struct catalog_relation *rel, struct span name);
 /* The column with that number, or NULL. */
 const struct catalog_column *catalog_column_at(const struct catalog_relation *rel, int16_t attnum);
-/* It is of a type of users, and no enum. */
+/* It is of a type of users, and not one with `own_code`. */
 bool catalog_column_of_users(const struct catalog_column *column);
 bool catalog_has_column_of_users(const struct catalog_relation *rel);
 size_t catalog_relations(const struct catalog *c);

@@ -154,7 +154,11 @@ bool expr_operator(struct analysis *a, struct span name, struct typed left, stru
 
 	if (class != BUILTIN_IMMUTABLE && class != BUILTIN_SETTINGS)
 		return analysis_refuse(a, REASON_FUNCTION);
-	if (catalog_user_operator(a->catalog, name) && !exact_pair(name, left, right))
+	if (exact_pair(name, left, right))
+		return true;
+	/* What = is read as decides on which rows an answer depends. */
+	if (catalog_user_operator(a->catalog, name) == CATALOG_USERS_CODE ||
+	    (catalog_users_equal(a->catalog) && is_one_of(name, "=")))
 		return analysis_refuse(a, REASON_FUNCTION);
 	return true;
 }
@@ -167,7 +171,7 @@ struct column expr_relation_column(const struct catalog_column *column)
 
 	return (struct column){.name = span_str(column->name),
 			       .type = column->type_oid,
-			       .usable = input != INPUT_OTHER || column->enum_type,
+			       .usable = input != INPUT_OTHER || column->own_code,
 			       .shown = !column->builtin_type || input != INPUT_OTHER ||
 					column->type_oid == TIMETZ || column->type_oid == XML};
 }
@@ -412,7 +416,7 @@ static bool check_function(struct analysis *a, struct place at, const PgQuery__F
 {
 	struct span name = tree_catalog_name(call->funcname, call->n_funcname);
 	enum builtin_class class = builtin_function(name);
-
+	enum catalog_users users;
 	struct typed last;
 
 	if (!check_arguments(a, at, call, &last))
@@ -423,9 +427,10 @@ static bool check_function(struct analysis *a, struct place at, const PgQuery__F
 		class = BUILTIN_SETTINGS;
 	if (class != BUILTIN_IMMUTABLE && class != BUILTIN_SETTINGS)
 		return analysis_refuse(a, REASON_FUNCTION);
-	if (call->n_funcname == 1 && catalog_user_function(a->catalog, name))
+	users = call->n_funcname == 1 ? catalog_user_function(a->catalog, name) : CATALOG_NONE;
+	if (users == CATALOG_USERS_CODE)
 		return analysis_refuse(a, REASON_FUNCTION);
-	*typed_r = (struct typed){.oid = name.n > 0 ? result_type(name) : 0};
+	*typed_r = (struct typed){.oid = name.n > 0 && users == CATALOG_NONE ? result_type(name) : 0};
 	return sorts(a, at, call->agg_order, call->n_agg_order) && expr_alone(a, at, call->agg_filter) &&
 	       (call->over == NULL || expr_window(a, at, call->over));
 }
@@ -471,8 +476,11 @@ static bool list_pairs(struct analysis *a, struct place at, struct span name, st
 	return true;
 }
 
-static uint32_t operator_type(struct span name, struct typed left, struct typed right)
+static uint32_t operator_type(const struct analysis *a, struct span name, struct typed left,
+			      struct typed right)
 {
+	if (catalog_user_operator(a->catalog, name) != CATALOG_NONE && !exact_pair(name, left, right))
+		return 0;
 	if (is_one_of(name, "= <> != < > <= >= ~~ !~~ ~~* !~~* ~ ~* !~ !~* @> <@ ? ?| ?& &&"))
 		return BOOL;
 	if (is_one_of(name, "->> #>>"))
@@ -515,7 +523,7 @@ static bool check_operator(struct analysis *a, struct place at, const PgQuery__A
 	if (!expr_check(a, at, expr->rexpr, &right) || !pair(a, name, left, right))
 		return false;
 	if (expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP)
-		typed_r->oid = operator_type(name, left, right);
+		typed_r->oid = operator_type(a, name, left, right);
 	return true;
 }
 

@@ -25,7 +25,7 @@ static bool own_function(const struct proof *p, PgQuery__Node *const *parts, siz
 	enum builtin_class class = builtin_function(name);
 
 	return class >= BUILTIN_IMMUTABLE && class <= BUILTIN_VOLATILE &&
-	       (n == 2 || !catalog_user_function(p->names->catalog, name));
+	       (n == 2 || catalog_user_function(p->names->catalog, name) != CATALOG_USERS_CODE);
 }
 
 static bool own_operator(const struct proof *p, PgQuery__Node *const *parts, size_t n)
@@ -35,10 +35,10 @@ static bool own_operator(const struct proof *p, PgQuery__Node *const *parts, siz
 	if (n == 0)
 		return true;
 	if (n == 1 && name.n > 0 && name.p[0] >= 'A' && name.p[0] <= 'Z')
-		return !catalog_user_operator(p->names->catalog, span_str("<=")) &&
-		       !catalog_user_operator(p->names->catalog, span_str(">="));
+		return catalog_user_operator(p->names->catalog, span_str("<=")) != CATALOG_USERS_CODE &&
+		       catalog_user_operator(p->names->catalog, span_str(">=")) != CATALOG_USERS_CODE;
 	return builtin_operator(name) != BUILTIN_NONE &&
-	       (n == 2 || !catalog_user_operator(p->names->catalog, name));
+	       (n == 2 || catalog_user_operator(p->names->catalog, name) != CATALOG_USERS_CODE);
 }
 
 /* `a.f` may be a call of the function f. */
@@ -47,7 +47,8 @@ static bool own_field(const struct proof *p, const PgQuery__Node *field)
 	struct span name = tree_string(field);
 	enum builtin_class class = builtin_function(name);
 
-	return name.n == 0 || (class <= BUILTIN_VOLATILE && !catalog_user_function(p->names->catalog, name));
+	return name.n == 0 || (class <= BUILTIN_VOLATILE &&
+			       catalog_user_function(p->names->catalog, name) != CATALOG_USERS_CODE);
 }
 
 struct cte_search {
@@ -107,7 +108,8 @@ static bool own_message(const struct proof *p, const ProtobufCMessage *msg)
 {
 	const void *m = msg;
 
-	if (hidden_equality(msg) && catalog_user_operator(p->names->catalog, span_str("=")))
+	if (hidden_equality(msg) &&
+	    catalog_user_operator(p->names->catalog, span_str("=")) == CATALOG_USERS_CODE)
 		return false;
 	if (tree_is(msg, func_call))
 		return own_function(p, ((const PgQuery__FuncCall *)m)->funcname,

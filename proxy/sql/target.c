@@ -200,7 +200,7 @@ static void see_statement(struct target *t, struct analysis *a, const PgQuery__N
 	if (rel != NULL && single && (effects & ~(uint32_t)EFFECT_WRITES) == 0 &&
 	    writes_alone(&a->names, stmt, rel) && catalog_own_input(a->catalog, a->oids, a->noids))
 		t->only = rel->oid;
-	if (w.narrows && (rel == NULL || !add_part(t, a, &w, rel)))
+	if (w.narrows && (rel == NULL || catalog_users_equal(a->catalog) || !add_part(t, a, &w, rel)))
 		add_missing(t, rel == NULL ? 0 : rel->oid);
 }
 

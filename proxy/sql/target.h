@@ -20,7 +20,7 @@ size_t target_bytes(const struct target *t);
 
 /* The one table that the text can write: it is a single statement that calls nothing of users and has no other writing inside, and
  * the table has no triggers, rules or defaults that may write elsewhere, no children and no parents; no table in it has a column of a
- * type of users, but of enums. 0 = not so sure. */
+ * type of users, but of those with `own_code`. 0 = not so sure. */
 uint32_t target_only(const struct target *t);
 /* The i-th UPDATE or DELETE of the text that has no part; its table, 0 = not known. */
 bool target_missing(const struct target *t, unsigned i, uint32_t *relid_r);

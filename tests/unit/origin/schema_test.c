@@ -53,6 +53,7 @@ TEST(schema, tables_as_they_are)
 	    "CREATE TABLE ia (id int); CREATE TABLE ib () INHERITS (ia);"
 	    "CREATE TABLE sec (id int); ALTER TABLE sec ENABLE ROW LEVEL SECURITY; CREATE SEQUENCE se;"
 	    "CREATE TABLE de (id int PRIMARY KEY DEFERRABLE)");
+	sql(s.db, "CREATE EXTENSION citext; CREATE TABLE x (c citext, a citext[], l pg_lsn)");
 	sql(s.db, "CREATE FUNCTION lower(int) RETURNS int LANGUAGE sql AS 'SELECT 1';"
 		  "CREATE FUNCTION plus(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1';"
 		  "CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = plus)");
@@ -74,8 +75,8 @@ TEST(schema, tables_as_they_are)
 	r = relation(c, "public", "l");
 	REQUIRE(r != NULL && r->ncolumns == 6);
 	EXPECT(!r->columns[0].plain_equality && !r->columns[1].plain_equality &&
-	       !r->columns[1].builtin_type && !r->columns[2].builtin_type && r->columns[2].enum_type &&
-	       !r->columns[1].enum_type && r->columns[3].plain_equality && r->columns[4].plain_equality);
+	       !r->columns[1].builtin_type && !r->columns[2].builtin_type && r->columns[2].own_code &&
+	       !r->columns[1].own_code && r->columns[3].plain_equality && r->columns[4].plain_equality);
 	EXPECT(relation(c, "public", "un") != NULL && relation(c, "public", "un")->persistence == 'u');
 	EXPECT(relation(c, "public", "te") == NULL);
 	EXPECT(relation(c, "public", "vi") != NULL && relation(c, "public", "vi")->kind == 'v');
@@ -92,8 +93,18 @@ TEST(schema, tables_as_they_are)
 	r = relation(c, "public", "pc");
 	REQUIRE(r != NULL && r->nancestors == 2 && !r->has_children);
 	EXPECT(r->ancestors[0] == site_relid(&s, "pa") || r->ancestors[1] == site_relid(&s, "pa"));
-	EXPECT(catalog_user_function(c, span_str("lower")) && !catalog_user_function(c, span_str("upper")));
-	EXPECT(catalog_user_operator(c, span_str("===")) && !catalog_user_operator(c, span_str("=")));
+	r = relation(c, "public", "x");
+	REQUIRE(r != NULL && r->ncolumns == 3);
+	EXPECT(!r->columns[0].builtin_type && r->columns[0].own_code && !r->columns[1].own_code &&
+	       !r->columns[2].own_code);
+	EXPECT_EQ(catalog_user_function(c, span_str("lower")), CATALOG_USERS_CODE);
+	EXPECT_EQ(catalog_user_function(c, span_str("max")), CATALOG_OWN_CODE);
+	EXPECT_EQ(catalog_user_function(c, span_str("replace")), CATALOG_USERS_CODE); /* citext's is in SQL */
+	EXPECT_EQ(catalog_user_function(c, span_str("upper")), CATALOG_NONE);
+	EXPECT_EQ(catalog_user_operator(c, span_str("===")), CATALOG_USERS_CODE);
+	EXPECT_EQ(catalog_user_operator(c, span_str("=")), CATALOG_OWN_CODE);
+	EXPECT_EQ(catalog_user_operator(c, span_str("#")), CATALOG_NONE);
+	EXPECT(!catalog_users_equal(c));
 	catalog_unref(c);
 	site_stop(&s);
 }

@@ -79,14 +79,14 @@ TEST(catalog, knows_functions_operators_and_fingerprint)
 
 	EXPECT_STR(catalog_fingerprint(c), "");
 	EXPECT_EQ(catalog_set_fingerprint(c, "abc"), 0);
-	EXPECT_EQ(catalog_add_user_function(c, "f"), 0);
-	EXPECT_EQ(catalog_add_user_function(c, "f"), 0);
-	EXPECT_EQ(catalog_add_user_operator(c, "=="), 0);
+	EXPECT_EQ(catalog_add_user_function(c, "f", CATALOG_USERS_CODE), 0);
+	EXPECT_EQ(catalog_add_user_function(c, "f", CATALOG_OWN_CODE), 0);
+	EXPECT_EQ(catalog_add_user_operator(c, "==", CATALOG_OWN_CODE), 0);
 	catalog_freeze(c);
 	EXPECT_STR(catalog_fingerprint(c), "abc");
-	EXPECT(catalog_user_function(c, span_str("f")));
+	EXPECT_EQ(catalog_user_function(c, span_str("f")), CATALOG_USERS_CODE);
 	EXPECT(!catalog_user_function(c, span_str("==")));
-	EXPECT(catalog_user_operator(c, span_str("==")));
+	EXPECT_EQ(catalog_user_operator(c, span_str("==")), CATALOG_OWN_CODE);
 	EXPECT(!catalog_user_operator(c, span_str("=")));
 	EXPECT(!catalog_user_operator(c, span_str("")));
 	EXPECT(catalog_ref(c) == c);

@@ -715,7 +715,8 @@ TEST(reads, uses_only_exact_operators_beside_those_of_users)
 	const struct catalog_relation *rel;
 
 	EXPECT_EQ(catalog_count_name(c, span_str("mk_user"), &rel), 1);
-	REQUIRE(catalog_add_relation(own, rel) == 0 && catalog_add_user_operator(own, "=") == 0);
+	REQUIRE(catalog_add_relation(own, rel) == 0 &&
+		catalog_add_user_operator(own, "=", CATALOG_USERS_CODE) == 0);
 	catalog_freeze(own);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		check_row(own, &rows[i]);

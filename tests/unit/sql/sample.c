@@ -79,7 +79,7 @@ static const struct catalog_column user_columns[] = {
 	COLUMN(14, "price", 1700, true, false),
 	COLUMN(15, "at_time", 1083, true, false),
 	COLUMN(16, "tags", 1009, true, false),
-	{.attnum = 17, .name = "mood", .type_oid = 90002, .enum_type = true},
+	{.attnum = 17, .name = "mood", .type_oid = 90002, .own_code = true},
 };
 
 static const struct catalog_column regclass_columns[] = {COLUMN(1, "k1", 23, true, true),
@@ -150,9 +150,9 @@ struct catalog *sample_catalog(void)
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		add_table(c, (uint32_t)(PUBLIC_OID + i), &tables[i]);
 	check(catalog_add_relation(c, &rel) == 0);
-	check(catalog_add_user_function(c, "initcap") == 0);
-	check(catalog_add_user_function(c, "full_name") == 0);
-	check(catalog_add_user_operator(c, "<->") == 0);
+	check(catalog_add_user_function(c, "initcap", CATALOG_USERS_CODE) == 0);
+	check(catalog_add_user_function(c, "full_name", CATALOG_USERS_CODE) == 0);
+	check(catalog_add_user_operator(c, "<->", CATALOG_USERS_CODE) == 0);
 	catalog_freeze(c);
 	return c;
 }
