@@ -1,0 +1,60 @@
+"""What is said of PostgreSQL's own functions and operators, held against the catalogs of the server that is here."""
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from pgweir_test.proxy import PGWEIR
+
+pytestmark = pytest.mark.skipif(not PGWEIR, reason="the table is pgweir's")
+SQL = pathlib.Path(__file__).resolve().parents[2] / "proxy" / "sql"
+TABLE = (SQL / "builtins.def").read_text()
+# Volatile by label and read by a person: no effect on rows, locks or the session.
+VOLATILE = re.compile(r"^(clock_timestamp|current_query|gen_random_uuid|random|timeofday|txid_status|pg_sleep.*|pg_stat_get_.*|"
+                      r"pg_blocking_pids|pg_(database_)?collation_actual_version|pg_control_.*|pg_current_(logfile|wal.*)|"
+                      r"pg_(database|indexes|relation|table|tablespace|total_relation)_size|pg_is_.*|pg_jit_available|"
+                      r"pg_last_.*|pg_lock_status|pg_notification_queue_usage|pg_partition_(ancestors|tree)|"
+                      r"pg_prepared_xact|pg_sequence_last_value|pg_show_.*|pg_xact_.*)$")
+
+
+def said(kind):
+    return dict(re.findall(rf'^{kind}\("([^"]*)", (\w+)', TABLE, re.M))
+
+
+def test_functions_are_what_is_said_of_them(cluster):
+    """Each overload, whatever the server's version."""
+    functions = said("FUNCTION")
+    with cluster.connect("postgres") as conn:
+        live = conn.execute("SELECT proname, bool_and(provolatile = 'i'), bool_and(provolatile <> 'v') FROM pg_proc "
+                            "WHERE pronamespace = 'pg_catalog'::regnamespace GROUP BY 1").fetchall()
+    assert len(live) > 2000
+    for name, immutable, stable in live:
+        class_ = functions.get(name, "UNSAFE")
+        assert immutable or class_ != "IMMUTABLE", name
+        assert stable or class_ not in ("SETTINGS", "STABLE"), name
+        assert class_ != "VOLATILE" or VOLATILE.match(name), name
+
+
+def test_no_operator_is_volatile(cluster):
+    with cluster.connect("postgres") as conn:
+        live = conn.execute("SELECT oprname, bool_and(provolatile <> 'v') FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode "
+                            "WHERE oprnamespace = 'pg_catalog'::regnamespace GROUP BY 1").fetchall()
+    operators = said("OPERATOR")
+    assert operators and {name for name, stable in live if not stable} & set(operators) == set()
+
+
+@pytest.mark.parametrize("kind", ["FUNCTION", "OPERATOR", "TYPE", "SYSTEM_RELATION"])
+def test_names_are_sorted(kind):
+    names = re.findall(rf'^{kind}\("([^"]*)"', TABLE, re.M)
+    assert names and names == sorted(set(names), key=str.encode)
+
+
+def test_the_table_is_what_the_script_writes(cluster):
+    with cluster.connect("postgres") as conn:
+        if conn.info.server_version // 10000 != 15:
+            pytest.skip("the table is made from PostgreSQL 15")
+    made = subprocess.run(["sh", SQL / "builtins.sh"], check=True, capture_output=True, text=True,
+                          env={**os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(cluster.port), "PGUSER": "postgres", "PGDATABASE": "postgres"})
+    assert made.stdout == TABLE
