@@ -25,6 +25,9 @@ FAULT_SECONDS = int(os.environ.get("TRUTH_FAULT_SECONDS", "12"))
 # Where a line is dead for longer than pgweir's patience, pgweir gives up a client that has sent all it had to say; only keepalives
 # tell that client.
 CLIENTS_KEEPALIVES = "keepalives_idle=2 keepalives_interval=1 keepalives_count=3"
+# Who has sent something is not told by keepalives: the kernel sends it again and again, each time after twice as long, and on a line that is
+# dead by turns it may meet each dead one.
+CLIENTS_PATIENCE = f"{CLIENTS_KEEPALIVES} tcp_user_timeout=5000"
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +101,7 @@ class Run:
     def __init__(self, checker, cluster, proxies, *args, cycles=None, seconds=None, hits=True):
         command = [checker, "--direct", f"postgres={cluster.dsn()}"]
         for name, proxy in zip("ABCD", proxies):
-            command += ["--target", f"{name}={proxy.dsn()} {CLIENTS_KEEPALIVES}"]
+            command += ["--target", f"{name}={proxy.dsn()} {CLIENTS_PATIENCE}"]
         command += ["--cycles", cycles or CYCLES, "--seconds", seconds or SECONDS, *args]
         self.proxies = proxies
         self.wants_hits = hits and PGWEIR

@@ -14,7 +14,7 @@ static char activity[] =
 	"FROM pg_stat_activity WHERE pid <> pg_backend_pid() ORDER BY query_start";
 static char machine[] =
 	"cat /proc/loadavg; ps -eo pid,ppid,stat,wchan:24,pcpu,time,args --sort=-pcpu | cut -c1-150 | head -40; "
-	"ss -tn | awk 'NR == 1 || $2 > 0 || $3 > 0' | head -40";
+	"ss -tno | awk 'NR == 1 || $2 > 0 || $3 > 0' | head -40";
 
 static void run(char *const *command)
 {
