@@ -314,7 +314,8 @@ enum catalog_users catalog_user_operator(const struct catalog *c, struct span na
 
 #define FIRST_USERS_OID 16384u
 
-static bool own_code_of_a_column(const struct catalog *c, uint32_t oid)
+/* A scan of all columns: rare, and only when a text is analysed for the first time. */
+bool catalog_own_code(const struct catalog *c, uint32_t oid)
 {
 	for (const struct relation_node *node = c->by_oid; node != NULL; node = node->by_oid.next)
 		for (unsigned i = 0; i < node->rel.ncolumns; i++)
@@ -323,11 +324,10 @@ static bool own_code_of_a_column(const struct catalog *c, uint32_t oid)
 	return false;
 }
 
-/* A scan of all columns: rare, and only when a text is analysed for the first time. */
 bool catalog_own_input(const struct catalog *c, const uint32_t *oids, uint16_t noids)
 {
 	for (unsigned i = 0; i < noids; i++)
-		if (oids[i] >= FIRST_USERS_OID && (c == NULL || !own_code_of_a_column(c, oids[i])))
+		if (oids[i] >= FIRST_USERS_OID && (c == NULL || !catalog_own_code(c, oids[i])))
 			return false;
 	return true;
 }

@@ -83,6 +83,8 @@ const struct catalog_relation *catalog_find_oid(const struct catalog *c, uint32_
 unsigned catalog_count_name(const struct catalog *c, struct span name, const struct catalog_relation **any_r);
 enum catalog_users catalog_user_function(const struct catalog *c, struct span name);
 enum catalog_users catalog_user_operator(const struct catalog *c, struct span name);
+/* Is this a type of users with `own_code`, as some column has it? */
+bool catalog_own_code(const struct catalog *c, uint32_t oid);
 /* Is the input of all these types (0 = not said) PostgreSQL's own code, or as good? So it is of those with `own_code`; another type of users
  * may be a domain, or have one in it, whose CHECK may call anything. */
 bool catalog_own_input(const struct catalog *c, const uint32_t *oids, uint16_t noids);

@@ -337,7 +337,7 @@ static bool check_param(struct analysis *a, const PgQuery__ParamRef *ref, struct
 	if (ref->number < 1 || ref->number > a->nparams)
 		return analysis_refuse(a, REASON_PARAMETER);
 	oid = expr_param_type(a, (uint16_t)ref->number);
-	if (oid != 0 && input_of(oid) == INPUT_OTHER)
+	if (oid != 0 && input_of(oid) == INPUT_OTHER && !catalog_own_code(a->catalog, oid))
 		return analysis_refuse(a, REASON_TYPE);
 	/* A declared date parameter in text form may still say 'now'. */
 	if (oid != 0 && input_of(oid) == INPUT_CLOCK)

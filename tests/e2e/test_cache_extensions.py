@@ -89,6 +89,28 @@ def test_parameters(proxy, cluster, db, sql, value, changed):
         assert not is_cached(proxy, ours, "SELECT id FROM u WHERE email = $1", [b"now"]) or ask(real, "SELECT id FROM u WHERE email = $1", [b"now"]) == []
 
 
+@pytest.mark.parametrize("sql, type_, values", [("SELECT id FROM u WHERE m = $1 ORDER BY id", "mood", (b"happy", b"sad")),
+                                                ("SELECT id FROM u WHERE email = $1", "citext", (b"USER4@X", b"user5@x"))])
+def test_declared_parameters(proxy, cluster, db, sql, type_, values):
+    """Npgsql declares those of enums."""
+    cluster.sql(FILL, db)
+    oid = int(cluster.sql(f"SELECT '{type_}'::regtype::oid", db))
+    with Wire(proxy.port).login(database=db) as ours, Wire(cluster.port).login(database=db) as real:
+        def declared(wire, value):
+            wire.send(parse("", sql, [oid]) + bind("", "", [value]) + execute() + SYNC)
+            return rows(wire.until(b"Z"))
+
+        def hit(value):
+            with Counted(proxy) as counted:
+                declared(ours, value)
+            return counted.rise("cache_hits") > 0
+        for value in values:
+            wait_for("a hit", lambda: hit(value))
+        for write in WRITES + ["UPDATE u SET m = 'happy', email = 'gone' WHERE id = 4"]:
+            cluster.sql(write, db)
+            assert [declared(ours, value) for value in values] == [declared(real, value) for value in values], write
+
+
 # What a user made, and a read that it changes the meaning of; the writes are of rows that the read does not seem to look at.
 OTHERS = {
     "an equality of varchar that means another thing": (
