@@ -86,11 +86,19 @@
 	" WHERE " USERS_FUNCTION_IN("x.amopmethod") \
 	" AND (x.amopmethod IN " ORDERS " OR x.amoplefttype < " FIRST_USER_OID " AND x.amoprighttype < " FIRST_USER_OID "))"
 
-/* Whichever function, operator or type of a name is meant: is it immutable code in C? A CHECK of a domain that it takes would be none. */
+/* Whichever function, operator or type of a name is meant: is it immutable code in C? */
 #define OWN_CODE(f) "coalesce(" f ".prolang IN (12, 13) AND " f ".provolatile = 'i', false)"
+/* An enum, or a base type that is read and shown by such code; or an array of either. A domain's CHECK would be none. */
+#define OWN_ELEMENT(t) \
+	"(" t ".typtype = 'e' OR " t ".oid >= " FIRST_USER_OID " AND " t ".typtype = 'b' AND " t ".typcategory <> 'A' AND NOT EXISTS" \
+	" (SELECT FROM pg_proc f WHERE f.oid IN (" t ".typinput, " t ".typreceive, " t ".typoutput, " t ".typsend)" \
+	" AND (f.prolang NOT IN (12, 13) OR f.oid = " t ".typinput AND f.provolatile <> 'i')))"
+#define OWN_TYPE(t) "(" OWN_ELEMENT(t) " OR EXISTS (SELECT FROM pg_type e WHERE e.typarray = " t ".oid AND " OWN_ELEMENT("e") "))"
 #define USERS_TYPE(y) \
-	"EXISTS (SELECT FROM pg_type y LEFT JOIN pg_type e ON e.oid = y.typelem AND y.typcategory = 'A' WHERE y.oid >= " FIRST_USER_OID \
-	" AND y.oid = " y " AND (y.typtype NOT IN ('b','e','p') OR e.typtype NOT IN ('b','e','p')))"
+	"EXISTS (SELECT FROM pg_type y WHERE y.oid >= " FIRST_USER_OID " AND y.oid = " y " AND NOT " OWN_TYPE("y") ")"
+#define TYPES \
+	"SELECT t.typname, bool_and(" OWN_TYPE("t") ") FROM pg_type t" \
+	" WHERE t.typnamespace <> 11 AND t.typnamespace NOT IN " TEMP_SCHEMAS " OR t.oid >= " FIRST_USER_OID " AND t.typnamespace = 11 GROUP BY 1;"
 #define FUNCTIONS \
 	"SELECT p.proname, bool_and(CASE p.prokind WHEN 'a' THEN NOT EXISTS (SELECT FROM pg_aggregate g JOIN pg_proc f ON f.oid IN" \
 	" (g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn, g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)" \
@@ -121,15 +129,14 @@
 	" WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence <> 't' ORDER BY c.oid;" \
 	"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, t.typnamespace = 11," \
 	" a.attcollation IN (0, 100) OR coalesce((SELECT collisdeterministic FROM pg_collation WHERE oid = a.attcollation), false)," \
-	" a.attnotnull, t.typtype = 'e' OR t.oid >= " FIRST_USER_OID " AND t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (SELECT FROM pg_proc f WHERE" \
-	" f.oid IN (t.typinput, t.typreceive, t.typoutput, t.typsend) AND (f.prolang NOT IN (12, 13) OR f.oid = t.typinput AND f.provolatile <> 'i'))" \
+	" a.attnotnull, " OWN_TYPE("t") \
 	" FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid" \
 	" WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p') AND c.relpersistence <> 't'" \
 	" AND c.oid >= " FIRST_USER_OID " ORDER BY 1, 2;" \
 	"SELECT i.indrelid, i.indkey::text FROM pg_index i WHERE i.indisprimary AND i.indisvalid" \
 	" AND i.indrelid >= " FIRST_USER_OID " ORDER BY 1;" \
 	UP " SELECT relid, parent FROM up ORDER BY 1, 2;" \
-	FUNCTIONS OPERATORS \
+	FUNCTIONS OPERATORS TYPES \
 	"SELECT count(DISTINCT t.evtevent) = 3, " CODE ", " CASTS ", " EQUAL " FROM pg_event_trigger t JOIN pg_proc f ON f.oid = t.evtfoid" \
 	" WHERE t.evtenabled = 'A' AND (t.evttags IS NULL AND t.evtevent IN ('ddl_command_end', 'sql_drop')" \
 	" OR t.evtevent = 'ddl_command_start' AND coalesce('ALTER TABLE' = ANY (t.evttags), true))" \
@@ -306,9 +313,14 @@ done:
 	return rc;
 }
 
-static enum catalog_users users_at(const PGresult *part, int row)
+static int fill_names(struct catalog *catalog, const PGresult *part,
+		      int (*add)(struct catalog *, const char *, enum catalog_users))
 {
-	return bool_at(part, row, 1) ? CATALOG_OWN_CODE : CATALOG_USERS_CODE;
+	for (int i = 0; i < PQntuples(part); i++)
+		if (add(catalog, PQgetvalue(part, i, 0),
+			bool_at(part, i, 1) ? CATALOG_OWN_CODE : CATALOG_USERS_CODE) != 0)
+			return -1;
+	return 0;
 }
 
 static int fill(struct catalog *catalog, PGresult *const *parts, const struct published *published)
@@ -319,16 +331,10 @@ static int fill(struct catalog *catalog, PGresult *const *parts, const struct pu
 		if (add_relation(catalog, parts, published, i, &cursor) != 0)
 			return -1;
 	}
-	for (int i = 0; i < PQntuples(parts[SCHEMA_FUNCTIONS]); i++) {
-		if (catalog_add_user_function(catalog, PQgetvalue(parts[SCHEMA_FUNCTIONS], i, 0),
-					      users_at(parts[SCHEMA_FUNCTIONS], i)) != 0)
-			return -1;
-	}
-	for (int i = 0; i < PQntuples(parts[SCHEMA_OPERATORS]); i++) {
-		if (catalog_add_user_operator(catalog, PQgetvalue(parts[SCHEMA_OPERATORS], i, 0),
-					      users_at(parts[SCHEMA_OPERATORS], i)) != 0)
-			return -1;
-	}
+	if (fill_names(catalog, parts[SCHEMA_FUNCTIONS], catalog_add_user_function) != 0 ||
+	    fill_names(catalog, parts[SCHEMA_OPERATORS], catalog_add_user_operator) != 0 ||
+	    fill_names(catalog, parts[SCHEMA_TYPES], catalog_add_user_type) != 0)
+		return -1;
 	catalog_set_strict(catalog, published->publication == NULL || (PQntuples(parts[SCHEMA_DDL]) == 1 &&
 								       bool_at(parts[SCHEMA_DDL], 0, 0)));
 	catalog_set_casts(catalog, PQntuples(parts[SCHEMA_DDL]) == 1 && bool_at(parts[SCHEMA_DDL], 0, 2));
@@ -340,7 +346,7 @@ static int fill(struct catalog *catalog, PGresult *const *parts, const struct pu
 
 struct catalog *schema_build(PGresult *const *parts, const struct published *published, struct err *err)
 {
-	static const int widths[SCHEMA_PARTS] = {3, 11, 8, 2, 2, 2, 2, 4, 3};
+	static const int widths[SCHEMA_PARTS] = {3, 11, 8, 2, 2, 2, 2, 2, 4, 3};
 	struct catalog *catalog;
 
 	for (int i = 0; i < SCHEMA_PARTS; i++) {

@@ -32,6 +32,7 @@ enum schema_part {
 	SCHEMA_ANCESTORS,
 	SCHEMA_FUNCTIONS,
 	SCHEMA_OPERATORS,
+	SCHEMA_TYPES,
 	SCHEMA_DDL,	  /* does the event trigger tell of all DDL? And what code is there (hooks.h)? */
 	SCHEMA_PUBLISHED, /* (publication, relation, token), see published.c; empty without pgoutput */
 	SCHEMA_PARTS,

@@ -45,7 +45,7 @@ static enum doing doing_one(const struct stmt_facts *f)
 {
 	switch (f->command) {
 	case COMMAND_SELECT:
-		if (!f->names_tables && (f->effects & EFFECT_FUNCTIONS) == 0)
+		if (!f->names_tables && (f->effects & (EFFECT_FUNCTIONS | EFFECT_TYPES)) == 0)
 			return DOING_NOTHING;
 		return f->locks_shown ? DOING_LOCKED : DOING_READ;
 	case COMMAND_DML:

@@ -32,6 +32,7 @@ struct catalog {
 	struct name_node *names;
 	struct name_node *functions;
 	struct name_node *operators;
+	struct name_node *types;
 	const char *fingerprint;
 	const char *settings; /* NULL = the fingerprint's own part alone */
 	size_t relations;
@@ -169,6 +170,11 @@ int catalog_add_user_operator(struct catalog *c, const char *name, enum catalog_
 	return users_add(c, &c->operators, name, users);
 }
 
+int catalog_add_user_type(struct catalog *c, const char *name, enum catalog_users users)
+{
+	return users_add(c, &c->types, name, users);
+}
+
 int catalog_set_fingerprint(struct catalog *c, const char *text)
 {
 	const char *copy = keep(c, text);
@@ -262,6 +268,7 @@ void catalog_unref(struct catalog *c)
 	HASH_CLEAR(hh, c->names);
 	HASH_CLEAR(hh, c->functions);
 	HASH_CLEAR(hh, c->operators);
+	HASH_CLEAR(hh, c->types);
 	arena_free(&c->mem);
 	free(c);
 }
@@ -310,6 +317,11 @@ enum catalog_users catalog_user_function(const struct catalog *c, struct span na
 enum catalog_users catalog_user_operator(const struct catalog *c, struct span name)
 {
 	return users_of(c->operators, name);
+}
+
+enum catalog_users catalog_user_type(const struct catalog *c, struct span name)
+{
+	return users_of(c->types, name);
 }
 
 #define FIRST_USERS_OID 16384u

@@ -18,7 +18,7 @@ struct catalog_column {
 	const char *name;
 	uint32_t type_oid;
 	bool builtin_type; /* the type lives in pg_catalog */
-	bool own_code; /* a type of users that is an enum, or read and shown by immutable code in C, as types of extensions are */
+	bool own_code; /* a type of users that is an enum, or read by immutable code in C, as types of extensions are; or an array of such */
 	bool plain_equality; /* its equality is byte equality of datum_canon's form (collation deterministic) */
 	bool not_null;
 };
@@ -48,15 +48,16 @@ struct catalog_relation {
 struct catalog *catalog_new(void);
 /* Copies everything it is given. */
 int catalog_add_relation(struct catalog *c, const struct catalog_relation *rel);
-/* Functions and operators of one name outside pg_catalog. */
+/* Functions, operators or types of one name outside pg_catalog. */
 enum catalog_users {
 	CATALOG_NONE,
-	CATALOG_OWN_CODE, /* all of them are immutable and in C: whichever is meant is as good as a built-in one */
+	CATALOG_OWN_CODE, /* all of them are immutable and in C (types: as `own_code`): whichever is meant is as good as a built-in one */
 	CATALOG_USERS_CODE, /* or not */
 };
 /* A function or operator name that exists outside pg_catalog (so that a built-in of the same name may be shadowed). */
 int catalog_add_user_function(struct catalog *c, const char *name, enum catalog_users users);
 int catalog_add_user_operator(struct catalog *c, const char *name, enum catalog_users users);
+int catalog_add_user_type(struct catalog *c, const char *name, enum catalog_users users);
 /* Text that identifies the state (fingerprint), kept as is. */
 int catalog_set_fingerprint(struct catalog *c, const char *text);
 /* What is known of the code in the database (hooks.h); it counts with the settings, behind the fingerprint's own. */
@@ -83,6 +84,7 @@ const struct catalog_relation *catalog_find_oid(const struct catalog *c, uint32_
 unsigned catalog_count_name(const struct catalog *c, struct span name, const struct catalog_relation **any_r);
 enum catalog_users catalog_user_function(const struct catalog *c, struct span name);
 enum catalog_users catalog_user_operator(const struct catalog *c, struct span name);
+enum catalog_users catalog_user_type(const struct catalog *c, struct span name);
 /* Is this a type of users with `own_code`, as some column has it? */
 bool catalog_own_code(const struct catalog *c, uint32_t oid);
 /* Is the input of all these types (0 = not said) PostgreSQL's own code, or as good? So it is of those with `own_code`; another type of users

@@ -92,7 +92,7 @@ static void see_type(struct finder *f, const PgQuery__TypeName *type)
 {
 	/* A domain's CHECK and a type's input may call anything; they are not known to change the session. */
 	if (builtin_type_name(tree_catalog_name(type->names, type->n_names)) == NULL)
-		f->out->effects |= EFFECT_FUNCTIONS;
+		f->out->effects |= EFFECT_TYPES;
 }
 
 static void see_sample(struct finder *f, const PgQuery__RangeTableSample *sample)

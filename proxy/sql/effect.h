@@ -11,9 +11,9 @@
 #include "proxy/sql/tree.h"
 
 /* All that a text which was not analysed may do. */
-#define EFFECTS_UNKNOWN                                                                                  \
-	(EFFECT_TAINT | EFFECT_WRITES | EFFECT_LOCKS | EFFECT_FUNCTIONS | EFFECT_DDL | EFFECT_SEQUENCE | \
-	 EFFECT_SEQUENCE_READ | EFFECT_ADVISORY)
+#define EFFECTS_UNKNOWN                                                                               \
+	(EFFECT_TAINT | EFFECT_WRITES | EFFECT_LOCKS | EFFECT_FUNCTIONS | EFFECT_TYPES | EFFECT_DDL | \
+	 EFFECT_SEQUENCE | EFFECT_SEQUENCE_READ | EFFECT_ADVISORY)
 
 int effect_of(const PgQuery__Node *stmt, struct arena *mem, struct stmt_facts *facts_r);
 

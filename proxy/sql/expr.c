@@ -354,6 +354,10 @@ static bool check_cast(struct analysis *a, struct place at, const PgQuery__TypeC
 
 	if (!expr_check(a, at, cast->arg, &from))
 		return false;
+	if (type == NULL && names_own_type(&a->names, cast->type_name)) {
+		*typed_r = (struct typed){0};
+		return true;
+	}
 	if (type == NULL || type->input == INPUT_OTHER)
 		return analysis_refuse(a, REASON_TYPE);
 	if (type->input == INPUT_CLOCK) {

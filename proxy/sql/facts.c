@@ -76,15 +76,15 @@ static enum reason candidate(const struct facts *f, const PgQuery__ParseResult *
 		return f->nstmts == 0 ? REASON_NOT_SELECT : REASON_MULTIPLE;
 	if (f->stmts[0].command != COMMAND_SELECT && f->stmts[0].command != COMMAND_EXPLAIN)
 		return REASON_NOT_SELECT;
-	*keep_r = f->effects == 0 && nesting <= PARSE_NESTING_HERE;
+	*keep_r = (f->effects & ~(uint32_t)EFFECT_TYPES) == 0 && nesting <= PARSE_NESTING_HERE;
 	if (f->stmts[0].command == COMMAND_EXPLAIN)
 		return REASON_NOT_SELECT;
-	if ((f->effects & ~(uint32_t)EFFECT_LOCKS) != 0)
+	if ((f->effects & ~(uint32_t)(EFFECT_LOCKS | EFFECT_TYPES)) != 0)
 		return REASON_FUNCTION;
 	if (nesting > PARSE_NESTING_HERE)
 		return REASON_SHAPE;
 	reason = shape_check(root->stmts[0]->stmt->select_stmt);
-	return reason == REASON_NONE && f->effects != 0 ? REASON_FUNCTION : reason;
+	return reason == REASON_NONE && (f->effects & EFFECT_LOCKS) != 0 ? REASON_FUNCTION : reason;
 }
 
 /* Nothing that facts say may come from a literal: names and settings do. */

@@ -68,6 +68,7 @@ enum effect {
 					 * DEFERRABLE or SNAPSHOT: the transaction is never served */
 	EFFECT_TXN_MODE = 1 << 19,	/* BEGIN/SET TRANSACTION with any mode at all */
 	EFFECT_SEQUENCE_READ = 1 << 20, /* currval, lastval: shows what this session has taken */
+	EFFECT_TYPES = 1 << 21, /* names a type outside the built-in list, whose input may call anything */
 };
 
 enum setting_action {

@@ -125,7 +125,9 @@ static bool own_message(const struct proof *p, const ProtobufCMessage *msg)
 				    ((const PgQuery__SortBy *)m)->n_use_op);
 	if (tree_is(msg, type_name))
 		return builtin_type_name(tree_catalog_name(((const PgQuery__TypeName *)m)->names,
-							   ((const PgQuery__TypeName *)m)->n_names)) != NULL;
+							   ((const PgQuery__TypeName *)m)->n_names)) !=
+			       NULL ||
+		       names_own_type(p->names, m);
 	if (tree_is(msg, range_var))
 		return own_relation(p, m);
 	if (tree_is(msg, range_table_sample))

@@ -179,3 +179,10 @@ bool names_harmless(const struct names *names, const PgQuery__RangeVar *var)
 			return false;
 	return n > 0;
 }
+
+bool names_own_type(const struct names *names, const PgQuery__TypeName *type)
+{
+	struct span name = type->n_names > 0 ? tree_string(type->names[type->n_names - 1]) : span_str("");
+
+	return !type->setof && !type->pct_type && catalog_user_type(names->catalog, name) == CATALOG_OWN_CODE;
+}

@@ -33,4 +33,7 @@ unsigned names_candidates(const struct names *names, const PgQuery__RangeVar *va
 /* Reading it runs no code of users: a table, or what PostgreSQL itself brought. */
 bool names_harmless(const struct names *names, const PgQuery__RangeVar *var);
 
+/* It is a type of users, in whatever schema, and every one of that name has `own_code` (catalog.h); or an array of it. */
+bool names_own_type(const struct names *names, const PgQuery__TypeName *type);
+
 #endif

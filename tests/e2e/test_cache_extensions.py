@@ -11,7 +11,7 @@ DB = "extended"
 TABLES = """
     CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree; CREATE EXTENSION isn; CREATE EXTENSION cube; CREATE EXTENSION intarray;
     CREATE TYPE mood AS ENUM ('sad', 'happy');
-    CREATE TABLE u (id int PRIMARY KEY, email citext UNIQUE, name varchar(40), h hstore, p ltree, m mood, n numeric, j jsonb, a int[]);
+    CREATE TABLE u (id int PRIMARY KEY, email citext UNIQUE, name varchar(40), h hstore, p ltree, m mood, n numeric, j jsonb, a int[], ms mood[]);
     CREATE TABLE o (id int PRIMARY KEY, owner citext, total numeric);
     CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 1000) i;
 """
@@ -20,7 +20,7 @@ FILL = """
     INSERT INTO u SELECT i, 'User' || i || '@x', 'n' || i, ('k=>' || i)::hstore, ('a.b' || i)::ltree, 'sad', i, jsonb_build_object('a', i), ARRAY[i, 2 * i] FROM generate_series(1, 9) i;
     INSERT INTO o SELECT i, 'USER' || i % 3 + 1 || '@X', i FROM generate_series(1, 9) i
 """
-WRITES = ["UPDATE u SET email = 'q' || id WHERE id = 1", "UPDATE u SET email = 'USER1@x' WHERE id = 1", "UPDATE u SET h = 'k=>2', p = 'a.b2', m = 'happy', n = 2.0, j = '{\"a\": 2}', a = '{2}' WHERE id = 3",
+WRITES = ["UPDATE u SET email = 'q' || id WHERE id = 1", "UPDATE u SET email = 'USER1@x' WHERE id = 1", "UPDATE u SET h = 'k=>2', p = 'a.b2', m = 'happy', ms = '{happy,sad}', n = 2.0, j = '{\"a\": 2}', a = '{2}' WHERE id = 3",
           "UPDATE u SET name = 'n2' WHERE id = 5", "DELETE FROM u WHERE id = 2", "UPDATE o SET owner = 'user1@x', total = 100 WHERE id = 8",
           "INSERT INTO u (id, email, name, n, m) VALUES (20, 'user2@X', 'n2', 2, 'happy')"]
 READS = ["SELECT id FROM u WHERE email = 'user1@X' ORDER BY id", "SELECT id, email FROM u WHERE email IN ('USER2@x', 'q1') ORDER BY id",
@@ -29,6 +29,9 @@ READS = ["SELECT id FROM u WHERE email = 'user1@X' ORDER BY id", "SELECT id, ema
          "SELECT id FROM u WHERE h -> 'k' = '2' ORDER BY id", "SELECT id FROM u WHERE p <@ 'a.b2' ORDER BY id",
          "SELECT id FROM u WHERE m = 'happy' ORDER BY id", "SELECT id FROM u WHERE n = 2 ORDER BY id", "SELECT id FROM u WHERE j @> '{\"a\": 2}' ORDER BY id",
          "SELECT id FROM u WHERE a @> '{2}' ORDER BY id", "SELECT id FROM u WHERE name = 'n2' ORDER BY id", "SELECT lower(email), upper(name) FROM u ORDER BY id",
+         "SELECT id FROM u WHERE m = CAST('happy'::text AS \"public\".\"mood\") ORDER BY id", "SELECT id FROM u WHERE m IN ('happy'::mood, 'happy'::public.mood) ORDER BY id",
+         "SELECT id FROM u WHERE m = ANY ('{happy}'::mood[]) ORDER BY id", "SELECT id, email::text::citext FROM u WHERE email = 'user1@X'::citext ORDER BY id",
+         "SELECT id FROM u WHERE 'happy' = ANY (ms) OR ms @> '{happy}' ORDER BY id", "SELECT id FROM u WHERE id::text::citext = '3'",
          "SELECT id FROM u WHERE email LIKE 'USER%' ORDER BY id", "SELECT id FROM u WHERE EXISTS (SELECT FROM o WHERE o.owner = u.email AND o.total > 7) ORDER BY id"]
 
 
@@ -79,6 +82,9 @@ def test_what_is_compared_is_cached_and_falls(proxy, cluster, db, sql):
     ("SELECT id FROM u WHERE email = $1", b"USER4@X", "UPDATE u SET email = 'gone' WHERE id = 4"),
     ("SELECT id FROM u WHERE name = $1", b"n4", "UPDATE u SET name = 'm' WHERE id = 4"),
     ("SELECT id FROM u WHERE m = $1 ORDER BY id", b"happy", "UPDATE u SET m = 'happy' WHERE id = 4"),
+    ("SELECT id FROM u WHERE m = CAST($1::text AS \"public\".\"mood\") ORDER BY id", b"happy", "UPDATE u SET m = 'happy' WHERE id = 4"),
+    ("SELECT id FROM u WHERE m = ANY ($1::mood[]) ORDER BY id", b"{happy}", "UPDATE u SET m = 'happy' WHERE id = 4"),
+    ("SELECT id FROM u WHERE email = $1::citext ORDER BY id", b"USER4@x", "UPDATE u SET email = 'gone' WHERE id = 4"),
     ("SELECT id FROM u WHERE email = ANY ($1) ORDER BY id", b"{user4@x,user5@x}", "DELETE FROM u WHERE id = 5")])
 def test_parameters(proxy, cluster, db, sql, value, changed):
     cluster.sql(FILL, db)
@@ -136,6 +142,10 @@ OTHERS = {
         """CREATE FUNCTION s.more(numeric, mood) RETURNS numeric LANGUAGE sql AS 'SELECT $1 + count(*) FROM item WHERE id = -1';
            CREATE AGGREGATE s.sum(mood) (SFUNC = s.more, STYPE = numeric, INITCOND = '0')""",
         "SELECT sum(m) FROM u"),
+    "a domain of the same name": (
+        """CREATE FUNCTION s.asks(text) RETURNS bool LANGUAGE sql AS 'SELECT NOT EXISTS (SELECT FROM item WHERE id = -1)';
+           CREATE DOMAIN s.hstore AS text CHECK (s.asks(VALUE))""",
+        "SELECT id FROM u WHERE name = 'n1'::hstore ORDER BY id"),
     "a function in SQL": (
         "CREATE FUNCTION s.lower(citext) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT count(*)::text FROM item WHERE id = -1'",
         "SELECT lower(email) FROM u ORDER BY id"),
@@ -149,7 +159,7 @@ def test_what_users_made_is_not(proxy, cluster, db, name):
     try:
         with Wire(proxy.port).login(database=db) as ours, Wire(cluster.port).login(database=db) as real:
             for wire in (ours, real):
-                wire.simple("SET search_path = public, s")
+                wire.simple("SET search_path = " + ("s, public" if name == "a domain of the same name" else "public, s"))
             wait_for("the catalog to be known again", lambda: is_cached(proxy, ours, "SELECT id FROM o WHERE id = 1"))
             for write in ("INSERT INTO u (id, name) VALUES (30, 'new')", "UPDATE u SET name = 'other' WHERE id = 7", "UPDATE u SET name = 'n1' WHERE id = 8", "INSERT INTO item VALUES (-1)", "DELETE FROM item WHERE id = -1"):
                 is_cached(proxy, ours, sql)
@@ -157,3 +167,21 @@ def test_what_users_made_is_not(proxy, cluster, db, name):
                 assert ask(ours, sql) == ask(real, sql), write
     finally:
         cluster.sql("DROP SCHEMA s CASCADE; DELETE FROM item WHERE id < 0", db)
+
+
+def test_a_temporary_domain_of_the_same_name(proxy, cluster, db):
+    cluster.sql(FILL + "; DELETE FROM item WHERE id < 0", db)
+    sql = "SELECT id FROM u WHERE name = ('n1'::text)::ltree::text ORDER BY id"
+    try:
+        with Wire(proxy.port).login(database=db) as ours, Wire(cluster.port).login(database=db) as real, Wire(proxy.port).login(database=db) as other:
+            wait_for("a hit", lambda: is_cached(proxy, other, sql))
+            for wire in (ours, real):
+                wire.simple("CREATE FUNCTION pg_temp.asks(text) RETURNS bool LANGUAGE sql AS 'SELECT NOT EXISTS (SELECT FROM public.item WHERE id = -1)';"
+                            "CREATE DOMAIN pg_temp.ltree AS text CHECK (pg_temp.asks(VALUE))")
+            for write in ("INSERT INTO item VALUES (-1)", "DELETE FROM item WHERE id = -1"):
+                assert [ours.simple(sql) for _ in range(4)][-1][0] == real.simple(sql)[0]
+                cluster.sql(write, db)
+                assert ours.simple(sql)[0] == real.simple(sql)[0], write
+            wait_for("a hit", lambda: is_cached(proxy, other, sql))
+    finally:
+        cluster.sql("DELETE FROM item WHERE id < 0", db)

@@ -95,7 +95,7 @@ TEST(schema, tables_as_they_are)
 	EXPECT(r->ancestors[0] == site_relid(&s, "pa") || r->ancestors[1] == site_relid(&s, "pa"));
 	r = relation(c, "public", "x");
 	REQUIRE(r != NULL && r->ncolumns == 3);
-	EXPECT(!r->columns[0].builtin_type && r->columns[0].own_code && !r->columns[1].own_code &&
+	EXPECT(!r->columns[0].builtin_type && r->columns[0].own_code && r->columns[1].own_code &&
 	       !r->columns[2].own_code);
 	EXPECT_EQ(catalog_user_function(c, span_str("lower")), CATALOG_USERS_CODE);
 	EXPECT_EQ(catalog_user_function(c, span_str("max")), CATALOG_OWN_CODE);

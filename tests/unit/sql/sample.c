@@ -152,6 +152,8 @@ struct catalog *sample_catalog(void)
 	check(catalog_add_relation(c, &rel) == 0);
 	check(catalog_add_user_function(c, "initcap", CATALOG_USERS_CODE) == 0);
 	check(catalog_add_user_function(c, "full_name", CATALOG_USERS_CODE) == 0);
+	check(catalog_add_user_type(c, "mood", CATALOG_OWN_CODE) == 0);
+	check(catalog_add_user_type(c, "mine", CATALOG_USERS_CODE) == 0);
 	check(catalog_add_user_operator(c, "<->", CATALOG_USERS_CODE) == 0);
 	catalog_freeze(c);
 	return c;
