@@ -6,7 +6,7 @@ from pgweir_test.tools import wait_for
 from pgweir_test.wire import SYNC, Wire, bind, execute, parse, rows
 from test_cache import PATIENT, Counted, warm
 
-pytestmark = pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")
+pytestmark = [pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's"), pytest.mark.slow]
 DB = "extended"
 TABLES = """
     CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree; CREATE EXTENSION isn; CREATE EXTENSION cube; CREATE EXTENSION intarray;
