@@ -85,7 +85,7 @@ void log_use(int fd, enum log_level level, int json)
 
 int log_open(const char *path, enum log_level level, int json, struct err *err)
 {
-	int fd;
+	int fd = -1;
 
 	if (log_prepare(path, &fd, err) != 0)
 		return -1;

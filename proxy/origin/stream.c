@@ -392,7 +392,7 @@ static int ended(struct stream *s, uint64_t now_us, struct err *err)
 static int checked(struct stream *s, uint64_t now_us, struct err *err)
 {
 	struct unsettled *u = &s->unsettled;
-	bool known;
+	bool known = false;
 
 	if (take_state(s, CONTROL_CHECK, &known, err) != 0)
 		return -1;
@@ -413,7 +413,7 @@ static int checked(struct stream *s, uint64_t now_us, struct err *err)
 static int loaded(struct stream *s, uint64_t now_us, struct err *err)
 {
 	struct unsettled *u = &s->unsettled;
-	bool known;
+	bool known = false;
 
 	if (take_state(s, CONTROL_LOAD, &known, err) != 0)
 		return -1;
