@@ -57,4 +57,7 @@ def test_the_table_is_what_the_script_writes(cluster):
             pytest.skip("the table is made from PostgreSQL 15")
     made = subprocess.run(["sh", SQL / "builtins.sh"], check=True, capture_output=True, text=True,
                           env={**os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(cluster.port), "PGUSER": "postgres", "PGDATABASE": "postgres"})
-    assert made.stdout == TABLE
+    # Minor versions differ by functions of their own. None that this table does not know may be called by anybody, and of those that it knows
+    # and this server does not have, none may count as more than unsafe.
+    differ = set(made.stdout.splitlines()) ^ set(TABLE.splitlines())
+    assert {line for line in differ if not re.match(r'FUNCTION\("\w+", UNSAFE\)$', line)} == set()
