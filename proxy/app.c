@@ -14,6 +14,7 @@
 #include "proxy/session/cancel.h"
 #include "proxy/session/census.h"
 #include "proxy/session/image_ids.h"
+#include "proxy/vacate.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -276,6 +277,18 @@ static bool console_stopping(void *arg)
 	return ((struct app *)arg)->draining;
 }
 
+static struct vacate leaving(const struct app *app)
+{
+	return (struct vacate){app->pools, app->origins, app->census, app->workers, app->nworkers};
+}
+
+static void console_leave(void *arg, const char *database)
+{
+	struct vacate v = leaving(arg);
+
+	vacate_database(&v, database);
+}
+
 static void start_console(struct app *app)
 {
 	struct console_parts parts = {.loop = app->loop,
@@ -289,7 +302,8 @@ static void start_console(struct app *app)
 						  .reload = console_reload,
 						  .set = console_set,
 						  .shutdown = console_shutdown,
-						  .stopping = console_stopping}};
+						  .stopping = console_stopping,
+						  .leave = console_leave}};
 
 	for (unsigned i = 0; i < app->nworkers; i++)
 		app->houses[i] = worker_house(app->workers[i]);
@@ -327,7 +341,7 @@ static struct origin *origin_of(void *arg, const char *database)
 static bool origin_current(void *arg, struct config *cfg, const char *database, struct origin *origin)
 {
 	(void)arg;
-	return origins_current(cfg, database, origin);
+	return !origin_retired(origin) && origins_current(cfg, database, origin);
 }
 
 static void origin_put(void *arg, struct origin *origin)
@@ -335,6 +349,20 @@ static void origin_put(void *arg, struct origin *origin)
 	struct app *app = arg;
 
 	origins_put(app->origins, origin);
+}
+
+static bool vacate(void *arg, const struct pool_target *where, const char *dbname)
+{
+	struct vacate v = leaving(arg);
+
+	return vacate_server(&v, where, dbname);
+}
+
+static bool vacated(void *arg, const struct pool_target *where, const char *dbname)
+{
+	struct vacate v = leaving(arg);
+
+	return vacate_is_done(&v, where, dbname);
 }
 
 static int make_workers(struct app *app, struct err *err)
@@ -351,6 +379,8 @@ static int make_workers(struct app *app, struct err *err)
 		.origin_of = origin_of,
 		.origin_current = origin_current,
 		.origin_put = origin_put,
+		.vacate = vacate,
+		.vacated = vacated,
 		.console = to_console,
 		.app = app,
 		.kin = app->kin_at,

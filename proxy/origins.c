@@ -51,6 +51,9 @@ void origins_free(struct origins **op)
 
 	if (o == NULL)
 		return;
+	for (struct origin_item *i = o->items; i != NULL; i = i->next)
+		if (i->origin != NULL)
+			origin_retire(i->origin); /* all at once: each waits for its server */
 	while (o->items != NULL) {
 		struct origin_item *i = o->items;
 
@@ -174,12 +177,12 @@ void origins_counters(struct origins *o, int64_t sum[NCOUNTERS])
 	pthread_mutex_unlock(&o->lock);
 }
 
-/* Sessions look for what the configuration says from now on under its name. */
-static void retire(struct origin_item *i)
+/* With the lock. Sessions that come from now on get another one under its name. */
+static void retire(struct origin_item *i, const char *why)
 {
 	struct log_who who = {.kind = "feed", .database = i->database};
 
-	log_info(&who, "feed ends: the configuration says another one, or none");
+	log_info(&who, "feed ends", F_STR("reason", why));
 	i->retired = true;
 	origin_retire(i->origin);
 }
@@ -200,7 +203,7 @@ void origins_configure(struct origins *o, struct config *cfg)
 			continue;
 		}
 		if (!origins_current(cfg, i->database, i->origin)) {
-			retire(i);
+			retire(i, "the configuration says another one, or none");
 			continue;
 		}
 		policy_of(cfg, i->database, NULL, &policy);
@@ -208,6 +211,27 @@ void origins_configure(struct origins *o, struct config *cfg)
 		cache_resize(i->cache, &size);
 	}
 	pthread_mutex_unlock(&o->lock);
+}
+
+void origins_leave(struct origins *o, const char *database)
+{
+	pthread_mutex_lock(&o->lock);
+	for (struct origin_item *i = o->items; i != NULL; i = i->next)
+		if (i->origin != NULL && !i->retired && strcmp(i->database, database) == 0)
+			retire(i, "the database has to be without connections");
+	pthread_mutex_unlock(&o->lock);
+}
+
+bool origins_left(struct origins *o, const char *database)
+{
+	bool left = true;
+
+	pthread_mutex_lock(&o->lock);
+	for (struct origin_item *i = o->items; i != NULL; i = i->next)
+		if (i->origin != NULL && strcmp(i->database, database) == 0)
+			left &= i->retired && i->users == 0 && origin_ended(i->origin);
+	pthread_mutex_unlock(&o->lock);
+	return left;
 }
 
 /* One that is retired, held by nobody, and has ended, taken out; NULL = none. */
@@ -228,10 +252,21 @@ static struct origin_item *take_retired(struct origins *o)
 	return found;
 }
 
+/* The workers have let it go (house_let_go). */
+static void retire_unused(struct origins *o)
+{
+	pthread_mutex_lock(&o->lock);
+	for (struct origin_item *i = o->items; i != NULL; i = i->next)
+		if (i->origin != NULL && !i->retired && i->users == 0)
+			retire(i, "no client has used the database for autodb_idle_timeout");
+	pthread_mutex_unlock(&o->lock);
+}
+
 void origins_sweep(struct origins *o)
 {
 	struct origin_item *i;
 
+	retire_unused(o);
 	while ((i = take_retired(o)) != NULL)
 		free_item(i);
 }

@@ -30,7 +30,11 @@ void origins_counters(struct origins *o, int64_t sum[NCOUNTERS]);
 bool origins_current(struct config *cfg, const char *database, struct origin *origin);
 /* Reload: sizes of caches; feeds that are not current any more are retired. */
 void origins_configure(struct origins *o, struct config *cfg);
-/* Frees what is retired and held by nobody. To be called now and then. */
+/* The feed of that database ends, until the next client comes. Any thread. */
+void origins_leave(struct origins *o, const char *database);
+/* Nothing of such a feed is left, in no worker either. Any thread. */
+bool origins_left(struct origins *o, const char *database);
+/* Retires what is held by nobody, and frees what has ended. To be called now and then. */
 void origins_sweep(struct origins *o);
 
 #endif

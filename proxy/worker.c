@@ -55,8 +55,10 @@ static void sweep(void *arg)
 
 	atomic_store(&w->beat, true);
 	session_sweep(&w->house);
-	if (++w->sweeps % TICKS_OF_SWEEPS == 0)
+	if (++w->sweeps % TICKS_OF_SWEEPS == 0) {
 		pools_tick(w->house.pools, &w->house.host);
+		house_let_go(&w->house);
+	}
 	session_count_all(&w->house, &counts);
 	pthread_mutex_lock(&w->counts_lock);
 	w->counts = counts;
@@ -289,6 +291,23 @@ void worker_reload(struct worker *w, struct config *cfg, struct tls *client_tls,
 	m->client_tls = client_tls != NULL ? tls_ref(client_tls) : NULL;
 	m->server_tls = server_tls != NULL ? tls_ref(server_tls) : NULL;
 	loop_post(w->house.host.loop, &m->mail);
+}
+
+static void run_tidy(struct mail *mail, void *ctx)
+{
+	struct order_mail *m = (struct order_mail *)(void *)mail;
+	struct house *h = &m->worker->house;
+
+	(void)ctx;
+	house_renew_served(h);
+	listen_rest_house(h);
+	pools_tick(h->pools, &h->host);
+	free(m);
+}
+
+void worker_tidy(struct worker *w)
+{
+	loop_post(w->house.host.loop, &order(w, run_tidy)->mail);
 }
 
 static void run_drain(struct mail *mail, void *ctx)

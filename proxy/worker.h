@@ -35,6 +35,9 @@ void worker_reload(struct worker *w, struct config *cfg, struct tls *client_tls,
 /* Sessions end when they have been idle for a moment; patience_us later all end with their transactions. */
 void worker_drain(struct worker *w, uint64_t patience_us);
 
+/* What is not used by a client goes: feeds that were retired, connections that nobody listens on, backends of an older generation. */
+void worker_tidy(struct worker *w);
+
 /* Has it gone round since this was asked last? One caller. */
 bool worker_alive(struct worker *w);
 /* Sessions now, those on their way to it among them; any thread. */

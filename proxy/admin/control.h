@@ -25,6 +25,8 @@ struct control {
 	int (*set)(void *arg, const char *key, const char *value, struct err *err);
 	void (*shutdown)(void *arg, enum control_shutdown how);
 	bool (*stopping)(void *arg); /* a shutdown is under way */
+	/* The feed and the idle server connections of a database go. */
+	void (*leave)(void *arg, const char *database);
 };
 
 /* The parts of the process that the console looks into; all borrowed, they outlive it. */

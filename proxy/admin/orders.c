@@ -72,7 +72,7 @@ static void watch_pause(void *arg)
 	if (!pools_paused(run->parts->pools, run_database(run)))
 		run_fail(run, "57014",
 			 "the pause was ended, by RESUME or with the console that had begun it");
-	else if (pools_backends(run->parts->pools, run_database(run)) == 0)
+	else if (pools_backends(run->parts->pools, run_database(run), false) == 0)
 		run_done(run);
 	else
 		run_later(run, watch_pause, POLL_US);
@@ -204,6 +204,8 @@ void do_kill(struct run *run)
 		return;
 	pools_pause(run->parts->pools, run_database(run));
 	run_round(run, &order, resume_told);
+	if (run_database(run) != NULL)
+		run->parts->control.leave(run->parts->control.arg, run_database(run));
 }
 
 static void have_killed(struct run *run, struct round *r)

@@ -141,13 +141,13 @@ bool pools_disabled(struct pools *ps, const char *database)
 	return disabled;
 }
 
-unsigned pools_backends(struct pools *ps, const char *database)
+unsigned pools_backends(struct pools *ps, const char *database, bool listening)
 {
 	unsigned n = 0;
 
 	pthread_mutex_lock(&ps->lock);
 	for (struct pool *p = ps->table; p != NULL; p = p->hh.next) {
-		if (p->listening || (database != NULL && strcmp(database, p->database) != 0))
+		if ((p->listening && !listening) || (database != NULL && strcmp(database, p->database) != 0))
 			continue;
 		pthread_mutex_lock(&p->lock);
 		n += p->total;

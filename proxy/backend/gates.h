@@ -22,7 +22,7 @@ bool pools_suspend(struct pools *p, bool on);
 bool pools_suspended(struct pools *p);
 void pools_disable(struct pools *p, const char *database, bool disabled);
 bool pools_disabled(struct pools *p, const char *database);
-/* Backends of a database (NULL = of all) that are there or on their way. */
-unsigned pools_backends(struct pools *p, const char *database);
+/* Backends of a database (NULL = of all) that are there or on their way; those that hear notifications only if `listening`. */
+unsigned pools_backends(struct pools *p, const char *database, bool listening);
 
 #endif

@@ -520,12 +520,22 @@ bool notify_ask(struct notify *n, struct pool *pool, struct notify_wait *w)
 	return true;
 }
 
+static bool is_quiet(const struct notify *n)
+{
+	return n->nchannels == 0 && ring_empty(&n->waits) && expect_head(&n->backend->expects) == NULL;
+}
+
+void notify_rest(struct notify *n)
+{
+	if (n->state == NOTIFY_UP && is_quiet(n))
+		let_go(n);
+}
+
 /* Once a second: has it waited too long, is it needed, is it where the configuration says? */
 static void tick(void *arg)
 {
 	struct notify *n = arg;
 	uint64_t now = clock_us();
-	bool quiet;
 
 	if (n->state == NOTIFY_OFF)
 		return;
@@ -539,12 +549,11 @@ static void tick(void *arg)
 		lose(n, "57P01", "the configuration names another server for the database");
 		return;
 	}
-	quiet = expect_head(&n->backend->expects) == NULL;
-	if (!quiet && now - n->since_us > ANSWER_PATIENCE_US) {
+	if (expect_head(&n->backend->expects) != NULL && now - n->since_us > ANSWER_PATIENCE_US) {
 		lose(n, "08006", "the server does not answer");
 		return;
 	}
-	if (n->nchannels > 0 || !ring_empty(&n->waits) || !quiet)
+	if (!is_quiet(n))
 		n->idle_us = 0;
 	else if (n->idle_us == 0)
 		n->idle_us = now;

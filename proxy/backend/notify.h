@@ -47,6 +47,8 @@ struct notify_ops {
 
 struct notify *notify_new(struct host *host, const struct notify_ops *ops);
 void notify_free(struct notify **n); /* nobody may listen any more */
+/* Gives the connection back now, when nobody listens. */
+void notify_rest(struct notify *n);
 
 /* From the next answer on the listener hears that channel; ask to know when. */
 void notify_join(struct notify *n, struct notify_listener *l, struct span channel, void *user);

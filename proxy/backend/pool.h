@@ -79,6 +79,12 @@ void pools_close_idle(struct pools *p, struct host *host);
 void pools_close(struct pools *p);
 /* The backends of a database (NULL = of all) go when they are free, and what logins have taught is learned again. */
 void pools_reconnect(struct pools *p, const char *database);
+/* The same for those that hear notifications as well. Without a client none is opened again. */
+void pools_leave(struct pools *p, const char *database);
+/* The clients' names for that database of the server to which `where` leads, of all that have a pool; more than once for several users.
+ * Borrowed for ever. Not to be called from `fn`: anything of struct pools. */
+void pools_names(struct pools *p, const struct pool_target *where, const char *dbname,
+		 void (*fn)(void *arg, const char *database), void *arg);
 /* DDL may have brought code into the database that other statements run unseen (hooks.h). Until there was none for a moment and
  * backends that log in after it have said what there is, pool_suspect is true. */
 void pools_suspect(struct pools *p, const char *database);

@@ -342,16 +342,11 @@ void pools_close_idle(struct pools *ps, struct host *host)
 	pools_each(ps, close_idle_each, host);
 }
 
-static void reconnect_each(void *arg, struct pool *p)
+static void replace_all(struct pool *p)
 {
-	const char *database = arg;
 	struct pool_defaults *d;
 	struct pool_welcome *w;
 
-	if (database != NULL && strcmp(database, p->database) != 0)
-		return;
-	if (p->listening)
-		return; /* it runs nothing that settings could change */
 	pthread_mutex_lock(&p->lock);
 	p->generation++;
 	d = p->defaults;
@@ -369,6 +364,26 @@ static void reconnect_each(void *arg, struct pool *p)
 	}
 }
 
+static void reconnect_each(void *arg, struct pool *p)
+{
+	const char *database = arg;
+
+	/* One that listens runs nothing that settings could change. */
+	if (!p->listening && (database == NULL || strcmp(database, p->database) == 0))
+		replace_all(p);
+}
+
+static void leave_each(void *arg, struct pool *p)
+{
+	if (strcmp(p->database, arg) == 0)
+		replace_all(p);
+}
+
+void pools_leave(struct pools *ps, const char *database)
+{
+	pools_each(ps, leave_each, (void *)(uintptr_t)database);
+}
+
 void pools_close(struct pools *ps)
 {
 	ps->closing = true;
@@ -378,6 +393,34 @@ void pools_reconnect(struct pools *ps, const char *database)
 {
 	/* pools_each hands the argument through untouched. */
 	pools_each(ps, reconnect_each, (void *)(uintptr_t)database);
+}
+
+struct names {
+	const struct pool_target *where;
+	const char *dbname;
+	void (*fn)(void *arg, const char *database);
+	void *arg;
+};
+
+static void names_each(void *arg, struct pool *p)
+{
+	const struct names *n = arg;
+	bool leads;
+
+	pthread_mutex_lock(&p->lock);
+	leads = strcmp(p->target->db->host, n->where->db->host) == 0 &&
+		p->target->db->port == n->where->db->port && strcmp(p->target->dbname, n->dbname) == 0;
+	pthread_mutex_unlock(&p->lock);
+	if (leads)
+		n->fn(n->arg, p->database);
+}
+
+void pools_names(struct pools *ps, const struct pool_target *where, const char *dbname,
+		 void (*fn)(void *arg, const char *database), void *arg)
+{
+	struct names n = {where, dbname, fn, arg};
+
+	pools_each(ps, names_each, &n);
 }
 
 struct configure {

@@ -37,6 +37,48 @@ void feed_close(struct feed *f)
 	buf_init(&f->status, 256);
 }
 
+/* The stream, to its end; what still comes is thrown away. */
+static int end_stream(struct feed *f, const struct link_wait *wait, struct err *err)
+{
+	char *bytes = NULL;
+	int n, unsent;
+
+	if (PQputCopyEnd(f->conn, NULL) <= 0)
+		return link_failed(f->conn, "cannot end the stream", err);
+	for (;;) {
+		unsent = PQflush(f->conn);
+		if (unsent < 0 || (n = PQgetCopyData(f->conn, &bytes, 1)) < -1)
+			return link_failed(f->conn, "cannot end the stream", err);
+		if (n == -1)
+			return 0;
+		if (n > 0) {
+			PQfreemem(bytes);
+			continue;
+		}
+		if (link_poll(f->conn, (short)(POLLIN | (unsent > 0 ? POLLOUT : 0)), wait, err) != 0)
+			return -1;
+		if (!PQconsumeInput(f->conn))
+			return link_failed(f->conn, "cannot end the stream", err);
+	}
+}
+
+void feed_end(struct feed *f)
+{
+	struct link_wait wait = {.wake_fd = -1, .until_us = clock_us() + 1000000};
+	PGresult *result = NULL;
+	struct err ignored;
+	char sql[80];
+
+	/* Not while it is being made: feed_slot_wait has cancelled that. */
+	if (f->conn == NULL || PQtransactionStatus(f->conn) != PQTRANS_ACTIVE ||
+	    end_stream(f, &wait, &ignored) != 0 || link_collect(f->conn, &wait, &result, &ignored) != 0)
+		return;
+	PQclear(result);
+	snprintf(sql, sizeof(sql), "DROP_REPLICATION_SLOT \"%s\"", f->slot);
+	if (link_query(f->conn, sql, &wait, &result, &ignored) == 0)
+		PQclear(result);
+}
+
 /* A statement that waits for open writers does not notice that its client is gone; it has to be told. */
 static void cancel(PGconn *conn)
 {

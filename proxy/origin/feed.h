@@ -49,6 +49,9 @@ int feed_slot_ask(struct feed *f, PGconn *conn, struct err *err);
 int feed_slot_wait(struct feed *f, const struct link_wait *wait, struct err *err);
 int feed_start(struct feed *f, const struct link_wait *wait, struct err *err);
 void feed_close(struct feed *f);
+/* Drops the slot. It goes with the connection in any case, but then nobody knows when, and PostgreSQL drops no database that has one. A second
+ * at most; the connection is of no use any more. */
+void feed_end(struct feed *f);
 
 /* Takes what the socket has. */
 int feed_read(struct feed *f, struct err *err);

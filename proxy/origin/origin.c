@@ -441,6 +441,8 @@ static void *run(void *arg)
 		enter(o, phases[phase].name);
 		phase = phases[phase].step(o);
 	}
+	cache_turn_off(o->cache, "stopped"); /* first: the server takes a moment */
+	feed_end(&o->stream.feed);
 	go_off(o, "stopped");
 	enter(o, "stopped");
 	atomic_store(&o->ended, true);
@@ -536,6 +538,11 @@ void origin_retire(struct origin *o)
 {
 	atomic_store(&o->stop, true);
 	wake(o);
+}
+
+bool origin_retired(const struct origin *o)
+{
+	return atomic_load(&o->stop);
 }
 
 bool origin_ended(const struct origin *o)

@@ -100,3 +100,17 @@ void census_leave(struct census *c, const char *database, const char *user)
 		drop(c, u);
 	pthread_mutex_unlock(&c->lock);
 }
+
+unsigned census_count(struct census *c, const char *database)
+{
+	struct census_row *row;
+	unsigned n;
+
+	pthread_mutex_lock(&c->lock);
+	row = row_of(c, 'd', database);
+	n = row->n;
+	if (n == 0)
+		drop(c, row);
+	pthread_mutex_unlock(&c->lock);
+	return n;
+}

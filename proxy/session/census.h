@@ -15,5 +15,7 @@ void census_free(struct census **c);
 const char *census_enter(struct census *c, const char *database, unsigned max_database, const char *user,
 			 unsigned max_user);
 void census_leave(struct census *c, const char *database, const char *user);
+/* Clients of that database now. */
+unsigned census_count(struct census *c, const char *database);
 
 #endif

@@ -1,6 +1,7 @@
 #include "proxy/session/house.h"
 
 #include "proxy/base/check.h"
+#include "proxy/base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct served *house_served(struct house *h, const char *database)
 	origin = h->origin_of(h->app, database);
 	sv = check_alloc(sizeof *sv);
 	sv->refs = 1;
+	sv->idle_us = clock_us();
 	sv->database = strdup(database);
 	check(sv->database != NULL);
 	sv->group = toplist_group(span_str(database));
@@ -66,8 +68,10 @@ static void unlist(struct house *h, const struct served *sv)
 
 static void served_unref(struct house *h, struct served *sv)
 {
-	if (--sv->refs > 0)
+	if (--sv->refs > 0) {
+		sv->idle_us = clock_us();
 		return;
+	}
 	unlist(h, sv);
 	shut(sv);
 	if (sv->origin != NULL)
@@ -106,6 +110,33 @@ void house_free_served(struct house *h)
 	}
 }
 
+static bool is_made(const struct config *cfg, const char *database)
+{
+	const struct config_database *db = config_database(cfg, database);
+
+	return db == NULL || db->fallback;
+}
+
+/* Nobody finds it any more. */
+static void bury(struct house *h, struct served *sv)
+{
+	sv->dead = true;
+	served_unref(h, sv);
+}
+
+void house_let_go(struct house *h)
+{
+	uint64_t limit = h->config->autodb_idle_timeout, now = clock_us();
+	struct served *next;
+
+	for (struct served *sv = h->served; sv != NULL && limit > 0; sv = next) {
+		next = sv->next;
+		if (!sv->dead && sv->refs == 1 && now - sv->idle_us >= limit &&
+		    is_made(h->config, sv->database))
+			bury(h, sv);
+	}
+}
+
 void house_renew_served(struct house *h)
 {
 	struct served *next;
@@ -115,7 +146,6 @@ void house_renew_served(struct house *h)
 		if (sv->dead ||
 		    (sv->origin != NULL && h->origin_current(h->app, h->config, sv->database, sv->origin)))
 			continue;
-		sv->dead = true; /* nobody finds it any more */
-		served_unref(h, sv);
+		bury(h, sv);
 	}
 }

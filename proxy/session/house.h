@@ -30,6 +30,7 @@ struct served {
 	struct origin *origin; /* from origin_of; NULL = not cached */
 	bool dead; /* the configuration says another feed, or none: sessions that still hold this are not served */
 	struct fresh *fresh; /* owned by the worker */
+	uint64_t idle_us;    /* clock_us() since when no session of this worker has held it */
 	/* The catalog of `epoch`, refreshed by served_catalog. */
 	uint64_t epoch;
 	struct catalog *catalog; /* counted */
@@ -81,6 +82,10 @@ struct house {
 	bool (*origin_current)(void *app, struct config *cfg, const char *database, struct origin *origin);
 	/* Gives back what origin_of has given. */
 	void (*origin_put)(void *app, struct origin *origin);
+	/* The server to which `where` leads shall have no connection of ours to that database. false = clients of ours are in it, or nothing of ours
+	 * is: nothing is done. true = it takes a moment; `vacated` says when. */
+	bool (*vacate)(void *app, const struct pool_target *where, const char *dbname);
+	bool (*vacated)(void *app, const struct pool_target *where, const char *dbname);
 	/* Takes over a client who wants the console, from this worker's thread. */
 	void (*console)(void *app, struct console_guest *guest);
 	void *app;
@@ -93,6 +98,8 @@ struct served *house_take_served(struct house *h, const char *database);
 void house_leave_served(struct house *h, struct served **sv); /* *sv may be NULL, and is then */
 /* Borrowed until the next call; NULL while the cache is off. *epoch_r goes with it. */
 const struct catalog *served_catalog(struct served *sv, uint64_t *epoch_r);
+/* Databases that the * entry has made, and that no session has used for autodb_idle_timeout, are let go. Once a second. */
+void house_let_go(struct house *h);
 /* At the end. Sessions may give theirs back later. */
 void house_free_served(struct house *h);
 /* Reload: databases without a cache are asked for again, and those whose feed is not current any more get a new one; sessions change to

@@ -169,6 +169,7 @@ void session_sweep(struct house *h)
 		uint64_t limit;
 
 		session_renew(s);
+		session_renew_feed(s);
 		if (s->cancel_waits)
 			startup_cancel_again(s);
 		limit = limit_of(s);
@@ -184,6 +185,8 @@ void session_sweep(struct house *h)
 			session_fatal(s, "25P04", "transaction_timeout", NULL);
 		else if (s->state == SESSION_QUEUED)
 			notify_waiting(s, now);
+		else if (s->state == SESSION_VACATE)
+			vacate_look(s, now);
 		else if (h->draining && drained(s, now))
 			session_fatal(s, "57P01", "the proxy is shutting down", NULL);
 	}

@@ -46,6 +46,12 @@ void listen_close_house(struct house *h)
 	}
 }
 
+void listen_rest_house(struct house *h)
+{
+	for (struct hearing *at = h->hearings; at != NULL; at = at->next)
+		notify_rest(at->notify);
+}
+
 static bool multiplexes(const struct session *s)
 {
 	const struct config_database *db = config_database(s->config, s->database);

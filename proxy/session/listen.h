@@ -38,5 +38,7 @@ bool listen_left_traces(const struct session *s);
 void listen_close(struct session *s);
 /* Shutdown, after the sessions. */
 void listen_close_house(struct house *h);
+/* The connections that nobody listens on go. */
+void listen_rest_house(struct house *h);
 
 #endif

@@ -196,6 +196,8 @@ static enum step dispatch_request(struct session *s, struct batch *batch)
 		case SERVE_FILL: s->fill_wanted = true; break;
 		case SERVE_PASS: break;
 		}
+		if (vacate_begin(s, batch))
+			return STEP_WAIT;
 	}
 	s->pass_only = false;
 	replay_keep(s, batch);

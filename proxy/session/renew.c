@@ -23,6 +23,19 @@ static bool may_go_by(const struct session *s, const struct pool_target *target)
 	       strcmp(target->user, s->target->user) == 0;
 }
 
+/* Its feed has ended under it, and another one may be had. */
+static void renew_served(struct session *s)
+{
+	house_leave_served(s->house, &s->served);
+	s->served = house_take_served(s->house, s->database);
+}
+
+void session_renew_feed(struct session *s)
+{
+	if (s->served != NULL && s->served->dead && between_transactions(s))
+		renew_served(s);
+}
+
 void session_renew(struct session *s)
 {
 	struct pool_target *target;
@@ -42,6 +55,5 @@ void session_renew(struct session *s)
 	wishes_renew(&s->wishes, s->policy);
 	if (s->replication != NULL)
 		return;
-	house_leave_served(s->house, &s->served);
-	s->served = house_take_served(s->house, s->database);
+	renew_served(s);
 }

@@ -516,6 +516,7 @@ bool rename_error(struct session *s, const struct expect *head, struct span body
 
 /* renew.c: the configuration of the last reload, if that can be now */
 void session_renew(struct session *s);
+void session_renew_feed(struct session *s); /* when the one that it goes by has ended */
 
 /* sequence.c: currval() and lastval() */
 /* Before a statement of these effects is sent. */
@@ -542,6 +543,10 @@ bool customs_defined_here(const struct session *s);
 void customs_define(struct session *s); /* between BEGIN and COMMIT of the image */
 void customs_ask(struct session *s, const struct batch *batch);
 bool customs_fits(const struct lend *lend, const struct backend *b);
+
+/* vacate.c: statements for which a database must have no connections */
+bool vacate_begin(struct session *s, const struct batch *batch); /* true = the session waits */
+void vacate_look(struct session *s, uint64_t now);		 /* has it waited for long enough? */
 
 /* replay.c: a cached plan that is out of date */
 void replay_keep(struct session *s, const struct batch *batch); /* before the batch is forwarded */

@@ -410,6 +410,10 @@ void startup_deliver_cancel(struct session *s)
 		fill_drop(s);
 		local_error(s, "57014", "canceling statement due to user request");
 		break;
+	case SESSION_VACATE:
+		count(&s->house->host.counters, cancels);
+		local_error(s, "57014", "canceling statement due to user request");
+		break;
 	case SESSION_BUSY: startup_cancel_again(s); break;
 	default: count(&s->house->host.counters, cancels_missed); break;
 	}

@@ -272,6 +272,45 @@ static void discard(const PgQuery__DiscardStmt *stmt, struct stmt_facts *out)
 	}
 }
 
+/* The database whose files are copied. */
+static const char *template_of(const PgQuery__CreatedbStmt *stmt)
+{
+	const char *name = "template1";
+
+	for (size_t i = 0; i < stmt->n_options; i++) {
+		const PgQuery__DefElem *elem = stmt->options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM
+						       ? stmt->options[i]->def_elem
+						       : NULL;
+
+		if (elem != NULL && strcmp(elem->defname, "template") == 0 && elem->arg != NULL &&
+		    elem->arg->node_case == PG_QUERY__NODE__NODE_STRING)
+			name = elem->arg->string->sval;
+	}
+	return name;
+}
+
+static int vacates(struct arena *mem, struct stmt_facts *out, const char *database)
+{
+	out->effects |= EFFECT_VACATES;
+	return name_it(mem, out, database);
+}
+
+/* Statements that wait for all others to leave a database, and fail when they stay. */
+static int of_database(const PgQuery__Node *stmt, struct arena *mem, struct stmt_facts *out)
+{
+	switch (stmt->node_case) {
+	case PG_QUERY__NODE__NODE_DROPDB_STMT: return vacates(mem, out, stmt->dropdb_stmt->dbname);
+	case PG_QUERY__NODE__NODE_CREATEDB_STMT: return vacates(mem, out, template_of(stmt->createdb_stmt));
+	case PG_QUERY__NODE__NODE_ALTER_DATABASE_STMT:
+		return vacates(mem, out, stmt->alter_database_stmt->dbname); /* for SET TABLESPACE */
+	case PG_QUERY__NODE__NODE_RENAME_STMT:
+		return stmt->rename_stmt->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_DATABASE
+			       ? vacates(mem, out, stmt->rename_stmt->subname)
+			       : 0;
+	default: return 0;
+	}
+}
+
 #define CURSOR_OPTION_HOLD 0x0020 /* parsenodes.h */
 
 static bool detaches_alone(const PgQuery__AlterTableStmt *stmt)
@@ -356,7 +395,7 @@ static int by_kind(const PgQuery__Node *stmt, struct arena *mem, struct finder *
 			out->command = COMMAND_VACUUM;
 			out->effects |= EFFECT_NO_BLOCK;
 		}
-		return 0;
+		return of_database(stmt, mem, out);
 	}
 }
 

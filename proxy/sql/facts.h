@@ -68,7 +68,8 @@ enum effect {
 					 * DEFERRABLE or SNAPSHOT: the transaction is never served */
 	EFFECT_TXN_MODE = 1 << 19,	/* BEGIN/SET TRANSACTION with any mode at all */
 	EFFECT_SEQUENCE_READ = 1 << 20, /* currval, lastval: shows what this session has taken */
-	EFFECT_TYPES = 1 << 21, /* names a type outside the built-in list, whose input may call anything */
+	EFFECT_TYPES = 1 << 21,	  /* names a type outside the built-in list, whose input may call anything */
+	EFFECT_VACATES = 1 << 22, /* nobody may be connected to the database `name`: DROP DATABASE, .. */
 };
 
 enum setting_action {
@@ -100,7 +101,8 @@ struct stmt_facts {
 	uint16_t nsettings;
 	const struct setting_change *settings;
 	const char *name; /* PREPARE/EXECUTE/DEALLOCATE name (NULL = ALL), LISTEN channel, DISCARD what
-			   * ("all", "plans", "temp", "sequences"), cursor name, what SHOW shows, the savepoint */
+			   * ("all", "plans", "temp", "sequences"), cursor name, what SHOW shows, the savepoint, the
+			   * database of EFFECT_VACATES */
 	const char *
 		tag; /* CommandComplete tag of BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE, chained or not:
 			   * "BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK" (also of ROLLBACK TO, which has a

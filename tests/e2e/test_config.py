@@ -132,7 +132,7 @@ def test_every_key_of_pgbouncer_is_known(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     ignored = set(re.findall(r"(\w+) is accepted and ignored", result.stdout + result.stderr))
     assert ignored <= {*"""
-        auth_ldap_options autodb_idle_timeout client_tls_dheparams client_tls_ecdhcurve conffile disable_pqexec dns_nxdomain_ttl
+        auth_ldap_options client_tls_dheparams client_tls_ecdhcurve conffile disable_pqexec dns_nxdomain_ttl
         dns_zone_check_period job_name pkt_buf pool_idle_timeout resolv_conf sbuf_loopcnt server_check_delay server_check_query
         server_fast_close service_name syslog syslog_facility syslog_ident tcp_defer_accept tcp_socket_buffer
         track_extra_parameters""".split()}, ignored

@@ -220,8 +220,12 @@ TEST(effect, knows_what_changes_or_keeps_state)
 		{"cluster t", COMMAND_DDL, D, NULL},
 		{"vacuum t", COMMAND_VACUUM, W | N, NULL},
 		{"analyze t", COMMAND_OTHER, W, NULL},
-		{"create database d", COMMAND_VACUUM, D | N, NULL},
-		{"drop database d", COMMAND_VACUUM, D | N, NULL},
+		{"create database d", COMMAND_VACUUM, D | N | EFFECT_VACATES, NULL},
+		{"drop database d", COMMAND_VACUUM, D | N | EFFECT_VACATES, NULL},
+		{"alter database d set tablespace x", COMMAND_VACUUM, D | N | EFFECT_VACATES, NULL},
+		{"alter database d rename to e", COMMAND_DDL, D | EFFECT_VACATES, NULL},
+		{"alter table d rename to e", COMMAND_DDL, D, NULL},
+		{"alter database d owner to e", COMMAND_DDL, D, NULL},
 		{"alter system set work_mem = 1", COMMAND_VACUUM, D | N, NULL},
 		{"create tablespace x location '/x'", COMMAND_VACUUM, D | N, NULL},
 		{"create subscription s connection '' publication p", COMMAND_VACUUM, D | N, NULL},
@@ -527,6 +531,13 @@ TEST(effect, gives_names_and_tags)
 	check_name("commit and chain", NULL, "COMMIT");
 	check_name("show pgweir.coherence", "pgweir.coherence", NULL);
 	check_name("explain analyze execute p", NULL, NULL);
+	check_name("drop database if exists \"D\" with (force)", "D", NULL);
+	check_name("create database d", "template1", NULL);
+	check_name("create database d owner o template = \"T\"", "T", NULL);
+	check_name("create database d template 't u'", "t u", NULL);
+	check_name("create database d template default", "template1", NULL);
+	check_name("alter database d rename to e", "d", NULL);
+	check_name("alter database d set tablespace x", "d", NULL);
 }
 
 TEST(effect, knows_which_selects_lock_all_that_they_show)
