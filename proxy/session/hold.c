@@ -68,15 +68,10 @@ static int send_parse(struct session *s, struct span name, struct stmt *stmt, co
 
 /* --- what is certain --- */
 
-static bool names_statement(const struct stmt_facts *f)
-{
-	return (COMMAND_BIT(f->command) & COMMANDS_OF_NAMES) != 0;
-}
-
 /* It may take names away or make some. */
 bool hold_unsettles(const struct facts *f)
 {
-	return f->nstmts < 0 || (f->commands & (COMMANDS_OF_NAMES | COMMAND_BIT(COMMAND_DISCARD))) != 0;
+	return f->nstmts < 0 || (f->effects & (EFFECT_PREPARED | EFFECT_DISCARD)) != 0;
 }
 
 static bool state_certain(const struct session *s, uint64_t number, enum prepared_state state)
@@ -151,7 +146,7 @@ bool hold_sql_certain(struct session *s, const struct facts *f)
 	if (!hold_unsettles(f))
 		return true;
 	for (int i = 0; i < f->nstmts; i++)
-		if (f->stmts[i].name != NULL && !sql_certain(s, span_str(f->stmts[i].name)))
+		if (f->stmts[i].prepared != NULL && !sql_certain(s, span_str(f->stmts[i].prepared)))
 			return false;
 	return s->unsettling == 0;
 }
@@ -441,11 +436,11 @@ void hold_for_sql(struct session *s, const struct facts *f)
 	if (s->status == 'E' || s->backend->status == 'E')
 		return; /* the error is another one */
 	for (int i = 0; i < f->nstmts; i++) {
-		struct span name = span_str(f->stmts[i].name != NULL ? f->stmts[i].name : "");
+		struct span name = span_str(f->stmts[i].prepared != NULL ? f->stmts[i].prepared : "");
 		struct stmt *stmt = name.n > 0 ? stmts_find(&s->stmts, name) : NULL;
 		struct expect e = {.kind = EXPECT_PARSE, .why = WHY_PARSE};
 
-		if (stmt == NULL || !names_statement(&f->stmts[i]) || stmts_is_literal(&s->stmts, name))
+		if (stmt == NULL || stmts_is_literal(&s->stmts, name))
 			continue;
 		s->backend->dirty = true; /* nobody else may have it */
 		/* Perhaps there is one that was to go (below), and did not. */

@@ -125,16 +125,11 @@ static const char *answer(struct session *s, struct stmt *stmt)
 /* PREPARE, EXECUTE and DEALLOCATE must not reach the statements that the proxy shares between clients. */
 bool touches_our_names(const struct facts *f)
 {
-	if ((f->commands & COMMANDS_OF_NAMES) == 0)
+	if ((f->effects & EFFECT_PREPARED) == 0)
 		return false;
-	for (int i = 0; i < f->nstmts; i++) {
-		enum command c = f->stmts[i].command;
-		const char *name = f->stmts[i].name;
-
-		if ((c == COMMAND_PREPARE || c == COMMAND_EXECUTE || c == COMMAND_DEALLOCATE) &&
-		    name != NULL && strncmp(name, "pgweir_", 7) == 0)
+	for (int i = 0; i < f->nstmts; i++)
+		if (f->stmts[i].prepared != NULL && strncmp(f->stmts[i].prepared, "pgweir_", 7) == 0)
 			return true;
-	}
 	return false;
 }
 

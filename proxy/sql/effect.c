@@ -119,6 +119,14 @@ static void see_change(struct finder *f)
 	f->out->effects |= EFFECT_WRITES;
 }
 
+/* By itself, or in EXPLAIN or CREATE TABLE AS. */
+static void see_execute(struct finder *f, const PgQuery__ExecuteStmt *stmt)
+{
+	f->out->effects |= EFFECT_PREPARED | EFFECT_WRITES | EFFECT_TAINT;
+	f->out->prepared = arena_str(f->settings.mem, span_str(stmt->name));
+	f->settings.failed |= f->out->prepared == NULL;
+}
+
 static enum tree_step see(const ProtobufCMessage *msg, void *arg)
 {
 	struct finder *f = arg;
@@ -157,7 +165,7 @@ static enum tree_step see(const ProtobufCMessage *msg, void *arg)
 	} else if (tree_is(msg, locking_clause))
 		f->out->effects |= EFFECT_LOCKS;
 	else if (tree_is(msg, execute_stmt))
-		f->out->effects |= EFFECT_PREPARED | EFFECT_WRITES | EFFECT_TAINT;
+		see_execute(f, m);
 	else if (tree_is(msg, insert_stmt) || tree_is(msg, update_stmt) || tree_is(msg, delete_stmt) ||
 		 tree_is(msg, merge_stmt))
 		see_change(f);
@@ -216,6 +224,14 @@ static int name_it(struct arena *mem, struct stmt_facts *out, const char *name)
 		return 0; /* NULL means all */
 	out->name = arena_str(mem, span_str(name));
 	return out->name == NULL ? -1 : 0;
+}
+
+static int name_statement(struct arena *mem, struct stmt_facts *out, const char *name)
+{
+	int rc = name_it(mem, out, name);
+
+	out->prepared = out->name;
+	return rc;
 }
 
 static int transaction(const PgQuery__TransactionStmt *stmt, struct arena *mem, struct stmt_facts *out)
@@ -375,9 +391,10 @@ static int by_kind(const PgQuery__Node *stmt, struct arena *mem, struct finder *
 	case PG_QUERY__NODE__NODE_VARIABLE_SET_STMT:
 		setting_stmt(&f->settings, stmt->variable_set_stmt, out);
 		return 0;
-	case PG_QUERY__NODE__NODE_PREPARE_STMT: return name_it(mem, out, stmt->prepare_stmt->name);
+	case PG_QUERY__NODE__NODE_PREPARE_STMT: return name_statement(mem, out, stmt->prepare_stmt->name);
 	case PG_QUERY__NODE__NODE_EXECUTE_STMT: return name_it(mem, out, stmt->execute_stmt->name);
-	case PG_QUERY__NODE__NODE_DEALLOCATE_STMT: return name_it(mem, out, stmt->deallocate_stmt->name);
+	case PG_QUERY__NODE__NODE_DEALLOCATE_STMT:
+		return name_statement(mem, out, stmt->deallocate_stmt->name);
 	case PG_QUERY__NODE__NODE_DISCARD_STMT: discard(stmt->discard_stmt, out); return 0;
 	case PG_QUERY__NODE__NODE_LISTEN_STMT: return name_it(mem, out, stmt->listen_stmt->conditionname);
 	case PG_QUERY__NODE__NODE_UNLISTEN_STMT: return name_it(mem, out, stmt->unlisten_stmt->conditionname);

@@ -39,9 +39,6 @@ enum command {
 };
 
 #define COMMAND_BIT(command) ((uint32_t)1 << (command))
-/* They name prepared statements. */
-#define COMMANDS_OF_NAMES \
-	(COMMAND_BIT(COMMAND_PREPARE) | COMMAND_BIT(COMMAND_EXECUTE) | COMMAND_BIT(COMMAND_DEALLOCATE))
 
 /* What a statement may leave behind in its session, or needs. Bits of stmt_facts.effects. */
 enum effect {
@@ -103,6 +100,9 @@ struct stmt_facts {
 	const char *name; /* PREPARE/EXECUTE/DEALLOCATE name (NULL = ALL), LISTEN channel, DISCARD what
 			   * ("all", "plans", "temp", "sequences"), cursor name, what SHOW shows, the savepoint, the
 			   * database of EFFECT_VACATES */
+	const char *
+		prepared; /* the prepared statement that it makes, runs or takes away, also inside (EXPLAIN EXECUTE); NULL = none, or
+			       * all */
 	const char *
 		tag; /* CommandComplete tag of BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE, chained or not:
 			   * "BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK" (also of ROLLBACK TO, which has a

@@ -58,6 +58,11 @@ SCRIPTS = {
                                            query("PREPARE p AS SELECT 4"), query("DEALLOCATE p"), run("p") + SYNC, query("EXECUTE p")],
     "SQL runs what the protocol has made": [parse("p", "SELECT $1::int + 1") + SYNC, query("EXECUTE p(41)"), query("PREPARE p AS SELECT 1"),
                                             query("BEGIN; EXECUTE p(1); DEALLOCATE p; COMMIT"), query("EXECUTE p(1)"), run("p") + SYNC],
+    "SQL explains what the protocol has made": [
+        parse("p", "SELECT $1::int + 1") + SYNC, query("EXPLAIN EXECUTE p(1)"), query("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE p(1)"),
+        query("BEGIN; CREATE TABLE made AS EXECUTE p(2); SELECT * FROM made"), query("EXPLAIN EXECUTE nobody"), query("ROLLBACK"),
+        parse("e", "EXPLAIN EXECUTE p(2)") + run("e") + SYNC, query("BEGIN; EXPLAIN EXECUTE p(1); DEALLOCATE p; COMMIT"), query("EXPLAIN EXECUTE p(1)"),
+        run("p") + SYNC],
     "a text that is known in a failed transaction": [parse("p1", "SELECT 1") + SYNC + query("BEGIN") + parse("", "SELECT 1/0") + run("") + SYNC
                                                      + parse("p2", "SELECT 1") + run("p2") + SYNC + query("ROLLBACK") + run("p2") + SYNC],
     "the portal of a query that failed": [

@@ -187,7 +187,9 @@ def test_nobody_reaches_what_clients_share_by_sql(proxy):
         owner.send(parse("mine", "SELECT 'secret'"), SYNC)
         owner.until(b"Z")
         names = [f"pgweir_{i}" for i in range(1, 30)]
-        for sql in [f"EXECUTE {name}" for name in names] + [f"DEALLOCATE {name}" for name in names] + ["PREPARE pgweir_77 AS SELECT 1"]:
+        for sql in [f"EXECUTE {name}" for name in names] + [f"DEALLOCATE {name}" for name in names] + [
+                "PREPARE pgweir_77 AS SELECT 1"] + [f"EXPLAIN (VERBOSE) EXECUTE {name}" for name in names] + [
+                "EXPLAIN CREATE TABLE nothing AS EXECUTE pgweir_1", "CREATE TABLE nothing AS EXECUTE pgweir_1"]:
             other.send(parse("", sql), bind("", ""), execute(), SYNC, parse("n", sql), SYNC, bind("", "n"), execute(), SYNC, close("S", "n"), SYNC)
             got = [other.until(b"Z") for _ in range(4)]
             assert [errors(part) for part in got] == [["26000"], [], ["26000"], []], sql

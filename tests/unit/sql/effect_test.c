@@ -507,6 +507,27 @@ static void check_name(const char *text, const char *name, const char *tag)
 	facts_unref(f);
 }
 
+static void check_prepared(const char *text, const char *name)
+{
+	struct facts *f = facts_of_text(span_str(text));
+
+	REQUIRE(f->nstmts == 1);
+	EXPECT_STR(f->stmts[0].prepared, name);
+	facts_unref(f);
+}
+
+TEST(effect, tells_the_prepared_statement)
+{
+	check_prepared("prepare \"P\" as select 1", "P");
+	check_prepared("execute p(1)", "p");
+	check_prepared("deallocate p", "p");
+	check_prepared("deallocate all", NULL);
+	check_prepared("explain analyze execute p", "p");
+	check_prepared("create table t as execute p", "p");
+	check_prepared("explain create table t as execute \"P\"", "P");
+	check_prepared("select 'execute p'", NULL);
+}
+
 TEST(effect, gives_names_and_tags)
 {
 	check_name("prepare \"P 1\" as select 1", "P 1", NULL);
