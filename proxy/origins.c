@@ -51,9 +51,6 @@ void origins_free(struct origins **op)
 
 	if (o == NULL)
 		return;
-	for (struct origin_item *i = o->items; i != NULL; i = i->next)
-		if (i->origin != NULL)
-			origin_retire(i->origin); /* all at once: each waits for its server */
 	while (o->items != NULL) {
 		struct origin_item *i = o->items;
 

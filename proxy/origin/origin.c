@@ -35,6 +35,7 @@ struct origin {
 	pthread_t thread;
 	int wake_fd;
 	atomic_bool stop, ended; /* asked to; done */
+	atomic_bool retired;
 	atomic_uint generation;
 	_Atomic uint64_t rtt_us, lag_us; /* noted by the workers */
 	struct counters counters;
@@ -441,8 +442,9 @@ static void *run(void *arg)
 		enter(o, phases[phase].name);
 		phase = phases[phase].step(o);
 	}
-	cache_turn_off(o->cache, "stopped"); /* first: the server takes a moment */
-	feed_end(&o->stream.feed);
+	cache_turn_off(o->cache, "stopped"); /* first: the server may take a moment */
+	if (atomic_load(&o->retired))
+		feed_end(&o->stream.feed);
 	go_off(o, "stopped");
 	enter(o, "stopped");
 	atomic_store(&o->ended, true);
@@ -534,15 +536,21 @@ struct origin *origin_start(const struct origin_settings *set, struct cache *cac
 	return NULL;
 }
 
-void origin_retire(struct origin *o)
+static void stop(struct origin *o)
 {
 	atomic_store(&o->stop, true);
 	wake(o);
 }
 
+void origin_retire(struct origin *o)
+{
+	atomic_store(&o->retired, true);
+	stop(o);
+}
+
 bool origin_retired(const struct origin *o)
 {
-	return atomic_load(&o->stop);
+	return atomic_load(&o->retired);
 }
 
 bool origin_ended(const struct origin *o)
@@ -554,7 +562,7 @@ void origin_stop(struct origin **o)
 {
 	if (*o == NULL)
 		return;
-	origin_retire(*o);
+	stop(*o);
 	pthread_join((*o)->thread, NULL);
 	free_origin(*o);
 	*o = NULL;

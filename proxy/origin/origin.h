@@ -43,7 +43,7 @@ struct origin_state { /* for stats */
 };
 
 struct origin *origin_start(const struct origin_settings *set, struct cache *cache, struct err *err);
-/* Asks the thread to end, and does not wait for it: from then on nothing is cached, and its connections go. */
+/* Asks the thread to end, and does not wait for it: from then on nothing is cached, and its slot and its connections go. */
 void origin_retire(struct origin *o);
 bool origin_retired(const struct origin *o);
 bool origin_ended(const struct origin *o); /* origin_stop will not wait */
