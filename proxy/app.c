@@ -358,13 +358,6 @@ static bool vacate(void *arg, const struct pool_target *where, const char *dbnam
 	return vacate_server(&v, where, dbname);
 }
 
-static bool vacated(void *arg, const struct pool_target *where, const char *dbname)
-{
-	struct vacate v = leaving(arg);
-
-	return vacate_is_done(&v, where, dbname);
-}
-
 static int make_workers(struct app *app, struct err *err)
 {
 	struct house model = {
@@ -380,7 +373,6 @@ static int make_workers(struct app *app, struct err *err)
 		.origin_current = origin_current,
 		.origin_put = origin_put,
 		.vacate = vacate,
-		.vacated = vacated,
 		.console = to_console,
 		.app = app,
 		.kin = app->kin_at,

@@ -25,14 +25,6 @@ static void add(void *arg, const char *name)
 	names->list[names->n++] = name;
 }
 
-static struct names names_of(const struct vacate *v, const struct pool_target *where, const char *dbname)
-{
-	struct names names = {0};
-
-	pools_names(v->pools, where, dbname, add, &names);
-	return names;
-}
-
 static void leave(const struct vacate *v, const char *database)
 {
 	pools_leave(v->pools, database);
@@ -47,29 +39,21 @@ static void tidy(const struct vacate *v)
 
 bool vacate_server(const struct vacate *v, const struct pool_target *where, const char *dbname)
 {
-	struct names names = names_of(v, where, dbname);
-	bool ours = names.n > 0;
+	struct names names = {0};
+	bool left = true, clients = false;
 
-	for (size_t i = 0; i < names.n; i++)
-		ours &= census_count(v->census, names.list[i]) == 0;
-	for (size_t i = 0; i < names.n && ours; i++)
+	pools_names(v->pools, where, dbname, add, &names);
+	for (size_t i = 0; i < names.n; i++) {
+		clients |= census_count(v->census, names.list[i]) > 0;
+		left &= pools_backends(v->pools, names.list[i], true) == 0 &&
+			origins_left(v->origins, names.list[i]);
+	}
+	for (size_t i = 0; i < names.n && !left && !clients; i++)
 		leave(v, names.list[i]);
-	if (ours)
+	if (!left && !clients)
 		tidy(v);
 	free(names.list);
-	return ours;
-}
-
-bool vacate_is_done(const struct vacate *v, const struct pool_target *where, const char *dbname)
-{
-	struct names names = names_of(v, where, dbname);
-	bool done = true;
-
-	for (size_t i = 0; i < names.n; i++)
-		done &= pools_backends(v->pools, names.list[i], true) == 0 &&
-			origins_left(v->origins, names.list[i]);
-	free(names.list);
-	return done;
+	return left;
 }
 
 void vacate_database(const struct vacate *v, const char *database)

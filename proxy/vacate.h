@@ -1,6 +1,6 @@
 /* vacate.h - leaving a database that a client of ours wants to drop, rename or copy.
  * Source  docs/isolation.md, "DROP DATABASE"; PostgreSQL's dbcommands.c.
- * Shape   begin: the feed is retired, idle backends and probes go, in all workers. done: nothing of it is left. The next client of the
+ * Shape   the feed is retired, idle backends and probes go, in all workers; asked again until nothing is left. The next client of the
  *         database begins with a new feed.
  * Owner   everything is borrowed.
  * Thread  any.
@@ -19,9 +19,8 @@ struct vacate {
 	unsigned nworkers;
 };
 
-/* The database of the server to which `where` leads. false = a client of ours is in it, or nothing of ours. */
+/* The database of the server to which `where` leads. true = nothing of ours is in it; else it was told to go, unless a client is in it. */
 bool vacate_server(const struct vacate *v, const struct pool_target *where, const char *dbname);
-bool vacate_is_done(const struct vacate *v, const struct pool_target *where, const char *dbname);
 /* By the clients' name for it, whoever is in it (KILL). */
 void vacate_database(const struct vacate *v, const char *database);
 

@@ -82,10 +82,9 @@ struct house {
 	bool (*origin_current)(void *app, struct config *cfg, const char *database, struct origin *origin);
 	/* Gives back what origin_of has given. */
 	void (*origin_put)(void *app, struct origin *origin);
-	/* The server to which `where` leads shall have no connection of ours to that database. false = clients of ours are in it, or nothing of ours
-	 * is: nothing is done. true = it takes a moment; `vacated` says when. */
+	/* Leaves that database of the server to which `where` leads, unless clients of ours are in it. true = nothing of ours is in it; else ask
+	 * again. */
 	bool (*vacate)(void *app, const struct pool_target *where, const char *dbname);
-	bool (*vacated)(void *app, const struct pool_target *where, const char *dbname);
 	/* Takes over a client who wants the console, from this worker's thread. */
 	void (*console)(void *app, struct console_guest *guest);
 	void *app;

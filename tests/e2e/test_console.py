@@ -400,17 +400,17 @@ class Ordered(threading.Thread):
 
     def __init__(self, proxy, command, dbname="pgbouncer"):
         super().__init__()
-        self.conn = proxy.connect(dbname)
+        self.proxy, self.dbname = proxy, dbname
         self.command, self.error, self.rows = command, None, None
         self.start()
 
     def run(self):
         try:
-            cursor = self.conn.execute(self.command)
-            self.rows = cursor.fetchall() if cursor.description else []
+            with self.proxy.connect(self.dbname) as conn:
+                cursor = conn.execute(self.command)
+                self.rows = cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             self.error = error
-        self.conn.close()
 
     def ended(self):
         self.join(20)
