@@ -328,11 +328,18 @@ static uint64_t value_of(struct entry *entry)
 	return value;
 }
 
+/* How long a reader waits for the stream. */
+#ifdef __SANITIZE_THREAD__
+#define PATIENCE_US 20000u
+#else
+#define PATIENCE_US 2000u
+#endif
+
 bool model_proven(struct member *self)
 {
 	struct model *m = self->m;
 	uint64_t epoch = cache_epoch(m->cache), insert, flush, target,
-		 until = clock_us() + (m->set->meet ? 100000 : 2000);
+		 until = clock_us() + (m->set->meet ? 100000 : PATIENCE_US);
 	struct snapshot s;
 	enum proof proof;
 
