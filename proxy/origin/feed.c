@@ -8,6 +8,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#define END_US 4000000u /* less than vacate.c waits */
+
 /* Empty transactions are wanted: they are how DDL shows without event triggers. */
 const struct feed_decoder feed_test_decoding = {
 	.plugin = "test_decoding",
@@ -33,6 +35,7 @@ void feed_close(struct feed *f)
 {
 	PQfinish(f->conn);
 	f->conn = NULL;
+	f->streams = false;
 	buf_free(&f->status);
 	buf_init(&f->status, 256);
 }
@@ -64,16 +67,17 @@ static int end_stream(struct feed *f, const struct link_wait *wait, struct err *
 
 void feed_end(struct feed *f)
 {
-	struct link_wait wait = {.wake_fd = -1, .until_us = clock_us() + 1000000};
+	struct link_wait wait = {.wake_fd = -1, .until_us = clock_us() + END_US};
 	PGresult *result = NULL;
 	struct err ignored;
 	char sql[80];
 
-	/* Not while it is being made: feed_slot_wait has cancelled that. */
-	if (f->conn == NULL || PQtransactionStatus(f->conn) != PQTRANS_ACTIVE ||
-	    end_stream(f, &wait, &ignored) != 0 || link_collect(f->conn, &wait, &result, &ignored) != 0)
+	if (f->conn == NULL || (f->streams && end_stream(f, &wait, &ignored) != 0))
 		return;
-	PQclear(result);
+	/* The end of the stream, or of the making of the slot. */
+	if (PQtransactionStatus(f->conn) == PQTRANS_ACTIVE &&
+	    link_collect(f->conn, &wait, &result, &ignored) == 0)
+		PQclear(result);
 	snprintf(sql, sizeof(sql), "DROP_REPLICATION_SLOT \"%s\"", f->slot);
 	if (link_query(f->conn, sql, &wait, &result, &ignored) == 0)
 		PQclear(result);
@@ -167,6 +171,7 @@ int feed_start(struct feed *f, const struct link_wait *wait, struct err *err)
 	PQclear(result);
 	if (status != PGRES_COPY_BOTH)
 		return err_set(err, "the server did not start to stream");
+	f->streams = true;
 	return 0;
 }
 

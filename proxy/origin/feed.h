@@ -39,6 +39,7 @@ struct feed {
 	struct buf status;
 	uint64_t feedback_us; /* clock_us() of the last one */
 	bool reply_now;	      /* the server asked for one */
+	bool streams;	      /* feed_start has succeeded */
 };
 
 void feed_init(struct feed *f, const struct feed_decoder *decoder, const char *publication);
@@ -49,8 +50,8 @@ int feed_slot_ask(struct feed *f, PGconn *conn, struct err *err);
 int feed_slot_wait(struct feed *f, const struct link_wait *wait, struct err *err);
 int feed_start(struct feed *f, const struct link_wait *wait, struct err *err);
 void feed_close(struct feed *f);
-/* Drops the slot. It goes with the connection in any case, but then nobody knows when, and PostgreSQL drops no database that has one. A second
- * at most; the connection is of no use any more. */
+/* Drops the slot. It goes with the connection in any case, but then nobody knows when, and PostgreSQL drops no database that has one. Some
+ * seconds at most; the connection is of no use any more. */
 void feed_end(struct feed *f);
 
 /* Takes what the socket has. */

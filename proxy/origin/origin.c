@@ -408,9 +408,9 @@ static enum phase step_retry(struct origin *o)
 {
 	uint64_t until, now, after_us = o->refused ? RETRY_REFUSED_US : o->retry_us;
 
-	go_off(o, o->refused ? "the server is not set up for a feed" : "the feed is lost");
 	if (atomic_load(&o->stop))
-		return PHASE_STOP;
+		return PHASE_STOP; /* run() has more to do before it goes off */
+	go_off(o, o->refused ? "the server is not set up for a feed" : "the feed is lost");
 	count(&o->counters, feed_restarts);
 	tell(o);
 	o->refused = false;
