@@ -64,6 +64,7 @@ def used(proxy, cluster, value):
     assert slots(cluster) == 1
 
 
+@pytest.mark.sanitizer
 @pytest.mark.parametrize("protocol", ["simple", "extended"])
 def test_a_database_that_was_read_can_be_dropped(proxy, cluster, protocol):
     """At once behind the last client, and what is made under its name afterwards is read as it is."""
@@ -140,6 +141,7 @@ def test_the_wait_can_be_cancelled(proxy, cluster):
         os.kill(walsender, signal.SIGCONT)
 
 
+@pytest.mark.sanitizer
 def test_without_clients_a_feed_ends_after_autodb_idle_timeout(cluster):
     """So that others, who do not come through pgweir, can drop the database; the next client has a feed again."""
     proxy = Proxy(cluster, {**PATIENT, "autodb_idle_timeout": 1, "server_idle_timeout": 1, "workers": 2}, users=USERS)
@@ -170,6 +172,7 @@ def test_a_database_with_an_entry_keeps_its_feed(cluster):
         assert proxy.stop() == 0, proxy.log_text()[-2000:]
 
 
+@pytest.mark.sanitizer
 def test_after_KILL_others_can_drop_it(proxy, cluster):
     used(proxy, cluster, "killed")
     with proxy.connect("pgweir") as console:
