@@ -256,8 +256,9 @@ struct span link_field(const PGresult *result, int row, int column)
 
 /* The timeline is that of the position where the server inserts now: the control file's changes only at the first
  * checkpoint after a promotion. All of these functions may be called by any role. */
+/* Without a cast of int: a superuser may have made another one in this database. */
 const char link_identity_sql[] =
-	"SELECT system_identifier::text, pg_is_in_recovery()::int::text,"
+	"SELECT system_identifier::text, CASE WHEN pg_is_in_recovery() THEN '1' ELSE '0' END,"
 	" CASE WHEN pg_is_in_recovery() THEN '0' ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END,"
 	" extract(epoch FROM pg_postmaster_start_time())::text, current_setting('wal_level'),"
 	" current_setting('wal_block_size'), (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size')"

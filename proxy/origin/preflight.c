@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char settings_sql[] =
-	"SELECT current_setting('wal_level'), (rolreplication OR rolsuper)::int::text,"
+	"SELECT current_setting('wal_level'), CASE WHEN rolreplication OR rolsuper THEN '1' ELSE '0' END,"
 	" (SELECT count(*) FROM pg_stat_replication)::text, current_setting('max_wal_senders'), quote_ident(rolname)"
 	" FROM pg_roles WHERE rolname = current_user";
 
