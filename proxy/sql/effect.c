@@ -305,6 +305,13 @@ static const char *template_of(const PgQuery__CreatedbStmt *stmt)
 	return name;
 }
 
+/* ALTER DATABASE .. SET TABLESPACE, and not CONNECTION LIMIT and its kin. */
+static bool moves(const PgQuery__AlterDatabaseStmt *stmt)
+{
+	return stmt->n_options == 1 && stmt->options[0]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM &&
+	       strcmp(stmt->options[0]->def_elem->defname, "tablespace") == 0;
+}
+
 static int vacates(struct arena *mem, struct stmt_facts *out, const char *database)
 {
 	out->effects |= EFFECT_VACATES;
@@ -318,7 +325,8 @@ static int of_database(const PgQuery__Node *stmt, struct arena *mem, struct stmt
 	case PG_QUERY__NODE__NODE_DROPDB_STMT: return vacates(mem, out, stmt->dropdb_stmt->dbname);
 	case PG_QUERY__NODE__NODE_CREATEDB_STMT: return vacates(mem, out, template_of(stmt->createdb_stmt));
 	case PG_QUERY__NODE__NODE_ALTER_DATABASE_STMT:
-		return vacates(mem, out, stmt->alter_database_stmt->dbname); /* for SET TABLESPACE */
+		return moves(stmt->alter_database_stmt) ? vacates(mem, out, stmt->alter_database_stmt->dbname)
+							: 0;
 	case PG_QUERY__NODE__NODE_RENAME_STMT:
 		return stmt->rename_stmt->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_DATABASE
 			       ? vacates(mem, out, stmt->rename_stmt->subname)

@@ -223,6 +223,7 @@ TEST(effect, knows_what_changes_or_keeps_state)
 		{"create database d", COMMAND_VACUUM, D | N | EFFECT_VACATES, NULL},
 		{"drop database d", COMMAND_VACUUM, D | N | EFFECT_VACATES, NULL},
 		{"alter database d set tablespace x", COMMAND_VACUUM, D | N | EFFECT_VACATES, NULL},
+		{"alter database d connection limit 5", COMMAND_VACUUM, D | N, NULL},
 		{"alter database d rename to e", COMMAND_DDL, D | EFFECT_VACATES, NULL},
 		{"alter table d rename to e", COMMAND_DDL, D, NULL},
 		{"alter database d owner to e", COMMAND_DDL, D, NULL},
