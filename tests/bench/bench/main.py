@@ -1,6 +1,7 @@
 """tests/bench/run: the passes, and what comes out."""
 import argparse
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -80,7 +81,8 @@ def measure_memory(parties, options, scripts, results):
         results.singles[key] = ours
         results.singles[f"{key}_bouncer"] = ours / theirs if theirs else None
         print(f"  {count} idle clients{' with TLS' if tls else ''}: {ours:.2f} KiB each, PgBouncer {load.number(theirs, 2)}")
-    print(f"  an idle SSL of OpenSSL alone: {parties.tls_floor():.2f} KiB")
+    results.singles["memory_tls_floor"] = parties.tls_floor()
+    print(f"  an idle SSL of OpenSSL alone: {results.singles['memory_tls_floor']:.2f} KiB")
 
 
 def measure_allocations(parties, options, scripts, results):
@@ -96,13 +98,18 @@ def measure_proof(parties, options, scripts, results):
     party = parties.get("strict")
     one = workloads.hits("hot", 1, latency=False)
     workloads.fill("hot")(party, 1, scripts)
-    results.singles["proof_idle"] = probes.proof(party, lambda p: one(p, 2, scripts))
-    with probes.writes(parties.get("direct"), scripts["write"], 1000, 30):
-        results.singles["proof_writes"] = probes.proof(party, lambda p: one(p, 2, scripts))
-    print(f"  proof: p50 {results.singles['proof_idle']:.0f} us idle, "
-          f"{results.singles['proof_writes']:.0f} us under 1,000 writes/s")
-    empty, probe = parties.smallest_us()
-    print(f"  PostgreSQL alone: p50 {empty:.0f} us for an empty query, {probe:.0f} us for the statement of the proof")
+    def measure(name, about):
+        """The proof, and what PostgreSQL alone takes for its statement under the same conditions."""
+        results.singles[name] = probes.proof(party, lambda p: one(p, 2, scripts))
+        empty, results.singles[f"{name}_floor"] = parties.smallest_us()
+        print(f"  proof, {about}: p50 {results.singles[name]:.0f} us; PostgreSQL alone {empty:.0f} us for an empty query, "
+              f"{results.singles[f'{name}_floor']:.0f} us for the statement of the proof")
+
+    for suffix, about, cores in (("", "", contextlib.nullcontext), ("_awake", ", no core asleep", probes.awake)):
+        with cores():
+            measure(f"proof_idle{suffix}", f"idle{about}")
+            with probes.writes(parties.get("direct"), scripts["write"], 1000, 30):
+                measure(f"proof_writes{suffix}", f"1,000 writes/s{about}")
 
 
 def measure_change(parties, options, scripts, results):

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import pq
 
 from .certs import certs
-from .tools import PG_BIN, PG_OS_USER, as_pg_user, free_port, new_dir, run, wait_for
+from .tools import PG_OS_USER, PG_SERVER_BIN, as_pg_user, free_port, new_dir, run, wait_for
 
 SETTINGS = {
     "listen_addresses": "'127.0.0.1'",
@@ -44,8 +44,8 @@ class Cluster:
         self.port = free_port()
         self.settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": f"'{self.dir}'",
                          **(settings or {})}
-        run(as_pg_user([PG_BIN / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                        "--locale=C.UTF-8", "--no-sync", "--no-instructions"]))
+        run(as_pg_user([PG_SERVER_BIN / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                        "--locale=C.UTF-8", "--no-sync"]))
         if tls:
             self.use_tls()
         self.write_settings()
@@ -73,7 +73,7 @@ class Cluster:
         (self.data / "pg_hba.conf").write_text(text)
 
     def pg_ctl(self, *args, check=True):
-        return run(as_pg_user([PG_BIN / "pg_ctl", "-D", self.data, "-w", "-t", "60", "-l", self.log, *args]),
+        return run(as_pg_user([PG_SERVER_BIN / "pg_ctl", "-D", self.data, "-w", "-t", "60", "-l", self.log, *args]),
                    check=check)
 
     def start(self):

@@ -12,6 +12,7 @@ import tempfile
 import time
 
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
+PG_SERVER_BIN = pathlib.Path(os.environ.get("PGWEIR_PG_SERVER", PG_BIN))  # initdb, pg_ctl, postgres: of another version (tests/versions)
 SLOW = bool(os.environ.get("PGWEIR_TEST_SLOW"))
 PATIENCE = 60.0 if SLOW else 20.0  # seconds; a test that needs all of it has failed anyway
 PG_OS_USER = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
