@@ -12,7 +12,7 @@ from test_cache import (test_a_changed_key_moves_both_answers, test_a_direct_wri
                         test_own_uncommitted_writes_are_seen, test_readers_and_writers_together,
                         test_simple_reads_by_key_hit, test_these_always_go_to_postgresql)
 
-pytestmark = pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")
+pytestmark = [pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's"), pytest.mark.versions]
 PGOUTPUT = {**PATIENT, "feed_plugin": "pgoutput"}
 
 

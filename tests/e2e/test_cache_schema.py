@@ -5,11 +5,11 @@ import signal
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
-from pgweir_test.tools import wait_for
+from pgweir_test.tools import pg_version, wait_for
 from pgweir_test.wire import Wire, kinds, rows
 from test_cache import PATIENT, Counted, never_hits, reads_twice, warm
 
-pytestmark = pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")
+pytestmark = [pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's"), pytest.mark.versions]
 DB = "meaning"
 ROLES = "app, team, crew"
 
@@ -31,7 +31,8 @@ def publish(cluster, plugin):
     """What is published needs an identity, or PostgreSQL refuses its UPDATEs: only where the feed is pgoutput."""
     cluster.sql("DROP PUBLICATION IF EXISTS pgweir", DB)
     if plugin == "pgoutput":
-        cluster.sql("CREATE PUBLICATION pgweir FOR ALL TABLES", DB)
+        # In PostgreSQL 18 an UPDATE under REPLICA IDENTITY FULL fails when it is without generated columns.
+        cluster.sql("CREATE PUBLICATION pgweir FOR ALL TABLES" + (" WITH (publish_generated_columns = stored)" if pg_version() >= 18 else ""), DB)
 
 
 @pytest.fixture(scope="module", params=["test_decoding", "pgoutput"])
@@ -114,7 +115,8 @@ def test_rights(proxy, cluster, changes):
 @pytest.mark.parametrize("before,change,back", [
     ("REVOKE SELECT ON t FROM app; GRANT team TO app", "REVOKE team FROM app", "GRANT team TO app"),
     ("REVOKE SELECT ON t FROM app; GRANT crew TO app; GRANT team TO crew", "REVOKE team FROM crew", "GRANT team TO crew"),
-    ("REVOKE SELECT ON t FROM app; GRANT team TO app", "ALTER ROLE app NOINHERIT", "ALTER ROLE app INHERIT"),
+    ("REVOKE SELECT ON t FROM app; GRANT team TO app", "ALTER ROLE app NOINHERIT", "ALTER ROLE app INHERIT") if pg_version() < 16 else
+    ("REVOKE SELECT ON t FROM app; GRANT team TO app", "GRANT team TO app WITH INHERIT FALSE", "GRANT team TO app WITH INHERIT TRUE"),
 ], ids=["member", "member of a member", "inherit"])
 def test_roles_are_seen_by_the_poll(proxy, cluster, before, change, back):
     """The one part that is bounded: roles leave no trace in a database's stream."""

@@ -1,5 +1,9 @@
 """pg_dump and restore through the proxy."""
-from pgweir_test.tools import PG_BIN, run
+import pytest
+
+from pgweir_test.tools import PG_BIN, pg_version, run
+
+pytestmark = pytest.mark.skipif(pg_version() > 15, reason="pg_dump is that of 15")
 
 FILL = """
 CREATE TYPE mood AS ENUM ('low', 'high');

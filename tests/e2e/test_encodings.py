@@ -2,11 +2,14 @@
 import pytest
 
 from pgweir_test.proxy import PGBOUNCER, Proxy
+from pgweir_test.tools import pg_version
 from pgweir_test.wire import Wire, errors, message, rows
 
 pytestmark = pytest.mark.skipif(PGBOUNCER, reason="PgBouncer keeps nothing")
 TAINT = "DO $$ BEGIN PERFORM 1; END $$"
 LATIN = {"client_encoding": "LATIN1"}
+# PostgreSQL 18 reports the search_path, and tries for ever when it cannot say it in the client's encoding.
+UNSEEN = "search_path" if pg_version() < 18 else "app.unseen"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,8 +36,8 @@ SCRIPTS = {
                            ("b", {}, "SHOW app.x"), ("a", LATIN, "SET client_encoding = 'UTF8'"), ("b", {}, "SELECT 1"), ("a", LATIN, "SHOW app.x")],
     "a role": [("a", LATIN, b'SET ROLE "r\xe9"'), ("a", LATIN, "SET client_encoding = 'UTF8'"), ("b", {}, "SELECT current_user"), ("a", LATIN, "SELECT current_user"),
                ("b", {}, "SELECT current_user"), ("a", LATIN, "RESET ROLE"), ("a", LATIN, "SELECT current_user")],
-    "what the client's encoding lacks": [("a", {}, 'SET search_path = "€"'), ("a", {}, "SET client_encoding = 'LATIN1'"), ("a", {}, TAINT), ("b", {}, "SELECT 1"),
-                                         ("a", {}, "SELECT 1"), ("a", {}, "SET client_encoding = 'UTF8'"), ("b", {}, "SELECT 1"), ("a", {}, "SHOW search_path")],
+    "what the client's encoding lacks": [("a", {}, f"SET {UNSEEN} = '€'"), ("a", {}, "SET client_encoding = 'LATIN1'"), ("a", {}, TAINT), ("b", {}, "SELECT 1"),
+                                         ("a", {}, "SELECT 1"), ("a", {}, "SET client_encoding = 'UTF8'"), ("b", {}, "SELECT 1"), ("a", {}, f"SHOW {UNSEEN}")],
     "by code": [("a", LATIN, b"DO $$ BEGIN PERFORM set_config('app.y', '\xe9', false); END $$"), ("b", {}, "SELECT current_setting('app.y', true)"), ("a", LATIN, "SHOW app.y"),
                 ("b", {}, "SET app.y = 'é'"), ("a", LATIN, TAINT), ("b", {}, "SHOW app.y"), ("a", LATIN, "SHOW app.y")],
     "three encodings": [("a", LATIN, b"SET app.z = '\xe9'"), ("b", {"client_encoding": "WIN1252"}, b"SET app.z = '\x80'"), ("c", {}, "SET app.z = '€'"), ("a", LATIN, "SHOW app.z"),

