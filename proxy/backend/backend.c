@@ -369,7 +369,17 @@ static void setup_done(struct backend *b)
 
 static void logged_in(struct backend *b)
 {
+	int version = backend_version(b);
+
 	login_free(&b->login);
+	if (version > 0 && version < BACKEND_VERSION_MIN) {
+		struct err err;
+
+		err_state(&err, "0A000", "PostgreSQL %d is too old: pgweir needs %d or later", version,
+			  BACKEND_VERSION_MIN);
+		backend_fail(b, &err);
+		return;
+	}
 	b->state = BACKEND_SETUP;
 	count(&b->host->counters, backends_opened);
 	if (b->target->replication[0] != '\0')

@@ -3,6 +3,8 @@
 
 #include "protocol/back.h"
 
+#include <stdlib.h>
+
 int backend_note_param(struct backend *b, struct span body)
 {
 	struct back_param p;
@@ -11,6 +13,18 @@ int backend_note_param(struct backend *b, struct span body)
 	if (back_param_decode(body, &p, &why) != 0)
 		return -1;
 	return settings_set(&b->params, p.name, &p.value) < 0 ? -1 : 0;
+}
+
+int backend_version(const struct backend *b)
+{
+	const char *version = settings_get(&b->params, "server_version");
+
+	return version != NULL ? atoi(version) : 0;
+}
+
+bool backend_pipelines_are_blocks(const struct backend *b)
+{
+	return backend_version(b) >= 18;
 }
 
 /* Does `type` end the reply to an extended-protocol request of that kind? */

@@ -68,6 +68,21 @@ static void leave_flight(struct session *s)
 	flight_done(s->served->cache, key_span(s));
 }
 
+/* PostgreSQL 18 takes a simple query behind an Execute without a Sync into a transaction with that, and then ends it with neither: there the
+ * snapshot has one of its own. */
+static int ask_snapshot(struct session *s)
+{
+	struct backend *b = s->backend;
+	struct span in = conn_input(s->client);
+	bool apart = backend_pipelines_are_blocks(b) && s->txn != TXN_REAL && in.n > 0 && in.p[0] == 'Q';
+
+	return (apart && backend_sys(b, SYS_BEGIN, NULL, 0, WHY_SNAPSHOT, 0) != 0) ||
+			       backend_sys(b, SYS_SNAPSHOT, NULL, 0, WHY_SNAPSHOT, 0) != 0 ||
+			       (apart && backend_sys(b, SYS_COMMIT, NULL, 0, WHY_SNAPSHOT, 0) != 0)
+		       ? -1
+		       : 0;
+}
+
 void fill_begin(struct session *s)
 {
 	struct fill *f = &s->fill;
@@ -96,8 +111,7 @@ void fill_begin(struct session *s)
 	f->have_s0 = false;
 	buf_free(&d->answer);
 	buf_init(&d->answer, s->policy->cache_max_result);
-	if (!f->alone && lease_needs_snapshot(&d->lease) &&
-	    backend_sys(s->backend, SYS_SNAPSHOT, NULL, 0, WHY_SNAPSHOT, 0) != 0)
+	if (!f->alone && lease_needs_snapshot(&d->lease) && ask_snapshot(s) != 0)
 		f->spoiled = true;
 }
 

@@ -34,7 +34,8 @@ static enum forward query_may_go(struct session *s, struct stmt **stmt_r, bool *
 	*stmt_r = stmt;
 	if (stmt == NULL && *instead_r)
 		return forward_fail(s, "53200", "out of memory");
-	if (stmt != NULL && !(hold_sql_certain(s, stmt->facts) && sequence_certain(s, stmt->facts)))
+	if (sequence_must_wait(s) ||
+	    (stmt != NULL && !(hold_sql_certain(s, stmt->facts) && sequence_certain(s, stmt->facts))))
 		hold_wait(s);
 	else if (!listen_must_wait(s, 'Q', stmt) &&
 		 (stmt == NULL || own_forwarded(s, stmt->facts) == OWN_NOT))
@@ -89,7 +90,9 @@ enum forward forward_query(struct session *s, struct span in, uint32_t body_n, b
 	s->binds_unsettle = s->bound = s->bound_unnamed = s->ran = false;
 	if (stmt == NULL || stmt->facts->nstmts < 0)
 		s->resetting = 1; /* who knows */
-	s->unsynced = false;	  /* its ReadyForQuery ends the batch as a Sync would */
+	/* PostgreSQL 18.4 cannot go on with such a connection; nobody else may get it. */
+	s->backend->broken |= s->unsynced && s->txn != TXN_REAL && backend_pipelines_are_blocks(s->backend);
+	s->unsynced = false; /* its ReadyForQuery ends the batch as a Sync would */
 	if (instead) {
 		write_query(conn_out(s->backend->conn), stmt->text);
 		conn_flush_later(s->backend->conn);

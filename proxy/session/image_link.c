@@ -126,14 +126,6 @@ static void reset_first(struct session *s)
 		}
 }
 
-/* PostgreSQL 14 and later report changed parameters only in front of ReadyForQuery. */
-bool image_reports_at_once(const struct backend *b)
-{
-	const char *version = settings_get(&b->params, "server_version");
-
-	return version != NULL && atoi(version) < 14;
-}
-
 /* Do the commands that make the images equal change this reported parameter? */
 static bool image_changes(const struct session *s, const char *name)
 {
@@ -180,8 +172,6 @@ void image_synced(struct session *s)
 	s->linked = true;
 	s->attempts = 0;
 	settings_clear(&s->tried);
-	if (image_reports_at_once(s->backend))
-		image_tell_params(s, false);
 }
 
 /* The backend logged in under other defaults (ALTER ROLE .. SET): they are the session's now, and what was to be filled under the

@@ -174,6 +174,9 @@ static bool trivial(struct session *s, const struct batch *batch)
 	case 'p': broke_protocol(s, "unexpected password message"); return true;
 	case 'H': conn_consume(s->client, batch->op[0].end); return true;
 	case 'S':
+		if (s->backend != NULL && s->txn == TXN_REAL && !s->skipping &&
+		    backend_pipelines_are_blocks(s->backend))
+			return false; /* it may end an implicit block */
 		conn_consume(s->client, batch->op[0].end);
 		s->skipping = false;
 		local_ready(s);

@@ -79,9 +79,7 @@ static void on_async(struct session *s, struct run *r, const struct frame *f, si
 		if (back_param_decode(f->body, &p, &why) != 0)
 			p = (struct back_param){0};
 		/* RESET goes to what the client's startup packet asked for; the shared backend reports its own default. */
-		reset = s->reset_done > RESET_NONE || image_reports_at_once(s->backend)
-				? image_reset_value(s, p.name, p.value)
-				: NULL;
+		reset = s->reset_done > RESET_NONE ? image_reset_value(s, p.name, p.value) : NULL;
 		if (hidden && head->why == WHY_RESET)
 			tell_instead(s, r, p.name, p.value);
 		else if (!hidden && reset != NULL)

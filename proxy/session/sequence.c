@@ -35,6 +35,24 @@ static void discard(struct session *s)
 	count(&s->house->host.counters, sequence_discards);
 }
 
+static bool discards(const struct session *s, uint32_t effects)
+{
+	const struct backend *b = s->backend;
+	bool advances = (effects & (EFFECT_WRITES | EFFECT_SEQUENCE | EFFECT_TAINT)) != 0;
+
+	if (own(s) || s->status == 'E' || b->status == 'E')
+		return false;
+	return (effects & (EFFECT_SEQUENCE_READ | EFFECT_TAINT)) != 0 ||
+	       (advances && (b->seq_owner == s->id || s->seq_asks || s->seq_uses < KEPT_APART ||
+			     pool_asks_sequences(s->pool)));
+}
+
+bool sequence_must_wait(const struct session *s)
+{
+	return s->backend->expects.visible > 0 && backend_pipelines_are_blocks(s->backend) &&
+	       discards(s, EFFECT_TAINT);
+}
+
 bool sequence_certain(const struct session *s, const struct facts *f)
 {
 	const uint32_t asks = EFFECT_SEQUENCE_READ | EFFECT_TAINT;
@@ -45,7 +63,7 @@ bool sequence_certain(const struct session *s, const struct facts *f)
 void sequence_note(struct session *s, uint32_t effects)
 {
 	struct backend *b = s->backend;
-	bool asks = (effects & EFFECT_SEQUENCE_READ) != 0, taints = (effects & EFFECT_TAINT) != 0;
+	bool asks = (effects & EFFECT_SEQUENCE_READ) != 0;
 	bool advances = (effects & (EFFECT_WRITES | EFFECT_SEQUENCE | EFFECT_TAINT)) != 0;
 
 	if (effects & EFFECT_NO_BLOCK)
@@ -54,10 +72,7 @@ void sequence_note(struct session *s, uint32_t effects)
 		s->seq_asks = true;
 		pool_ask_sequences(s->pool);
 	}
-	if (!own(s) && s->status != 'E' && b->status != 'E' &&
-	    (asks || taints ||
-	     (advances && (b->seq_owner == s->id || s->seq_asks || s->seq_uses < KEPT_APART ||
-			   pool_asks_sequences(s->pool)))))
+	if (discards(s, effects))
 		discard(s);
 	if (!advances)
 		return;

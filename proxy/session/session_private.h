@@ -523,6 +523,9 @@ void session_renew_feed(struct session *s); /* when the one that it goes by has 
 void sequence_note(struct session *s, uint32_t effects);
 /* Is it known whether the backend holds other clients' values? If not: hold_wait. */
 bool sequence_certain(const struct session *s, const struct facts *f);
+/* A simple query to PostgreSQL 18, where what stands in front of it must be a transaction of its own: only known to be possible when the
+ * client's earlier ones are answered. If not: hold_wait. */
+bool sequence_must_wait(const struct session *s);
 /* After a transaction: pins the session if it may ask again, or no longer. */
 void sequence_keep(struct session *s);
 /* Is it idle, and keeps its backend for nothing but such values? Then it can do without. */
@@ -591,8 +594,6 @@ void image_probed(struct session *s, char kind, struct span name, struct span va
 void image_inspect_done(struct session *s, bool probe);
 /* s->pins have changed: max_pinned. */
 void image_count_pin(struct session *s);
-/* Parameters are reported in front of CommandComplete already (before PostgreSQL 14). */
-bool image_reports_at_once(const struct backend *b);
 /* The value that a parameter, now `value` on the backend, goes back to by a RESET of this transaction, if that is not the backend's
  * default; NULL = not so. */
 const char *image_reset_value(const struct session *s, struct span name, struct span value);

@@ -95,8 +95,7 @@ bool txn_stands_alone(const struct session *s)
 {
 	const struct expects *q = &s->backend->expects;
 
-	return s->txn == TXN_NONE && s->backend->status == 'I' && !s->bound &&
-	       q->batches_sent == q->batches_done;
+	return s->txn == TXN_NONE && s->backend->status == 'I' && !s->bound && q->visible == 0;
 }
 
 void txn_note_unknown(struct session *s)
