@@ -91,10 +91,10 @@ static void want_cells(struct cells *cells, const int16_t *attnums, unsigned n)
 			cells->list[cells->n++] = (struct cell){.attnum = attnums[i]};
 }
 
-static void read_cell(struct apply *a, const struct catalog_relation *rel,
+/* known: NULL = the catalog has no such column. */
+static void read_cell(struct apply *a, const struct catalog_column *known,
 		      const struct decoding_column *column, struct cells *cells)
 {
-	const struct catalog_column *known = catalog_column(rel, column->name);
 	struct cell *cell = known == NULL ? NULL : cell_of(cells, known->attnum);
 	size_t at = a->values.len;
 
@@ -102,7 +102,7 @@ static void read_cell(struct apply *a, const struct catalog_relation *rel,
 		a->unknown = true; /* the table has changed since the catalog was read */
 	if (cell == NULL)
 		return;
-	cell->state = column->state == DECODING_NULL ? CELL_NULL : CELL_UNKNOWN;
+	cell->state = column->state == DECODING_NULL && known->generated != 'v' ? CELL_NULL : CELL_UNKNOWN;
 	if (column->state != DECODING_TEXT || !known->plain_equality ||
 	    datum_canon(known->type_oid, false, column->value, &a->values) != DATUM_OK || a->values.failed)
 		return;
@@ -122,12 +122,14 @@ static int read_cells(struct apply *a, const struct catalog_relation *rel, const
 	for (unsigned i = 0; i < cells->n; i++)
 		cells->list[i].state = CELL_ABSENT;
 	while ((found = tuple_next(tuple, &at, &column, why_r)) == 1) {
-		read_cell(a, rel, &column, cells);
-		ncolumns++;
+		const struct catalog_column *known = catalog_column(rel, column.name);
+
+		read_cell(a, known, &column, cells);
+		ncolumns += known == NULL || known->generated == 0;
 	}
-	/* A new tuple shows every column that the table has, so another number tells of DDL in the same transaction. */
-	if (tuple == &row->new_tuple &&
-	    ncolumns != (unsigned)rel->ncolumns - (row->without_generated ? rel->ngenerated : 0))
+	/* A new tuple shows every column that the table has, so another number tells of DDL in the same transaction. Generated ones may be left
+	 * out: by pgoutput, if its publication does not say otherwise. */
+	if (tuple == &row->new_tuple && ncolumns != (unsigned)rel->ncolumns - rel->ngenerated)
 		a->unknown = true;
 	return found;
 }

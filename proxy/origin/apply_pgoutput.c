@@ -10,7 +10,6 @@ static int row(struct apply *a, const struct pgoutput *p, enum decoding_kind kin
 		.kind = kind,
 		.new_tuple = {.bytes = p->new_tuple, .columns = columns},
 		.old_key = {.bytes = p->old_tuple, .columns = columns, .key_only = p->old_kind == 'K'},
-		.without_generated = true,
 	};
 
 	if (columns.p == NULL) {

@@ -94,6 +94,8 @@ static void add_value(struct version *v, int16_t attnum, uint32_t type, struct s
 static void add_column(struct apply *a, struct version *v, const struct catalog_column *known,
 		       const struct decoding_column *column)
 {
+	if (known->generated == 'v')
+		return;
 	if (column->state == DECODING_NULL) {
 		add_null(v, known->attnum, false);
 		add_null(v, known->attnum, true);

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION_MIN 140000
-#define VERSION_TESTED 15
+#define VERSION_MIN 14
+#define VERSION_TESTED 18
 
 void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, const char *fmt, ...)
 {
@@ -57,7 +57,8 @@ static const char server_sql[] =
 	"SELECT current_setting('server_version'), pg_encoding_to_char(encoding), pg_is_in_recovery(),"
 	" current_setting('wal_level'), current_setting('max_wal_senders')::int, (SELECT count(*) FROM pg_stat_replication),"
 	" current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots),"
-	" has_function_privilege('pg_logical_emit_message(boolean, text, text)', 'EXECUTE'),"
+	" (SELECT has_function_privilege(oid, 'EXECUTE') FROM pg_proc WHERE proname = 'pg_logical_emit_message'"
+	" AND pronamespace = 'pg_catalog'::regnamespace AND proargtypes[2] = 'text'::regtype),"
 	" has_function_privilege('pg_control_system()', 'EXECUTE')"
 	" FROM pg_database WHERE datname = current_database()";
 
@@ -77,12 +78,12 @@ enum server_column {
 
 static void judge_version(struct doctor *d, int version, const char *text)
 {
-	if (version < VERSION_MIN)
-		doctor_say(d, DOCTOR_ERROR, "upgrade the server to PostgreSQL 15", "PostgreSQL %s is too old",
-			   text);
-	else if (version / 10000 != VERSION_TESTED)
-		doctor_say(d, DOCTOR_NOTE, NULL, "PostgreSQL %s; pgweir is tested with PostgreSQL %d", text,
-			   VERSION_TESTED);
+	if (version / 10000 < VERSION_MIN)
+		doctor_say(d, DOCTOR_ERROR, "upgrade the server",
+			   "PostgreSQL %s is too old: pgweir needs %d or later", text, VERSION_MIN);
+	else if (version / 10000 > VERSION_TESTED)
+		doctor_say(d, DOCTOR_NOTE, NULL, "PostgreSQL %s; pgweir is tested with PostgreSQL %d to %d",
+			   text, VERSION_MIN, VERSION_TESTED);
 	else
 		doctor_say(d, DOCTOR_OK, NULL, "PostgreSQL %s", text);
 }
@@ -126,7 +127,9 @@ static void judge_server(struct doctor *d, int version, const PGresult *r)
 	if (!yes(r, EMIT))
 		doctor_say(
 			d, DOCTOR_ERROR,
-			"GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) TO the role",
+			version < 170000
+				? "GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) TO the role"
+				: "GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text, boolean) TO the role",
 			"the role may not call pg_logical_emit_message");
 	if (!yes(r, CONTROL))
 		doctor_say(d, DOCTOR_ERROR, "GRANT EXECUTE ON FUNCTION pg_control_system() TO the role",

@@ -54,7 +54,7 @@
 	" AND (c.relreplident = 'd' OR i.indisreplident)) THEN 'd' ELSE 'n' END"
 
 /* A deterministic collation, or none at all: equality is that of the bytes. 100 is the database's own, always deterministic
- * in PostgreSQL 15. Columns are needed only of tables that may be cached. */
+ * up to PostgreSQL 18. Columns are needed only of tables that may be cached. */
 /* clang-format off */
 #define LOAD_BEGIN "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
 #define UP \
@@ -129,7 +129,7 @@
 	" WHERE c.relkind IN ('r','p','v','m','f','S') AND c.relpersistence <> 't' ORDER BY c.oid;" \
 	"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, t.typnamespace = 11," \
 	" a.attcollation IN (0, 100) OR coalesce((SELECT collisdeterministic FROM pg_collation WHERE oid = a.attcollation), false)," \
-	" a.attnotnull, " OWN_TYPE("t") \
+	" a.attgenerated, " OWN_TYPE("t") \
 	" FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid" \
 	" WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p') AND c.relpersistence <> 't'" \
 	" AND c.oid >= " FIRST_USER_OID " ORDER BY 1, 2;" \
@@ -254,14 +254,15 @@ static void fill_columns(const PGresult *part, int at, int n, struct catalog_col
 {
 	for (int i = 0; i < n; i++) {
 		uint32_t type = oid_at(part, at + i, 3);
+		char generated = *PQgetvalue(part, at + i, 6);
 
 		columns[i] = (struct catalog_column){
 			.attnum = (int16_t)atoi(PQgetvalue(part, at + i, 1)),
 			.name = PQgetvalue(part, at + i, 2),
 			.type_oid = type,
 			.builtin_type = bool_at(part, at + i, 4),
-			.plain_equality = datum_known(type) && bool_at(part, at + i, 5),
-			.not_null = bool_at(part, at + i, 6),
+			.plain_equality = datum_known(type) && bool_at(part, at + i, 5) && generated != 'v',
+			.generated = generated,
 			.own_code = bool_at(part, at + i, 7),
 		};
 	}

@@ -68,7 +68,8 @@ static void write_connect(FILE *f, const struct setup_wish *wish, const char *da
 	fputs(";\n", f);
 }
 
-/* Only tables whose changes carry a key: for others a publication would make their UPDATEs and DELETEs fail. */
+/* Only tables whose changes carry a key: for others a publication would make their UPDATEs and DELETEs fail. In PostgreSQL 18 so would one
+ * without the generated columns that are part of one. */
 static void write_publication(FILE *f, const char *name)
 {
 	fputs("DO $pgweir$\nDECLARE\n\ttables text;\nBEGIN\n"
@@ -86,7 +87,12 @@ static void write_publication(FILE *f, const char *name)
 	fputs(", tables);\n\tELSE\n\t\tEXECUTE format('CREATE PUBLICATION %I FOR TABLE %s WITH (publish_via_partition_root = false)', ",
 	      f);
 	put_quoted(f, name, '\'');
-	fputs(", tables);\n\tEND IF;\nEND\n$pgweir$;\n", f);
+	fputs(", tables);\n\tEND IF;\n"
+	      "\tIF current_setting('server_version_num')::int >= 180000 THEN\n"
+	      "\t\tEXECUTE format('ALTER PUBLICATION %I SET (publish_generated_columns = stored)', ",
+	      f);
+	put_quoted(f, name, '\'');
+	fputs(");\n\tEND IF;\nEND\n$pgweir$;\n", f);
 }
 
 void setup_print_role(FILE *f, const struct setup_wish *wish)

@@ -30,7 +30,6 @@ int tuple_next(const struct tuple *t, struct tuple_at *at, struct decoding_colum
 struct row {
 	enum decoding_kind kind;
 	struct tuple new_tuple, old_key;
-	bool without_generated; /* generated columns are left out */
 };
 
 #endif

@@ -19,8 +19,8 @@ struct catalog_column {
 	uint32_t type_oid;
 	bool builtin_type; /* the type lives in pg_catalog */
 	bool own_code; /* a type of users that is an enum, or read by immutable code in C, as types of extensions are; or an array of such */
-	bool plain_equality; /* its equality is byte equality of datum_canon's form (collation deterministic) */
-	bool not_null;
+	bool plain_equality; /* its equality is byte equality of datum_canon's form (collation deterministic), and changes show it */
+	char generated; /* pg_attribute.attgenerated, 0 = not: 's' is stored; 'v' virtual: it changes with others of its row, unshown */
 };
 
 struct catalog_relation {
@@ -36,7 +36,7 @@ struct catalog_relation {
 	bool has_rules; /* rewrite rules on SELECT can't be on tables; kept for completeness */
 	bool writes_elsewhere; /* what writes to it may write to other tables: triggers, cascades, defaults that call functions of users */
 	bool not_fed;	     /* the feed does not carry all of its changes, or its children's: never cached */
-	uint16_t ngenerated; /* of its columns; pgoutput leaves them out of rows */
+	uint16_t ngenerated; /* of its columns */
 	uint16_t ncolumns;
 	const struct catalog_column *columns; /* dropped ones left out, by attnum */
 	uint16_t nkey;			      /* primary key columns; 0 = none */

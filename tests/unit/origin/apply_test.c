@@ -11,12 +11,7 @@ static struct catalog *catalog(void)
 {
 	const struct catalog_column columns[] = {
 		{.attnum = 1, .name = "v", .type_oid = 25, .builtin_type = true, .plain_equality = true},
-		{.attnum = 2,
-		 .name = "id",
-		 .type_oid = 23,
-		 .builtin_type = true,
-		 .plain_equality = true,
-		 .not_null = true},
+		{.attnum = 2, .name = "id", .type_oid = 23, .builtin_type = true, .plain_equality = true},
 	};
 	const int16_t key[] = {2};
 	const uint32_t up[] = {7, 8};

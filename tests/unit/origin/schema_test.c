@@ -68,10 +68,10 @@ TEST(schema, tables_as_they_are)
 	REQUIRE(r->ncolumns == 5 && r->nkey == 2);
 	EXPECT(r->key[0] == 1 && r->key[1] == 4);
 	EXPECT_STR(r->columns[2].name, "c");
-	EXPECT(r->columns[2].attnum == 4 && r->columns[2].not_null && r->columns[2].type_oid == 1043);
+	EXPECT(r->columns[2].attnum == 4 && r->columns[2].type_oid == 1043);
 	EXPECT(r->columns[0].plain_equality && r->columns[1].plain_equality &&
 	       !r->columns[3].plain_equality && r->columns[4].plain_equality && r->columns[0].builtin_type &&
-	       !r->columns[1].not_null);
+	       r->columns[1].generated == 0);
 	r = relation(c, "public", "l");
 	REQUIRE(r != NULL && r->ncolumns == 6);
 	EXPECT(!r->columns[0].plain_equality && !r->columns[1].plain_equality &&

@@ -6,12 +6,7 @@
 static struct catalog *catalog(bool strict)
 {
 	const struct catalog_column columns[] = {
-		{.attnum = 1,
-		 .name = "id",
-		 .type_oid = 23,
-		 .builtin_type = true,
-		 .plain_equality = true,
-		 .not_null = true},
+		{.attnum = 1, .name = "id", .type_oid = 23, .builtin_type = true, .plain_equality = true},
 		{.attnum = 2, .name = "name", .type_oid = 25, .builtin_type = true, .plain_equality = true},
 	};
 	const int16_t key[] = {1};
