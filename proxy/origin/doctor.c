@@ -219,6 +219,12 @@ static void try_slot(struct doctor *d, const struct origin_settings *set, PGconn
 	int rc;
 
 	feed_init(&feed, set->pgoutput ? &feed_pgoutput : &feed_test_decoding, set->publication);
+	if (feed_fits(&feed, conn, &err) != 0) {
+		PQfinish(conn);
+		doctor_say(d, DOCTOR_ERROR, "upgrade the server, or feed_plugin = test_decoding", "%s",
+			   err.text);
+		return;
+	}
 	rc = feed_slot_ask(&feed, conn, &err);
 	if (rc == 0)
 		rc = feed_slot_wait(&feed, &wait, &err);

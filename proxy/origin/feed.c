@@ -100,6 +100,14 @@ static void cancel(PGconn *conn)
 	PQfreeCancel(handle);
 }
 
+/* Before 15 pgoutput goes on leaving a partition out that is attached to a published table while it runs. */
+int feed_fits(const struct feed *f, const PGconn *conn, struct err *err)
+{
+	return !f->decoder->published || PQserverVersion(conn) >= 150000
+		       ? 0
+		       : err_set(err, "feed_plugin = pgoutput needs PostgreSQL 15 or later");
+}
+
 int feed_slot_ask(struct feed *f, PGconn *conn, struct err *err)
 {
 	bool parens = PQserverVersion(conn) >= 150000;

@@ -43,6 +43,8 @@ struct feed {
 };
 
 void feed_init(struct feed *f, const struct feed_decoder *decoder, const char *publication);
+/* Does that server's stream show all that is written to the tables that the decoder is for? -1 with the reason if not. */
+int feed_fits(const struct feed *f, const PGconn *conn, struct err *err);
 /* Takes the connection over and asks for the slot. */
 int feed_slot_ask(struct feed *f, PGconn *conn, struct err *err);
 /* It may take as long as there are transactions open on the server. 0 = made, 1 = time is up and it is still under way; any other

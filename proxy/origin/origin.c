@@ -280,6 +280,10 @@ static enum phase step_slot(struct origin *o)
 	PGconn *conn = o->conn;
 	int rc;
 
+	if (feed_fits(&o->stream.feed, conn, &o->err) != 0) {
+		o->refused = true;
+		return PHASE_RETRY;
+	}
 	o->conn = NULL;
 	rc = feed_slot_ask(&o->stream.feed, conn, &o->err);
 	if (rc == 0)

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
-from pgweir_test.tools import PG_OS_USER, new_dir, pg_version, wait_for
+from pgweir_test.tools import PG_OS_USER, feed_plugins, new_dir, pg_version, wait_for
 from pgweir_test.wire import SYNC, Wire, bind, execute, kinds, parse, rows
 from test_cache import PATIENT, Counted, reads_twice, warm
 
@@ -32,7 +32,7 @@ def db(cluster):
     cluster.sql("DROP ROLE believer")
 
 
-@pytest.fixture(scope="module", params=["test_decoding", "pgoutput"])
+@pytest.fixture(scope="module", params=feed_plugins())
 def proxy(request, cluster, db):
     cluster.sql("DROP PUBLICATION IF EXISTS pgweir", DB)
     if request.param == "pgoutput":

@@ -3,7 +3,7 @@ Through both decoders."""
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
-from pgweir_test.tools import wait_for
+from pgweir_test.tools import feed_plugins, wait_for
 from test_cache import PATIENT, Counted, never_hits
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")
@@ -39,7 +39,7 @@ def db(cluster):
     cluster.drop_database(DB)
 
 
-@pytest.fixture(scope="module", params=["test_decoding", "pgoutput"])
+@pytest.fixture(scope="module", params=feed_plugins())
 def proxy(request, cluster, db):
     made = Proxy(cluster, {**PATIENT, "feed_plugin": request.param})
     with made.connect(db) as conn:

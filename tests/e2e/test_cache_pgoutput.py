@@ -2,7 +2,7 @@
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
-from pgweir_test.tools import wait_for
+from pgweir_test.tools import pg_version, wait_for
 from test_cache import PATIENT, TABLES, never_hits, reads_twice, warm
 
 # The same questions, with this module's proxy and db.
@@ -12,7 +12,8 @@ from test_cache import (test_a_changed_key_moves_both_answers, test_a_direct_wri
                         test_own_uncommitted_writes_are_seen, test_readers_and_writers_together,
                         test_simple_reads_by_key_hit, test_these_always_go_to_postgresql)
 
-pytestmark = [pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's"), pytest.mark.versions]
+pytestmark = [pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's"), pytest.mark.versions,
+              pytest.mark.skipif(pg_version() < 15, reason="refused: test_versions.py")]
 PGOUTPUT = {**PATIENT, "feed_plugin": "pgoutput"}
 
 

@@ -1,11 +1,12 @@
 """What changes the meaning of a table without changing a row, and what decides how much of a changed row the feed shows: seen by the
 very next read, by either decoder."""
 import signal
+import time
 
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
-from pgweir_test.tools import pg_version, wait_for
+from pgweir_test.tools import feed_plugins, pg_version, wait_for
 from pgweir_test.wire import Wire, kinds, rows
 from test_cache import PATIENT, Counted, never_hits, reads_twice, warm
 
@@ -35,7 +36,7 @@ def publish(cluster, plugin):
         cluster.sql("CREATE PUBLICATION pgweir FOR ALL TABLES" + (" WITH (publish_generated_columns = stored)" if pg_version() >= 18 else ""), DB)
 
 
-@pytest.fixture(scope="module", params=["test_decoding", "pgoutput"])
+@pytest.fixture(scope="module", params=feed_plugins())
 def proxy(request, cluster, db):
     publish(cluster, request.param)
     made = Proxy(cluster, {**PATIENT, "feed_plugin": request.param, "catalog_poll": "100ms"}, users={"postgres": "", "app": ""})
@@ -159,6 +160,8 @@ def test_more_rows_than_are_told_apart(proxy, cluster):
     cluster.sql("DROP TABLE IF EXISTS bulk; CREATE TABLE bulk (id int PRIMARY KEY, owner int); INSERT INTO bulk VALUES (0, 1)", DB)
     reads = ["SELECT owner FROM bulk WHERE id = 0", "SELECT count(*) FROM bulk WHERE owner = 1", "SELECT id FROM bulk WHERE owner = 2 AND id < 0"]
     other = "SELECT name FROM item WHERE id = 5"
+    if pg_version() < 15:
+        time.sleep(2)  # there the statistics, which tell of changes of roles, come late, and with them all falls
     with Wire(proxy.port).login(database=DB) as wire, Wire(cluster.port).login(database=DB) as real:
         for write in ("COPY bulk FROM PROGRAM 'seq -f \"%.0f,1\" 1 30000' WITH (FORMAT csv)", "UPDATE bulk SET owner = 2", "DELETE FROM bulk WHERE id > 3"):
             for sql in [*reads, other]:
@@ -172,7 +175,7 @@ def test_more_rows_than_are_told_apart(proxy, cluster):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plugin,many", [("test_decoding", 1000000), ("pgoutput", 200000)])
+@pytest.mark.parametrize("plugin,many", [("test_decoding", 1000000), ("pgoutput", 200000)][:len(feed_plugins())])
 def test_a_million_rows(cluster, db, plugin, many):
     """Who reads while the feed works through them is served by PostgreSQL, never late and never with an older answer."""
     cluster.sql("DROP TABLE IF EXISTS million; CREATE TABLE million (id int PRIMARY KEY, v int); INSERT INTO million VALUES (0, 0)", DB)

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from pgweir_test.proxy import PGWEIR, Proxy
-from pgweir_test.tools import wait_for
+from pgweir_test.tools import feed_plugins, wait_for
 from pgweir_test.wire import SYNC, Wire, bind, describe, execute, parse
 
 pytestmark = pytest.mark.skipif(not PGWEIR, reason="the cache is pgweir's")
@@ -46,7 +46,7 @@ def db(cluster):
     cluster.drop_database(name)
 
 
-@pytest.fixture(scope="module", params=["test_decoding", "pgoutput"])
+@pytest.fixture(scope="module", params=feed_plugins())
 def proxy(request, cluster, db):
     made = Proxy(cluster, {**SETTINGS, "feed_plugin": request.param})
     with made.connect(db) as conn:

@@ -2,10 +2,10 @@
 import psycopg
 import pytest
 
-from pgweir_test.proxy import PGWEIR, Proxy
-from pgweir_test.tools import pg_version
+from pgweir_test.proxy import BINARY, PGWEIR, Proxy
+from pgweir_test.tools import pg_version, run, wait_for
 from pgweir_test.wire import SYNC, Wire, bind, errors, execute, parse, query, rows
-from test_cache import PATIENT, Counted, reads_twice, warm
+from test_cache import PATIENT, Counted, never_hits, reads_twice, warm
 
 pytestmark = [pytest.mark.skipif(not PGWEIR, reason="pgweir's own"), pytest.mark.versions]
 supported = pytest.mark.skipif(pg_version() < 14, reason="such a server is refused")
@@ -99,4 +99,15 @@ def test_a_server_that_is_too_old_is_refused(cluster):
     proxy = Proxy(cluster)
     with pytest.raises(psycopg.OperationalError, match="PostgreSQL 13 is too old: pgweir needs 14 or later"):
         proxy.connect()
+    assert proxy.stop() == 0, proxy.log_text()[-2000:]
+
+
+@pytest.mark.skipif(pg_version() != 14, reason="15 and later publish what is attached")
+def test_pgoutput_is_refused_where_it_leaves_rows_out(cluster, db):
+    proxy = Proxy(cluster, {"feed_plugin": "pgoutput"}, databases={db: f"host=127.0.0.1 port={cluster.port}"})
+    with proxy.connect(db) as conn:
+        never_hits(proxy, lambda: conn.execute("SELECT name FROM item WHERE id = 1").fetchall())
+    wait_for("the reason", lambda: "feed_plugin = pgoutput needs PostgreSQL 15 or later" in proxy.log_text())
+    doctor = run([BINARY, "doctor", proxy.ini], check=False)
+    assert doctor.returncode == 2 and "feed_plugin = pgoutput needs PostgreSQL 15 or later" in doctor.stdout
     assert proxy.stop() == 0, proxy.log_text()[-2000:]

@@ -28,6 +28,11 @@ def pg_version():
     return int(said.split()[2].split(".")[0])
 
 
+def feed_plugins():
+    """Those that pgweir takes with this server."""
+    return ["test_decoding", "pgoutput"] if pg_version() >= 15 else ["test_decoding"]
+
+
 def base_dir():
     """The directory of this run. Short, because it holds unix sockets; open, because postgres enters it."""
     global _base
