@@ -8,7 +8,7 @@ import pytest
 
 from conftest import CYCLES, LIST_CYCLES, cache_is_on, new_cluster, start_pair, stop_pair
 from pgweir_test.proxy import PGWEIR
-from pgweir_test.tools import PG_BIN, as_pg_user, new_dir, reap, spawn, wait_for
+from pgweir_test.tools import PG_BIN, as_pg_user, new_dir, pg_version, reap, spawn, wait_for
 
 
 def test_postgres_itself_is_fresh(cluster, truth):
@@ -155,6 +155,9 @@ def test_fresh_with_commits_of_two_phases(preparing, truth, settings):
         stop_pair(pair)
 
 
+needs_standby = pytest.mark.skipif(pg_version() > 15, reason="pg_receivewal is that of 15")
+
+
 def hung_standby(cluster):
     """A synchronous standby that has stopped answering: nobody's synchronous commit ends any more."""
     wal = new_dir("standby", owner="postgres")
@@ -175,6 +178,7 @@ def let_go(cluster, process):
     reap(process)
 
 
+@needs_standby
 def test_fresh_with_a_hung_standby(cluster, pair, truth):
     process = hung_standby(cluster)
     try:
@@ -196,6 +200,7 @@ def pauses(standby, process):
         time.sleep(0.03)
 
 
+@needs_standby
 @pytest.mark.skipif(not PGWEIR, reason="needs the cache")
 def test_fresh_points_refreshed_beside_a_standby_that_pauses(cluster, truth):
     """The feed shows new versions of rows that nobody can see yet."""
