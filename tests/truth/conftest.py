@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from pgweir_test.cluster import TRUST, Cluster  # noqa: E402
 from pgweir_test.proxy import PGWEIR, Proxy  # noqa: E402
-from pgweir_test.tools import feed_plugins, new_dir, run, wait_for  # noqa: E402
+from pgweir_test.tools import new_dir, run, wait_for  # noqa: E402
 
 SETUP_SQL = ROOT / "docs" / "setup.sql"
 # Cycles of one run: a write, and its reads through every target.
@@ -72,8 +72,6 @@ def cache_is_on(proxy):
 
 def start_pair(cluster, settings=None, **more):
     """Two proxies whose caches are on; `more` is Proxy's."""
-    if (settings or {}).get("feed_plugin", "test_decoding") not in feed_plugins():
-        pytest.skip("pgweir takes no such feed of this server")
     cluster.sql("CREATE TABLE IF NOT EXISTS warm (id int PRIMARY KEY, v int)")
     cluster.sql("INSERT INTO warm VALUES (1, 1) ON CONFLICT DO NOTHING")
     users = {"postgres": "", "reader": ""}
