@@ -10,6 +10,9 @@
 #ifndef PROTOCOL_HOOKS_H
 #define PROTOCOL_HOOKS_H
 
+/* The first PostgreSQL that has all that is asked here (pg_get_function_sqlbody); an older one is refused. */
+#define HOOKS_VERSION_MIN 14
+
 #define HOOKS_WORDS                                                                                                                                           \
 	"E'\\\\m(set_config|currval|lastval|pg_settings|execute|reset|discard|listen|unlisten|load|prepare|deallocate|temp|temporary|pg_temp|hold|call)\\\\M" \
 	"|advisory|dblink|(^|;|/|\\n|\\\\m(begin|then|else|loop)\\\\M)\\\\s*set\\\\s'"

@@ -15,6 +15,7 @@
 #include "protocol/frame.h"
 #include "protocol/startup.h"
 #include "protocol/write.h"
+#include "protocol/hooks.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -372,11 +373,11 @@ static void logged_in(struct backend *b)
 	int version = backend_version(b);
 
 	login_free(&b->login);
-	if (version > 0 && version < BACKEND_VERSION_MIN) {
+	if (version > 0 && version < HOOKS_VERSION_MIN) {
 		struct err err;
 
 		err_state(&err, "0A000", "PostgreSQL %d is too old: pgweir needs %d or later", version,
-			  BACKEND_VERSION_MIN);
+			  HOOKS_VERSION_MIN);
 		backend_fail(b, &err);
 		return;
 	}

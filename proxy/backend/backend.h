@@ -178,8 +178,7 @@ bool backend_overslept(const struct backend *b, uint64_t now);
 
 /* Takes a ParameterStatus into b->params. */
 int backend_note_param(struct backend *b, struct span body);
-/* The major version of PostgreSQL, 15; 0 = it has not said it. What is older than the least one is refused at the login. */
-#define BACKEND_VERSION_MIN 14
+/* The major version of PostgreSQL, 15; 0 = it has not said it. What is older than HOOKS_VERSION_MIN is refused at the login. */
 int backend_version(const struct backend *b);
 /* Does what follows an Execute without a Sync, also a simple query, run in an implicit block that only a Sync ends? (PostgreSQL 18) */
 bool backend_pipelines_are_blocks(const struct backend *b);

@@ -5,13 +5,13 @@
 #include "proxy/origin/feed.h"
 #include "proxy/origin/preflight.h"
 #include "proxy/origin/setup.h"
+#include "protocol/hooks.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION_MIN 14
 #define VERSION_TESTED 18
 
 void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, const char *fmt, ...)
@@ -78,12 +78,12 @@ enum server_column {
 
 static void judge_version(struct doctor *d, int version, const char *text)
 {
-	if (version / 10000 < VERSION_MIN)
+	if (version / 10000 < HOOKS_VERSION_MIN)
 		doctor_say(d, DOCTOR_ERROR, "upgrade the server",
-			   "PostgreSQL %s is too old: pgweir needs %d or later", text, VERSION_MIN);
+			   "PostgreSQL %s is too old: pgweir needs %d or later", text, HOOKS_VERSION_MIN);
 	else if (version / 10000 > VERSION_TESTED)
 		doctor_say(d, DOCTOR_NOTE, NULL, "PostgreSQL %s; pgweir is tested with PostgreSQL %d to %d",
-			   text, VERSION_MIN, VERSION_TESTED);
+			   text, HOOKS_VERSION_MIN, VERSION_TESTED);
 	else
 		doctor_say(d, DOCTOR_OK, NULL, "PostgreSQL %s", text);
 }

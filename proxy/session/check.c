@@ -105,9 +105,18 @@ static bool stands_alone(const struct session *s, const struct stmt *stmt)
 	       !s->unsynced;
 }
 
-/* The snapshot goes in front. */
-static void note(struct session *s, struct stmt *stmt, const struct front_bind *bind)
+/* In front of a simple query PostgreSQL 18 needs it in a transaction of its own, outside of a block (fill.c). */
+static bool send_snapshot(struct backend *b, bool apart, uint32_t place)
 {
+	return (!apart || backend_sys(b, SYS_BEGIN, NULL, 0, WHY_BEGIN, 0) == 0) &&
+	       backend_sys_apart(b, SYS_SNAPSHOT, NULL, 0, WHY_READ, place) == 0 &&
+	       (!apart || backend_sys(b, SYS_COMMIT, NULL, 0, WHY_BEGIN, 0) == 0);
+}
+
+/* The snapshot goes in front. */
+static void note(struct session *s, struct stmt *stmt, const struct front_bind *bind, bool simple)
+{
+	bool apart = simple && s->txn != TXN_REAL && backend_pipelines_are_blocks(s->backend);
 	enum doing doing = doing_of(stmt);
 	struct checking *c;
 	uint32_t place;
@@ -118,7 +127,7 @@ static void note(struct session *s, struct stmt *stmt, const struct front_bind *
 	if (doing == DOING_LOCKED && marks_locks(c->marks))
 		return;
 	place = marks_place(c->marks);
-	if (backend_sys_apart(s->backend, SYS_SNAPSHOT, NULL, 0, WHY_READ, place) != 0)
+	if (!send_snapshot(s->backend, apart, place))
 		s->backend->broken = true;
 	if (doing == DOING_LOCKED) {
 		marks_locked(c->marks, place);
@@ -224,16 +233,21 @@ enum check check_statement(struct session *s, struct stmt *stmt, const struct fr
 			refuse(s);
 			return CHECK_WAIT;
 		}
-		note(s, stmt, bind);
+		note(s, stmt, bind, simple);
 		return CHECK_GO;
 	}
 	if (c != NULL && c->state != CHECK_NONE)
 		return CHECK_WAIT;
 	if (!check_wanted(s))
 		return CHECK_GO;
+	if (simple && s->txn != TXN_REAL && s->backend->expects.visible > 0 &&
+	    backend_pipelines_are_blocks(s->backend)) {
+		hold_wait(s); /* is there a block? */
+		return CHECK_WAIT;
+	}
 	if (c != NULL && writes_rows(stmt) && begin(s, stmt, bind, simple))
 		return CHECK_WAIT;
-	note(s, stmt, bind);
+	note(s, stmt, bind, simple);
 	return CHECK_GO;
 }
 

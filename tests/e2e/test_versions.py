@@ -49,6 +49,30 @@ def test_a_simple_query_behind_what_stands_in_front_of_it_is_committed(proxy, cl
 
 
 @supported
+def test_a_simple_query_that_is_checked_is_committed(cluster, db):
+    """The snapshot of row_version_check stands in front as well: of a text that is not parsed, and in a pipeline."""
+    proxy = Proxy(cluster, {**PATIENT, "default_pool_size": 1, "row_version_check": "on"})
+    warm(proxy, db)
+    texts = ["MERGE INTO note USING (VALUES (10)) v (i) ON note.i = v.i WHEN NOT MATCHED THEN INSERT (i) VALUES (v.i)"] if pg_version() >= 15 else []
+    texts += ["INSERT INTO note (i) VALUES (11)", "UPDATE note SET i = 12 WHERE i = 11", "INSERT INTO note (i) VALUES (13); SELECT 1"]
+    with Wire(proxy.port).login(database=db) as one, Wire(proxy.port).login(database=db) as two:
+        for text in texts:
+            assert one.simple(text)[-1] == (b"Z", b"I"), text
+            assert two.simple("SELECT 1")[-1] == (b"Z", b"I")
+        for part in (texts, ["BEGIN", *texts, "COMMIT"], texts):
+            one.send(*map(query, part))
+            for text in part:
+                got = one.until(b"Z")
+                assert errors(got) == [] and got[-1] == (b"Z", b"T" if part[0] == "BEGIN" and text != "COMMIT" else b"I"), text
+        for sql, status in (("BEGIN", b"T"), ("SELECT count(*) FROM note", b"T"), ("COMMIT", b"I")):
+            got = two.simple(sql)
+            assert errors(got) == [] and got[-1] == (b"Z", status), sql
+    assert cluster.sql("SELECT count(*) FILTER (WHERE i = 12), count(*) FILTER (WHERE i = 13) FROM note", db) == "4|4"
+    assert proxy.stop() == 0, proxy.log_text()[-2000:]
+    cluster.sql("TRUNCATE note", db)
+
+
+@supported
 def test_a_query_behind_messages_without_a_sync_breaks_nobody_elses_connection(proxy, cluster, db):
     for port in (cluster.port, proxy.port):
         with Wire(port).login(database=db) as wire:

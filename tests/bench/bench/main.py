@@ -98,6 +98,7 @@ def measure_proof(parties, options, scripts, results):
     party = parties.get("strict")
     one = workloads.hits("hot", 1, latency=False)
     workloads.fill("hot")(party, 1, scripts)
+
     def measure(name, about):
         """The proof, and what PostgreSQL alone takes for its statement under the same conditions."""
         results.singles[name] = probes.proof(party, lambda p: one(p, 2, scripts))
