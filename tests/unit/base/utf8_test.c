@@ -5,8 +5,8 @@ TEST(utf8, takes_what_postgresql_takes)
 {
 	static const char *const good[] = {"",
 					   "abc",
-					   "gr\xc3\xb6\xc3\x9f"
-					   "e",
+					   ("gr\xc3\xb6\xc3\x9f"
+					    "e"),
 					   "\xe2\x82\xac",
 					   "\xed\x9f\xbf",
 					   "\xf0\x9f\x98\x80",
