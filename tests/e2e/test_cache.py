@@ -1,5 +1,7 @@
 """The cache: what it answers, what it must not answer, and that it is never behind PostgreSQL."""
 import asyncio
+import contextlib
+import os
 import threading
 import time
 
@@ -50,16 +52,22 @@ def proxy(cluster, db):
 
 
 def warm(proxy, db):
-    """Waits until the change stream is connected and the cache answers."""
-    with proxy.connect(db) as conn:
-        def hit():
+    """Waits until the change stream is connected and the cache answers in every worker: each takes one of the clients."""
+    workers = int(proxy.settings.get("workers") or os.cpu_count())
+    with contextlib.ExitStack() as stack:
+        conns = [stack.enter_context(proxy.connect(db)) for _ in range(workers)]
+
+        def hit(conn):
             before = proxy.metrics().count("cache_hits")
             conn.execute("SELECT name FROM item WHERE id = 999")
             return proxy.metrics().count("cache_hits") > before
-        wait_for("the cache to be on", hit)
+
+        for conn in conns:
+            wait_for("the cache to be on", lambda: hit(conn))
         if pg_version() < 15:  # there the statistics, which tell of changes of roles and databases, come late, and with them all falls
             time.sleep(1.5)
-            wait_for("the cache to be on", hit)
+            for conn in conns:
+                wait_for("the cache to be on", lambda: hit(conn))
 
 
 class Counted:
