@@ -14,7 +14,7 @@ struct origin_item {
 	char *database;	       /* owned */
 	struct origin *origin; /* owned; NULL = not cached */
 	struct cache *cache;   /* counted */
-	char *settings;	       /* owned: catalog_settings_fingerprint when last looked at; NULL = not yet */
+	unsigned settings;     /* cache_settings_changes when last looked at */
 	unsigned users;	       /* of the origin: origins_get without origins_put */
 	bool stale;	       /* has no origin; look again */
 	bool retired;	       /* nobody gets it any more */
@@ -41,7 +41,6 @@ static void free_item(struct origin_item *i)
 	origin_stop(&i->origin);
 	cache_unref(i->cache);
 	free(i->database);
-	free(i->settings);
 	free(i);
 }
 
@@ -270,20 +269,10 @@ void origins_sweep(struct origins *o)
 
 static bool settings_changed(struct origin_item *i)
 {
-	struct catalog *catalog = i->cache != NULL ? cache_catalog(i->cache) : NULL;
-	const char *now;
-	bool changed;
+	unsigned now = i->cache != NULL ? cache_settings_changes(i->cache) : i->settings;
+	bool changed = i->settings != now;
 
-	if (catalog == NULL)
-		return false;
-	now = catalog_settings_fingerprint(catalog);
-	changed = i->settings != NULL && strcmp(i->settings, now) != 0;
-	if (i->settings == NULL || changed) {
-		free(i->settings);
-		i->settings = strdup(now);
-		check(i->settings != NULL);
-	}
-	catalog_unref(catalog);
+	i->settings = now;
 	return changed;
 }
 

@@ -2,6 +2,7 @@
 
 #include "proxy/backend/custom_names.h"
 #include "proxy/backend/pool.h"
+#include "proxy/backend/role_value.h"
 #include "protocol/back.h"
 #include "protocol/hooks.h"
 
@@ -14,7 +15,8 @@
 static const char setup_query[] =
 	"SELECT 'search_path', pg_catalog.current_setting('search_path') "
 	"UNION ALL SELECT 'default_transaction_isolation', pg_catalog.current_setting('default_transaction_isolation') "
-	"UNION ALL SELECT 'role', pg_catalog.current_setting('role') "
+	"UNION ALL SELECT 'role', " ROLE_SQL " UNION ALL SELECT 'session_authorization', " AUTHORIZATION_SQL
+	" "
 	"UNION ALL SELECT 'statement_timeout', pg_catalog.current_setting('statement_timeout') "
 	"UNION ALL SELECT 'idle_session_timeout', pg_catalog.current_setting('idle_session_timeout', true) "
 	"UNION ALL SELECT 'idle_in_transaction_session_timeout', pg_catalog.current_setting('idle_in_transaction_session_timeout', true) "
@@ -43,8 +45,8 @@ static const char base_begin[] =
 	"BEGIN; SELECT pg_catalog.set_config('client_encoding', pg_catalog.current_setting('server_encoding'), true); "
 	"SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session' "
 	"AND name NOT IN ('client_encoding', 'seed', 'transaction_isolation', 'transaction_read_only', 'transaction_deferrable') "
-	"UNION ALL SELECT 'role', pg_catalog.current_setting('role') "
-	"UNION ALL SELECT 'session_authorization', session_user::text "
+	"UNION ALL SELECT 'role', " ROLE_SQL " UNION ALL SELECT 'session_authorization', " AUTHORIZATION_SQL
+	" "
 	"UNION ALL SELECT n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest('{";
 static const char base_end[] =
 	"}'::pg_catalog.text[]) n; COMMIT; "
@@ -111,14 +113,12 @@ static int base_row(struct backend *b, struct span name, struct span value)
 	char text[CUSTOM_NAME_MAX + 1];
 
 	snprintf(text, sizeof text, "%.*s", (int)name.n, (const char *)name.p);
-	if (strcmp(text, "role") == 0) {
+	if (role_setting(text)) {
 		const char *usual = settings_get(&b->defaults, text);
 
-		if (span_eq(value, span_str(usual != NULL ? usual : "none")))
+		if (usual != NULL && role_value_same(value, usual))
 			return 0;
 	}
-	if (strcmp(text, "session_authorization") == 0 && span_eq(value, span_str(b->target->user)))
-		return 0;
 	if (custom_name(text)) {
 		if (value.n == 0)
 			return 0;

@@ -1,5 +1,6 @@
 /* Statements of our own on a backend, always hidden from the session. */
 #include "proxy/backend/backend.h"
+#include "proxy/backend/role_value.h"
 
 #include "protocol/write.h"
 
@@ -13,6 +14,8 @@ static const struct sys_row {
 	[SYS_COMMIT] = {"pgweir_sys_commit", "COMMIT"},
 	[SYS_SET] = {"pgweir_sys_set", "SELECT pg_catalog.set_config($1, $2, false)"},
 	[SYS_SET_LOCAL] = {"pgweir_sys_set_local", "SELECT pg_catalog.set_config($1, $2, true)"},
+	[SYS_SET_ROLE] = {"pgweir_sys_set_role",
+			  "SELECT pg_catalog.set_config($1, " ROLE_NAME_SQL("$2") ", false)"},
 	/* .. if the session has not set it to anything else than the default. */
 	[SYS_PUT_BACK] =
 		{"pgweir_sys_put_back",
@@ -24,6 +27,12 @@ static const struct sys_row {
 		{"pgweir_sys_put_back_unlisted",
 		 "SELECT pg_catalog.set_config($1, $2, $3) "
 		 "WHERE COALESCE(pg_catalog.current_setting($1, true), $4) OPERATOR(pg_catalog.=) $4"},
+	/* .. of roles. */
+	[SYS_PUT_BACK_ROLE] =
+		{"pgweir_sys_put_back_role",
+		 "SELECT pg_catalog.set_config($1, " ROLE_NAME_SQL("$2") ", $3) WHERE pg_catalog.split_part(" ROLE_OF_SQL(
+			 "$1") ", ' ', 1) "
+			       "OPERATOR(pg_catalog.=) pg_catalog.split_part($4, ' ', 1)"},
 	[SYS_SERVER_ENCODING] = {"pgweir_sys_server_encoding",
 				 "SELECT pg_catalog.set_config('client_encoding', "
 				 "pg_catalog.current_setting('server_encoding'), true)"},
@@ -37,6 +46,7 @@ static const struct sys_row {
 		 "(SELECT CASE WHEN setting OPERATOR(pg_catalog.=) reset_val THEN 'default' ELSE source END "
 		 "FROM pg_catalog.pg_settings WHERE lower(name) = lower($1))"},
 	[SYS_GET_CUSTOM] = {"pgweir_sys_get_custom", "SELECT pg_catalog.current_setting($1, true), NULL"},
+	[SYS_GET_ROLE] = {"pgweir_sys_get_role", "SELECT " ROLE_OF_SQL("$1") ", NULL"},
 	[SYS_RESET_ALL] = {"pgweir_sys_reset_all", "RESET ALL"},
 	[SYS_DISCARD_SEQUENCES] = {"pgweir_sys_discard_sequences", "DISCARD SEQUENCES"},
 	[SYS_SNAPSHOT] = {"pgweir_sys_snapshot", "SELECT pg_catalog.pg_current_snapshot()"},

@@ -3,12 +3,26 @@
 #include "proxy/cache/parts.h"
 #include "proxy/sql/reads.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 void cache_set_wal_sizes(struct cache *c, uint32_t block, uint32_t segment)
 {
 	atomic_store(&c->wal_block, block);
 	atomic_store(&c->wal_segment, segment);
+}
+
+/* Also those that were set while it was off. */
+static void note_settings(struct cache *c, const char *now)
+{
+	if (c->settings != NULL && strcmp(c->settings, now) == 0)
+		return;
+	if (c->settings != NULL)
+		atomic_fetch_add(&c->settings_changes, 1);
+	free(c->settings);
+	c->settings = strdup(now);
+	check(c->settings != NULL);
 }
 
 static void swap_catalog(struct cache *c, struct catalog *catalog)
@@ -20,6 +34,8 @@ static void swap_catalog(struct cache *c, struct catalog *catalog)
 	pthread_mutex_lock(&c->catalog_lock);
 	old = c->catalog;
 	c->catalog = catalog;
+	if (catalog != NULL)
+		note_settings(c, catalog_settings_fingerprint(catalog));
 	pthread_mutex_unlock(&c->catalog_lock);
 	if (old != NULL)
 		catalog_unref(old);

@@ -63,6 +63,7 @@ void cache_unref(struct cache *c)
 	signatures_done(&c->signatures);
 	versions_done(&c->versions);
 	pthread_mutex_destroy(&c->catalog_lock);
+	free(c->settings);
 	free(c);
 }
 
@@ -97,6 +98,11 @@ struct catalog *cache_catalog(struct cache *c)
 	catalog = c->catalog == NULL ? NULL : catalog_ref(c->catalog);
 	pthread_mutex_unlock(&c->catalog_lock);
 	return catalog;
+}
+
+unsigned cache_settings_changes(const struct cache *c)
+{
+	return atomic_load(&c->settings_changes);
 }
 
 const char *cache_off_reason(const struct cache *c)

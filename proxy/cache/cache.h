@@ -45,6 +45,8 @@ uint64_t cache_epoch(const struct cache *c);
 uint64_t cache_position(const struct cache *c);
 /* Counted; NULL while off. */
 struct catalog *cache_catalog(struct cache *c);
+/* How often a catalog has come that gives new sessions other settings, or other roles, than the one before. */
+unsigned cache_settings_changes(const struct cache *c);
 /* Why it is off, for logs and stats (static text). */
 const char *cache_off_reason(const struct cache *c);
 size_t cache_bytes(const struct cache *c);

@@ -42,6 +42,8 @@ struct cache {
 	_Atomic int64_t resets, invalidations;
 
 	pthread_mutex_t catalog_lock;
+	char *settings; /* owned: catalog_settings_fingerprint of the last one; NULL = none yet */
+	atomic_uint settings_changes;
 	struct catalog *catalog; /* counted; NULL while off */
 #ifdef PGWEIR_MUTATE_APPLY
 	struct change late[64];

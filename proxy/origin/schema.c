@@ -31,15 +31,18 @@
 #define DATABASE                                                                        \
 	"(SELECT hashtext(concat_ws(' ', x.datdba, x.datacl))::text FROM pg_database x" \
 	" WHERE x.datname = current_database())"
-/* Behind the bar: what gives sessions their settings when they begin (catalog_settings_fingerprint). */
 /* Values may come back to what they were between two looks (GRANT, REVOKE of a membership); how often rows were written does not. */
 #define WRITTEN(f) "sum(pg_stat_get_tuples_" f "(c))"
 #define TIMES                                                                                                                    \
 	"(SELECT " WRITTEN("inserted") " + " WRITTEN("updated") " + " WRITTEN(                                                   \
 		"deleted") " FROM unnest(ARRAY['pg_authid','pg_auth_members','pg_db_role_setting','pg_database','pg_namespace']" \
 			   "::regclass[]) c),"
-#define SETTINGS                                        \
-	"'|', extract(epoch FROM pg_conf_load_time())," \
+/* Behind the bar: what gives sessions their settings when they begin, and who they are: a role's name may have become another one's
+ * (catalog_settings_fingerprint). New roles are no matter: signing up may make one. */
+#define SETTINGS                                                                                             \
+	"'|', extract(epoch FROM pg_conf_load_time()),"                                                      \
+	"(SELECT concat_ws('.', pg_stat_get_tuples_updated(c), pg_stat_get_tuples_deleted(c)) FROM (VALUES " \
+	"('pg_authid'::regclass)) v(c)),"                                                                    \
 	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)"
 /* It reads all sources, and all that it depends on is in the fingerprint. */
 #define CODE "concat_ws(' ', " HOOKS_SQL "," CUSTOMS_SQL "," READERS_SQL ")"

@@ -44,20 +44,21 @@ void image_note_unknown(struct session *s)
 static bool put_back_one(struct session *s, const struct setting *back, bool sync)
 {
 	const char *how = settings_get(&s->touched, back->name), *usual = NULL;
+	enum sys_stmt how_back = SYS_PUT_BACK;
 	struct span v[4] = {span_str(back->name), span_str(back->value),
 			    span_str(is_marked(how, mark_local) ? "true" : "false")};
 
 	if (image_reset_value(s, v[0], v[1]) == NULL)
 		return false;
-	if (strcasecmp(back->name, "session_authorization") == 0)
-		usual = s->backend->target->user;
-	else if (strcasecmp(back->name, "role") == 0)
-		usual = login_value(s, "role", "none");
-	else if (custom_name(back->name) && !tries_library(s->backend, back->name))
+	if (role_setting(back->name)) {
+		usual = login_value(s, back->name, "none");
+		how_back = SYS_PUT_BACK_ROLE;
+	} else if (custom_name(back->name) && !tries_library(s->backend, back->name)) {
 		usual = login_value(s, back->name, "");
+		how_back = SYS_PUT_BACK_UNLISTED;
+	}
 	v[3] = span_str(usual != NULL ? usual : "");
-	if (backend_sys_apart(s->backend, usual != NULL ? SYS_PUT_BACK_UNLISTED : SYS_PUT_BACK, v,
-			      usual != NULL ? 4 : 3, WHY_RESET, sync) != 0)
+	if (backend_sys_apart(s->backend, how_back, v, usual != NULL ? 4 : 3, WHY_RESET, sync) != 0)
 		s->backend->broken = true;
 	return true;
 }
@@ -108,7 +109,7 @@ static void note_change(struct session *s, const char *name)
 static void touch_each(struct session *s, const struct settings *of, bool roles)
 {
 	for (unsigned i = 0; i < of->n; i++)
-		if (roles || !is_role(of->at[i].name)) {
+		if (roles || !role_setting(of->at[i].name)) {
 			touch(s, of->at[i].name, mark_reset);
 			note_change(s, of->at[i].name);
 		}

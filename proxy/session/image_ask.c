@@ -16,8 +16,8 @@ static const char probe_query[] =
 	"SELECT 's', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session' "
 	"AND name NOT IN ('statement_timeout', 'client_encoding', 'seed', 'transaction_isolation', 'transaction_read_only', "
 	"'transaction_deferrable') "
-	"UNION ALL SELECT 's', 'role', pg_catalog.current_setting('role') "
-	"UNION ALL SELECT 's', 'session_authorization', session_user::text "
+	"UNION ALL SELECT 's', 'role', " ROLE_SQL
+	" UNION ALL SELECT 's', 'session_authorization', " AUTHORIZATION_SQL " "
 	"UNION ALL SELECT 'p', 'advisory', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
 	"AND pid = pg_catalog.pg_backend_pid()) "
 	"UNION ALL SELECT 'p', 'cursor', '' WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable) "
@@ -54,9 +54,10 @@ static void ask(struct session *s, const struct settings *of, unsigned i)
 
 	/* pg_settings, which takes its time, is asked only where it may know the name, and there is enough of it. */
 	bool custom = custom_name(of->at[i].name) && !tries_library(s->backend, of->at[i].name);
-	enum sys_stmt question = custom || strcasecmp(of->at[i].name, timeout) == 0 ? SYS_GET_CUSTOM
-				 : is_reset(of->at[i].value)			    ? SYS_GET_WAS_RESET
-										    : SYS_GET;
+	enum sys_stmt question = role_setting(of->at[i].name)			      ? SYS_GET_ROLE
+				 : custom || strcasecmp(of->at[i].name, timeout) == 0 ? SYS_GET_CUSTOM
+				 : is_reset(of->at[i].value)			      ? SYS_GET_WAS_RESET
+										      : SYS_GET;
 
 	backend_sys(s->backend, question, &name, 1, WHY_INSPECT, i);
 	s->asked++;
@@ -157,10 +158,8 @@ bool image_inspect(struct session *s)
 /* Settings that are asked for whether or not they were set: what they are on a backend that nobody has used. */
 static bool is_default(const struct session *s, const char *name, struct span value)
 {
-	if (strcasecmp(name, "role") == 0)
-		return span_eq(value, span_str(login_value(s, "role", "none")));
-	if (strcasecmp(name, "session_authorization") == 0)
-		return span_eq(value, span_str(s->backend->target->user));
+	if (role_setting(name))
+		return role_value_same(value, login_value(s, name, "none"));
 	if (strcasecmp(name, "statement_timeout") == 0)
 		return span_eq(value, span_str(login_value(s, "statement_timeout", "0"))) &&
 		       settings_get(&s->image, name) == NULL;

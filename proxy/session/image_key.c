@@ -1,4 +1,5 @@
 /* What the cache, and prepared statements, need of the session image: the part of it that can change an answer. */
+#include "proxy/backend/role_value.h"
 #include "proxy/session/image_ids.h"
 #include "proxy/session/session_private.h"
 
@@ -25,14 +26,7 @@ static bool in_key(const char *name)
 /* Most custom settings, and roles, cannot change what a literal means. */
 bool image_parse_setting(const char *name)
 {
-	return in_key(name) && (strchr(name, '.') == NULL || meaning_setting(name)) &&
-	       strcasecmp(name, "role") != 0 && strcasecmp(name, "session_authorization") != 0;
-}
-
-/* Under the usual search_path ("$user") a role has schemas of its own: the same text may be about other tables. */
-static bool names_user(const char *name)
-{
-	return strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
+	return in_key(name) && (strchr(name, '.') == NULL || meaning_setting(name)) && !role_setting(name);
 }
 
 static void add_setting(struct buf *b, const struct setting *setting)
@@ -63,7 +57,7 @@ static const char *role_now(const struct session *s)
 
 	if (role == NULL || strcmp(role, "none") == 0)
 		role = settings_get(&s->image, "session_authorization");
-	return role != NULL ? role : s->target->user;
+	return role != NULL ? role_value_name(role) : s->target->user;
 }
 
 /* PostgreSQL's largest is INT_MAX milliseconds. */
@@ -88,7 +82,8 @@ void image_key_refresh(struct session *s)
 	for (unsigned i = 0; i < s->image.n; i++) {
 		if (in_key(s->image.at[i].name))
 			add_setting(key, &s->image.at[i]);
-		if (image_parse_setting(s->image.at[i].name) || names_user(s->image.at[i].name))
+		/* Under the usual search_path ("$user") a role has schemas of its own: the same text may be about other tables. */
+		if (image_parse_setting(s->image.at[i].name) || role_setting(s->image.at[i].name))
 			add_setting(&parse_key, &s->image.at[i]);
 	}
 	key_settings_end(s);

@@ -24,7 +24,8 @@ void image_put(struct session *s, const char *name, const char *value, enum expe
 {
 	struct span v[2] = {span_str(name), value != NULL ? span_str(value) : span_of(NULL, 0)};
 
-	backend_sys(s->backend, SYS_SET, v, 2, why, index);
+	backend_sys(s->backend, role_setting(name) && value != NULL ? SYS_SET_ROLE : SYS_SET, v, 2, why,
+		    index);
 	count(&s->house->host.counters, image_commands);
 }
 
@@ -36,7 +37,7 @@ static void set_on_backend(struct session *s, const char *name, const char *valu
 /* What tries.c has dealt with is not to be put again. */
 static bool put_apart(const struct session *s, const char *name)
 {
-	return is_role(name) || strcasecmp(name, encoding) == 0 || strcasecmp(name, timeout) == 0 ||
+	return role_setting(name) || strcasecmp(name, encoding) == 0 || strcasecmp(name, timeout) == 0 ||
 	       tries_setting(s->backend, name);
 }
 

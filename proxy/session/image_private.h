@@ -8,9 +8,8 @@
 #ifndef PROXY_SESSION_IMAGE_PRIVATE_H
 #define PROXY_SESSION_IMAGE_PRIVATE_H
 
+#include "proxy/backend/role_value.h"
 #include "proxy/session/session_private.h"
-
-#include <strings.h>
 
 /* Images are in the server's encoding, whatever their clients speak: only so can values be compared, and be put onto a backend that
  * another client has had. So client_encoding is the last that is set and the first that is asked for. */
@@ -37,11 +36,6 @@ static inline bool is_reset(const char *how)
 static inline bool may_be_reset(const char *how)
 {
 	return is_reset(how) || is_marked(how, mark_maybe);
-}
-
-static inline bool is_role(const char *name)
-{
-	return strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
 }
 
 /* What the backend had when it had logged in. */

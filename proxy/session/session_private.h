@@ -170,13 +170,13 @@ struct session {
 	bool picky; /* some backends cannot have its image (tries_fit) */
 	bool binds_change; /* a statement that changes settings, or ends the transaction, was bound since the last Sync */
 	bool hooks; /* statements of this database may run code that changes the session unseen (hooks.h) */
-	bool schema_changed;   /* DDL in this transaction, or text that may be */
-	bool code_changed;     /* the same without a feed that tells of it: the pools look anew */
-	bool defaults_changed; /* .. and it may be ALTER ROLE .. SET */
-	bool certain;	       /* our analysis reads texts as the server does (facts_certain) */
-	bool certain_plain;    /* .. those without a backslash */
-	bool same_encoding;    /* client_encoding = server_encoding */
-	bool read_committed;   /* default_transaction_isolation */
+	bool schema_changed; /* DDL in this transaction, or text that may be */
+	bool code_changed;   /* the same without a feed that tells of it: the pools look anew */
+	bool logins_changed; /* who logs in next may be another one, or begin with other settings */
+	bool certain;	     /* our analysis reads texts as the server does (facts_certain) */
+	bool certain_plain;  /* .. those without a backslash */
+	bool same_encoding;  /* client_encoding = server_encoding */
+	bool read_committed; /* default_transaction_isolation */
 	struct stmts stmts;
 	struct stmt *parsing;	 /* counted: of the last named Parse that was forwarded */
 	uint64_t parsing_number; /* its number on the backend */

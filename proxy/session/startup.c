@@ -4,6 +4,7 @@
 
 #include "proxy/base/check.h"
 #include "proxy/backend/gates.h"
+#include "proxy/backend/role_value.h"
 #include "proxy/session/census.h"
 #include "proxy/session/peer_cancel.h"
 #include "protocol/frame.h"
@@ -533,6 +534,24 @@ static void welcome_done(struct session *s, const struct settings *params, const
 	session_enter(s, SESSION_READY);
 }
 
+/* The names of startup parameters are strings. */
+static int wish_value(struct settings *image, struct span name, struct span value)
+{
+	struct buf numbered;
+	struct span v = value;
+	int rc;
+
+	buf_init(&numbered, SETTINGS_BYTES);
+	if (role_setting((const char *)name.p)) {
+		buf_add_span(&numbered, span_str(ROLE_BY_NAME));
+		buf_add_span(&numbered, value);
+		v = buf_span(&numbered);
+	}
+	rc = numbered.failed ? -1 : settings_set(image, name, &v);
+	buf_free(&numbered);
+	return rc;
+}
+
 /* The startup parameters, as given by the client, on top of what is in the image. */
 static int wished_image(struct session *s, struct settings *image)
 {
@@ -541,9 +560,21 @@ static int wished_image(struct session *s, struct settings *image)
 	size_t at = 0;
 
 	while (startup_param_next(key, &at, &name, &value))
-		if (settings_set(image, name, &value) < 0)
+		if (wish_value(image, name, value) < 0)
 			return -1;
 	return 0;
+}
+
+/* Whom its name stands for is asked at each login. */
+static bool wishes_role(struct session *s)
+{
+	struct span name, value;
+	size_t at = 0;
+
+	while (startup_param_next(buf_span(&s->arrival->welcome_key), &at, &name, &value))
+		if (role_setting((const char *)name.p))
+			return true;
+	return false;
 }
 
 /* application_name takes nearly any text and differs from client to client: it is not worth a question. */
@@ -674,7 +705,7 @@ void welcome_learned(struct session *s)
 		session_fatal(s, "53200", "out of memory", NULL);
 		return;
 	}
-	if (s->arrival->welcome_key.len > 0 && s->arrival->refused.n == 0)
+	if (s->arrival->welcome_key.len > 0 && s->arrival->refused.n == 0 && !wishes_role(s))
 		pool_welcome_add(s->pool, buf_span(&s->arrival->welcome_key), &b->params, &image);
 	settings_copy(&image, &b->image);
 	s->backend = NULL;

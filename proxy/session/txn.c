@@ -153,21 +153,31 @@ static bool brings_code(const struct stmt *stmt)
 		strncasecmp((const char *)stmt->text.p, harmless_verb, n) != 0);
 }
 
-/* ALTER ROLE .. SET and the like: new sessions begin with other settings. */
-static bool alters_defaults(const struct stmt *stmt)
+/* Takes the word off the text, and spaces in front of it. */
+static bool take_word(struct span *text, const char *word)
 {
-	const char *text = (const char *)stmt->text.p;
-	size_t n = stmt->text.n;
+	size_t n = strlen(word);
 
-	while (n > 0 && strchr(" \t\n", *text) != NULL)
-		text++, n--;
-	if ((stmt->facts->effects & EFFECT_DDL) == 0 || n < 10 || strncasecmp(text, "alter", 5) != 0)
-		return stmt->facts->nstmts > 1 && (stmt->facts->effects & EFFECT_DDL) != 0;
-	text += 5, n -= 5;
-	while (n > 0 && strchr(" \t\n", *text) != NULL)
-		text++, n--;
-	return (n > 4 && (strncasecmp(text, "role", 4) == 0 || strncasecmp(text, "user", 4) == 0)) ||
-	       (n > 8 && strncasecmp(text, "database", 8) == 0);
+	while (text->n > 0 && strchr(" \t\n", text->p[0]) != NULL)
+		*text = span_skip(*text, 1);
+	if (text->n <= n || strncasecmp((const char *)text->p, word, n) != 0)
+		return false;
+	*text = span_skip(*text, n);
+	return true;
+}
+
+/* ALTER ROLE .. SET and its like: new sessions begin with other settings. Renamed or dropped: the name of a login is another one's.
+ * Of several statements in one text a feed tells. */
+static bool alters_logins(const struct stmt *stmt, bool fed)
+{
+	struct span text = stmt->text;
+
+	if ((stmt->facts->effects & EFFECT_DDL) == 0)
+		return false;
+	if (!take_word(&text, "alter") && !take_word(&text, "drop"))
+		return !fed && stmt->facts->nstmts > 1;
+	return take_word(&text, "role") || take_word(&text, "user") || take_word(&text, "group") ||
+	       take_word(&text, "database");
 }
 
 static bool mentions(struct span text, const char *word)
@@ -246,10 +256,11 @@ void txn_note(struct session *s, struct stmt *stmt)
 	sequence_note(s, effects);
 	if (effects & EFFECT_TAINT)
 		backend_sys_doubt(s->backend); /* not those that stand in front of it */
-	if (s->served == NULL && brings_code(stmt)) {
-		pools_suspect(s->house->pools, s->database);
-		s->code_changed = true;
-		s->defaults_changed |= alters_defaults(stmt);
+	if (brings_code(stmt)) {
+		s->logins_changed |= alters_logins(stmt, s->served != NULL);
+		s->code_changed |= s->served == NULL;
+		if (s->served == NULL)
+			pools_suspect(s->house->pools, s->database);
 	}
 	if (f->effects & EFFECT_LOAD)
 		s->load_pin = true;
@@ -273,14 +284,15 @@ void txn_note(struct session *s, struct stmt *stmt)
 	}
 }
 
-/* Only now do backends that log in see it. */
+/* Only now do backends that log in see it. Roles are those of all databases. */
 static void code_committed(struct session *s)
 {
-	if (s->defaults_changed)
-		pools_reconnect(s->house->pools, s->database);
-	pools_suspect(s->house->pools, s->database);
+	if (s->logins_changed)
+		pools_reconnect(s->house->pools, NULL);
+	if (s->code_changed)
+		pools_suspect(s->house->pools, s->database);
 	s->code_changed = false;
-	s->defaults_changed = false;
+	s->logins_changed = false;
 }
 
 void txn_ready(struct session *s, char status)
@@ -288,7 +300,7 @@ void txn_ready(struct session *s, char status)
 	/* The commit is visible and its reply is about to be: until the feed has looked, nothing is served. */
 	if (status == 'I' && s->schema_changed && s->served != NULL)
 		origin_suspect_ddl(s->served->origin);
-	if (status == 'I' && s->code_changed)
+	if (status == 'I' && (s->code_changed || s->logins_changed))
 		code_committed(s);
 	if (status == 'I' && s->schema_changed)
 		pools_schema_changed(s->house->pools, s->database);
