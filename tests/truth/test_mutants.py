@@ -38,8 +38,9 @@ KIND = {"rows": LISTS, "recent": LISTS, "signature": LISTS, "entity": POINTS}
 def test_it_is_caught(cluster, pair, truth):
     for load in KIND.get(os.environ["TRUTH_MUTANT"], LOADS) * 2:
         got = truth(cluster, pair, "--first", *load, cycles=10**9, seconds=30, hits=False).finish()
-        if got.code == 1:
-            assert got.numbers["violations"] > 0 and got.numbers["unsound"] == 0
+        # Another row's value may be one that nobody has written yet: then PostgreSQL itself seems to be behind.
+        if got.code == 1 or (got.code == 3 and os.environ["TRUTH_MUTANT"] == "key"):
+            assert got.numbers["violations"] > 0 and (got.code == 3 or got.numbers["unsound"] == 0)
             return
         assert got.code == 0, got.text
     pytest.fail(f"mutant {os.environ['TRUTH_MUTANT']} was not caught")
