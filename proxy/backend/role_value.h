@@ -16,6 +16,8 @@
 
 /* A role of which only the name is known, as the startup packet gives it: 0 is nobody's number. */
 #define ROLE_BY_NAME "0 "
+/* One whose name is nobody's any more, and whose number cannot be asked: nobody's either, so that no other server connection takes it. */
+#define ROLE_GONE "4294967295 "
 
 #define ROLE_NUMBERED(who) \
 	"pg_catalog.concat(pg_catalog.quote_ident(" who ")::pg_catalog.regrole::pg_catalog.oid, ' ', " who ")"
@@ -23,7 +25,7 @@
 #define ROLE_SQL                                                                                          \
 	"CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none' THEN 'none' "         \
 	"WHEN pg_catalog.to_regrole(pg_catalog.quote_ident(pg_catalog.current_setting('role'))) IS NULL " \
-	"THEN pg_catalog.concat('" ROLE_BY_NAME                                                           \
+	"THEN pg_catalog.concat('" ROLE_GONE                                                              \
 	"', pg_catalog.current_setting('role')) ELSE " ROLE_NUMBERED("current_user") " END"
 #define AUTHORIZATION_SQL ROLE_NUMBERED("session_user")
 #define ROLE_OF_SQL(setting)                                                                   \

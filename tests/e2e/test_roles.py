@@ -106,6 +106,20 @@ def test_a_role_that_is_dropped_is_not_another(cluster, proxy, another):
         assert on_both(proxy, conn) == {"postgres"}
 
 
+@pytest.mark.parametrize("change", ["DROP ROLE actor", "ALTER ROLE actor RENAME TO former"])
+def test_a_name_that_was_nobody_s_meanwhile(cluster, proxy, change):
+    """What was asked then is not the one that has the name now."""
+    with proxy.connect() as conn:
+        conn.execute("SET ROLE actor")
+        cluster.sql(change)
+        conn.execute(CODE)
+        cluster.sql("CREATE ROLE actor")
+        with pytest.raises(psycopg.OperationalError, match='session settings cannot be kept: role "unknown'):
+            for _ in range(4):
+                with contextlib.suppress(psycopg.errors.UndefinedObject):
+                    assert on_both(proxy, conn) == {"former"}
+
+
 def test_a_login_that_is_another_one_s_now(cluster, proxy):
     """New clients log in to the new one: idle server connections of the old one are replaced, also when another one's statement has done it."""
     cluster.sql("CREATE ROLE member LOGIN")
