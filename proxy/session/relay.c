@@ -130,6 +130,8 @@ static void on_complete(struct session *s, struct span body)
 		copy_ends(s);
 	wishes_answered(&s->wishes, tag);
 	check_tag(s, tag);
+	s->logins_changed |= span_eq(tag, span_str("ALTER ROLE")) || span_eq(tag, span_str("DROP ROLE")) ||
+			     span_eq(tag, span_str("ALTER DATABASE"));
 	if (span_eq(tag, span_str("DISCARD ALL")))
 		s->reset_done = RESET_OF_ALL;
 	else if (span_eq(tag, span_str("RESET")) && s->reset_done < RESET_DONE)

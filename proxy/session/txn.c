@@ -153,33 +153,6 @@ static bool brings_code(const struct stmt *stmt)
 		strncasecmp((const char *)stmt->text.p, harmless_verb, n) != 0);
 }
 
-/* Takes the word off the text, and spaces in front of it. */
-static bool take_word(struct span *text, const char *word)
-{
-	size_t n = strlen(word);
-
-	while (text->n > 0 && strchr(" \t\n", text->p[0]) != NULL)
-		*text = span_skip(*text, 1);
-	if (text->n <= n || strncasecmp((const char *)text->p, word, n) != 0)
-		return false;
-	*text = span_skip(*text, n);
-	return true;
-}
-
-/* ALTER ROLE .. SET and its like: new sessions begin with other settings. Renamed or dropped: the name of a login is another one's.
- * Of several statements in one text a feed tells. */
-static bool alters_logins(const struct stmt *stmt, bool fed)
-{
-	struct span text = stmt->text;
-
-	if ((stmt->facts->effects & EFFECT_DDL) == 0)
-		return false;
-	if (!take_word(&text, "alter") && !take_word(&text, "drop"))
-		return !fed && stmt->facts->nstmts > 1;
-	return take_word(&text, "role") || take_word(&text, "user") || take_word(&text, "group") ||
-	       take_word(&text, "database");
-}
-
 static bool mentions(struct span text, const char *word)
 {
 	return memmem(text.p, text.n, word, strlen(word)) != NULL;
@@ -256,11 +229,9 @@ void txn_note(struct session *s, struct stmt *stmt)
 	sequence_note(s, effects);
 	if (effects & EFFECT_TAINT)
 		backend_sys_doubt(s->backend); /* not those that stand in front of it */
-	if (brings_code(stmt)) {
-		s->logins_changed |= alters_logins(stmt, s->served != NULL);
-		s->code_changed |= s->served == NULL;
-		if (s->served == NULL)
-			pools_suspect(s->house->pools, s->database);
+	if (s->served == NULL && brings_code(stmt)) {
+		pools_suspect(s->house->pools, s->database);
+		s->code_changed = true;
 	}
 	if (f->effects & EFFECT_LOAD)
 		s->load_pin = true;
