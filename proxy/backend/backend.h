@@ -72,7 +72,7 @@ struct backend {
 	const struct backend_user_ops *ops; /* while lent */
 	void *user;
 	struct ring node;    /* in the pool's idle list, or alone */
-	uint32_t generation; /* of its pool when it connected; an older one is closed when free */
+	uint32_t generation; /* of its pool when it connected; one of an older is not lent */
 	char status;	     /* of the last ReadyForQuery: I T E */
 	bool ignoring;	     /* the server skips everything until Sync */
 	bool reset_all; /* may have custom settings that nobody knows of: RESET ALL before the next session */

@@ -7,6 +7,8 @@
 	1000000u /* longest pause when there are several servers: one may be promoted any moment */
 #define RETRY_FIRST_US 100000u /* pause after the first failed login; doubles up to server_login_retry */
 
+static const char outdated[] = "RECONNECT, or the server or its settings have changed";
+
 /* Asks a worker to open a backend: mail carries what backend_new needs. */
 struct open_mail {
 	struct mail mail;
@@ -140,9 +142,17 @@ static void ask_to_move(struct pool *p, struct host *from, struct host *to)
 	loop_post(from->loop, &m->mail);
 }
 
-static bool overslept(struct pool *p, const struct backend *b)
+static bool limited(const struct pool *p)
 {
-	return atomic_load_explicit(&p->limits, memory_order_relaxed) && backend_overslept(b, clock_us());
+	return atomic_load_explicit(&p->limits, memory_order_relaxed);
+}
+
+/* Why nobody may get it any more, static; NULL = it may be lent. */
+static const char *lapsed(const struct pool *p, const struct backend *b)
+{
+	if (b->generation != p->generation)
+		return outdated;
+	return limited(p) && backend_overslept(b, clock_us()) ? "idle_session_timeout" : NULL;
 }
 
 /* The wanted one if it is idle here, else the one used last. A strict session gets one that does not fit only if no other can be
@@ -154,7 +164,7 @@ static struct ring *choose(struct pool *p, const struct lend *l)
 	ring_each (it, idle) {
 		struct backend *b = ring_item(it, struct backend, node);
 
-		if (overslept(p, b))
+		if (lapsed(p, b) != NULL)
 			continue;
 		if (any == NULL)
 			any = it;
@@ -209,6 +219,36 @@ void pool_match(struct pool *p)
 	}
 }
 
+/* What the server is about to end, or what is of an older generation, ends before somebody gets it. In the host's worker, without the
+ * lock. */
+static void retire_lapsed(struct pool *p, struct host *host)
+{
+	struct ring out;
+
+	if (!limited(p) && p->swept[host->index] == p->generation)
+		return;
+	ring_init(&out);
+	pthread_mutex_lock(&p->lock);
+	p->swept[host->index] = p->generation;
+	ring_each_safe (it, &p->idle[host->index]) {
+		struct backend *b = ring_item(it, struct backend, node);
+
+		b->end_why = lapsed(p, b);
+		if (b->end_why == NULL)
+			continue;
+		ring_remove(it);
+		p->nidle--;
+		ring_add(&out, it);
+	}
+	pthread_mutex_unlock(&p->lock);
+	ring_each_safe (it, &out) {
+		struct backend *b = ring_item(it, struct backend, node);
+
+		ring_remove(it);
+		pool_retire(p, b, b->end_why);
+	}
+}
+
 static void run_move(struct mail *mail, void *ctx)
 {
 	struct move_mail *m = (struct move_mail *)(void *)mail;
@@ -216,11 +256,12 @@ static void run_move(struct mail *mail, void *ctx)
 	struct ring *idle;
 
 	(void)ctx;
+	retire_lapsed(p, m->from);
 	pthread_mutex_lock(&p->lock);
 	idle = ring_first(&p->idle[m->from->index]);
 	/* The first in the queue may be another one by now; the one on the way back will find it. */
 	if (idle != NULL && !ring_empty(&p->waiters) &&
-	    !overslept(p, ring_item(idle, struct backend, node))) {
+	    lapsed(p, ring_item(idle, struct backend, node)) == NULL) {
 		ring_remove(idle);
 		ring_item(idle, struct backend, node)->state = BACKEND_RESERVED;
 		p->nidle--;
@@ -233,27 +274,6 @@ static void run_move(struct mail *mail, void *ctx)
 	free(m);
 }
 
-/* What the server is about to end is ended before somebody gets it. */
-static void retire_overslept(struct pool *p, struct host *host)
-{
-	struct ring out;
-
-	ring_init(&out);
-	pthread_mutex_lock(&p->lock);
-	ring_each_safe (it, &p->idle[host->index]) {
-		if (!overslept(p, ring_item(it, struct backend, node)))
-			continue;
-		ring_remove(it);
-		p->nidle--;
-		ring_add(&out, it);
-	}
-	pthread_mutex_unlock(&p->lock);
-	ring_each_safe (it, &out) {
-		ring_remove(it);
-		pool_retire(p, ring_item(it, struct backend, node), "idle_session_timeout");
-	}
-}
-
 struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 {
 	struct backend *b = NULL;
@@ -261,8 +281,7 @@ struct backend *pool_lend(struct pool *p, struct host *host, struct lend *l)
 
 	check(l->state == LEND_NONE);
 	l->host = host;
-	if (atomic_load_explicit(&p->limits, memory_order_relaxed))
-		retire_overslept(p, host);
+	retire_lapsed(p, host);
 	pthread_mutex_lock(&p->lock);
 	idle = choose(p, l);
 	if (idle != NULL && p->nwaiters == 0 && !p->paused) {
@@ -327,7 +346,7 @@ const char *pool_worn_out(const struct pool *p, const struct backend *b, uint64_
 	if (p->paused)
 		return "paused";
 	if (b->generation != p->generation)
-		return "RECONNECT, or the server or its settings have changed";
+		return outdated;
 	if (b->loans > 0 && now > b->born_us && now - b->born_us >= lifetime)
 		return "server_lifetime";
 	if (p->total > size_now(p) + (unsigned)p->target->policy.reserve_pool_size)

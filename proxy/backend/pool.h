@@ -127,7 +127,7 @@ bool pool_login_error(struct pool *p, struct err *err_r);
 /* Paused by an operator: nothing is lent until it is resumed. */
 bool pool_paused(const struct pool *p);
 /* Raised by what makes older backends unfit: new settings, another server. */
-uint32_t pool_generation(struct pool *p);
+uint32_t pool_generation(const struct pool *p);
 
 struct pool_counts {
 	unsigned size, total, connecting, idle, lent, waiting, pinned;

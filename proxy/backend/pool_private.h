@@ -31,8 +31,10 @@ struct pool {
 	unsigned npinned;
 	atomic_bool asks_sequences, customs, limits;
 	_Atomic bool paused; /* see gates.h */
-	uint32_t generation;
-	uint64_t looked_us; /* for another server, servers_read_only */
+	_Atomic uint32_t
+		generation;	   /* written with the lock; backends of an older one are not lent any more */
+	uint32_t swept[HOSTS_MAX]; /* per worker, for its thread: none that is older is idle there */
+	uint64_t looked_us;	   /* for another server, servers_read_only */
 	bool listening;
 	_Atomic uint64_t schema;     /* how often our clients have changed it */
 	_Atomic uint64_t suspect_us; /* when DDL was seen last; 0 = its effect is known */

@@ -474,14 +474,9 @@ bool pool_paused(const struct pool *p)
 	return p->paused;
 }
 
-uint32_t pool_generation(struct pool *p)
+uint32_t pool_generation(const struct pool *p)
 {
-	uint32_t generation;
-
-	pthread_mutex_lock(&p->lock);
-	generation = p->generation;
-	pthread_mutex_unlock(&p->lock);
-	return generation;
+	return p->generation;
 }
 
 void pool_ask_sequences(struct pool *p)

@@ -1,4 +1,5 @@
 """The configuration: checks, reloads, and that a broken file never replaces a running one."""
+import contextlib
 import os
 import re
 import signal
@@ -283,6 +284,26 @@ def test_clients_that_are_connected_go_by_a_new_configuration(cluster):
         wait_for("the end of who does nothing in a transaction", lambda: "idle_transaction_timeout" in proxy.log_text())
         with pytest.raises(psycopg.OperationalError):
             one.execute("SELECT 1")
+    assert proxy.stop() == 0
+
+
+@pytest.mark.parametrize("coherence", ["strict", "off"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_behind_a_reload_nobody_gets_the_old_server(cluster, workers, coherence):
+    """Not even what is idle: from the console's answer on, transactions begin on the new one."""
+    where = f"host=127.0.0.1 port={cluster.port} dbname="
+    proxy = Proxy(cluster, {"workers": workers, "coherence": coherence}, databases={"moves": where + "postgres"})
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(proxy.connect("moves", autocommit=False)) for _ in range(4)]
+        console = stack.enter_context(proxy.connect("pgbouncer"))
+        for now in "template1", "postgres", "template1":
+            proxy.databases["moves"] = where + now
+            proxy.write()
+            console.execute("RELOAD")
+            for client in clients:
+                assert client.execute("SELECT current_database()").fetchone() == (now,)
+            for client in clients:
+                client.commit()
     assert proxy.stop() == 0
 
 

@@ -1,5 +1,6 @@
 """The console: what operators, drivers and the exporters of PgBouncer ask, and what they order."""
 import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -272,6 +273,7 @@ def test_config_hides_secrets(made):
 # --- protocols and drivers ---
 
 def test_psql_asks(made):
+    made.connect().close()  # makes a pool
     done = subprocess.run(["psql", "-X", "-A", "-t", made.dsn("pgweir"), "-c", "show pools"], capture_output=True, text=True)
     assert done.returncode == 0 and "transaction" in done.stdout
     done = subprocess.run(["psql", "-X", "-A", "-t", made.dsn("pgweir"), "-c", "show state; show version"],
@@ -469,6 +471,30 @@ def test_the_log_says_why_a_server_connection_ends(cluster):
         client.execute("SELECT 1")
         wait_for("the new one to go", lambda: len(reasons()) == 3)
     assert reasons()[1].startswith("RECONNECT") and reasons()[2] == "server_idle_timeout"
+    assert proxy.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nobody_gets_an_idle_one_behind_reconnect(cluster, workers):
+    """Whoever asks first, and in whichever worker it is idle."""
+    proxy = Proxy(cluster, {"workers": workers, "default_pool_size": 3})
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(proxy.connect("postgres")) for _ in range(6)]
+        console = stack.enter_context(proxy.connect("pgbouncer"))
+
+        def pids(of):
+            for client in of:
+                client.execute("BEGIN")
+            found = {client.execute("SELECT pg_backend_pid()").fetchone()[0] for client in of}
+            for client in of:
+                client.execute("COMMIT")
+            return found
+        for _ in range(5):
+            old = pids(clients[:3]) | pids(clients[3:])
+            assert len(old) == 3
+            console.execute("RECONNECT")
+            assert not (pids(clients[:2]) | pids(clients[4:])) & old
+            assert len(ask(proxy, "SHOW SERVERS")) <= 3
     assert proxy.stop() == 0
 
 

@@ -157,13 +157,34 @@ def test_a_login_that_is_another_one_s_now(cluster, proxy):
             assert who(old) == "member"
             owner.execute("ALTER ROLE member RENAME TO former")
             owner.execute("CREATE ROLE member LOGIN")
-            wait_for("a login of the new one", is_the_new_one)
+            assert is_the_new_one()
             if "strict" in proxy.ini.read_text():  # with a feed that tells of others' statements
                 wait_for("the feed", lambda: "feed streams" in proxy.log_text())
                 cluster.sql("DROP ROLE former; ALTER ROLE member RENAME TO former; CREATE ROLE member LOGIN")
                 wait_for("a login of the new one", is_the_new_one)
     finally:
         cluster.sql("DROP ROLE IF EXISTS member")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nobody_gets_what_began_before(cluster, workers):
+    """However many server connections are idle, in whichever worker: new clients begin with what a role begins with now."""
+    cluster.sql("CREATE ROLE member LOGIN")
+    made = Proxy(cluster, {"default_pool_size": 4, "workers": workers, "coherence": "off"}, users={"postgres": "", "member": ""})
+
+    def all_at_once():
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(made.connect(user="member", autocommit=False)) for _ in range(4)]
+            return {(client.execute("SHOW work_mem").fetchone()[0], who(client)) for client in clients}
+
+    try:
+        with made.connect() as owner:
+            for size in "5MB", "6MB", "7MB", "8MB", "9MB":
+                owner.execute(f"ALTER ROLE member SET work_mem = '{size}'")
+                assert all_at_once() == {(size, "member")}
+            assert made.stop() == 0
+    finally:
+        cluster.sql("DROP ROLE member")
 
 
 def test_the_rights_of_the_cache_are_its_own(cluster, proxy):
