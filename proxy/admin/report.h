@@ -18,7 +18,7 @@
 #define REPORT_NAME 64u	     /* names are cut at PostgreSQL's length */
 #define REPORT_POOLS 256u    /* most that are read; more are only counted */
 #define REPORT_DATABASES 32u /* most with numbers of their own; the last row takes the rest */
-#define REPORT_PINS 9u
+#define REPORT_PINS 10
 #define REPORT_CACHES 256u
 
 /* Rows of one (database, user), say one of each worker, are added up. */

@@ -35,6 +35,17 @@ bool custom_name_next(struct span text, size_t *at, char out[CUSTOM_NAME_MAX + 1
 	return false;
 }
 
+bool custom_name_mentioned(struct span text, const char *word, size_t n)
+{
+	for (size_t i = 0; n > 0 && i + n <= text.n; i++)
+		if ((text.p[i] | 0x20) == ((uint8_t)word[0] | 0x20) &&
+		    strncasecmp((const char *)text.p + i, word, n) == 0 &&
+		    (i == 0 || !custom_name_byte(text.p[i - 1]) || text.p[i - 1] == '.') &&
+		    (i + n == text.n || !custom_name_byte(text.p[i + n]) || text.p[i + n] == '.'))
+			return true;
+	return false;
+}
+
 bool custom_name_of(const char *name, const char *words)
 {
 	size_t n = strcspn(name, ".");

@@ -5,6 +5,7 @@
 #include "proxy/backend/role_value.h"
 #include "protocol/back.h"
 #include "protocol/hooks.h"
+#include "protocol/keepers.h"
 
 #include <stdio.h>
 #include <strings.h>
@@ -32,11 +33,12 @@ static const char setup_query[] =
 	"UNION ALL SELECT 'code', " CODE_SQL;
 
 /* What code the database has. It reads all sources, so it is asked only when the last backend of the pool found other code. All of one
- * snapshot. */
+ * snapshot, and without PostgreSQL's compiler, which takes longer than the question. */
 static const char code_query[] =
-	"SELECT 'code', " CODE_SQL " UNION ALL SELECT 'hooks', " HOOKS_SQL
-	" UNION ALL SELECT 'customs', " CUSTOMS_SQL " UNION ALL SELECT 'readers', " READERS_SQL;
-static const char *const code_rows[] = {"hooks", "customs", "readers"};
+	"BEGIN; SET LOCAL jit = off; SELECT 'code', " CODE_SQL " UNION ALL SELECT 'hooks', " HOOKS_SQL
+	" UNION ALL SELECT 'customs', " CUSTOMS_SQL " UNION ALL SELECT 'readers', " READERS_SQL
+	" UNION ALL SELECT 'keepers', " KEEPERS_SQL "; COMMIT";
+static const char *const code_rows[] = {"hooks", "customs", "readers", "keepers"};
 #define CODE_ROWS_N (sizeof code_rows / sizeof *code_rows)
 
 /* What connect_query has set, in the server's encoding, as all images are. Custom settings do not show; they are asked for by the names

@@ -1,6 +1,7 @@
 #include "proxy/origin/schema.h"
 
 #include "protocol/hooks.h"
+#include "protocol/keepers.h"
 #include "proxy/origin/ending.h"
 #include "proxy/origin/link.h"
 #include "protocol/datum.h"
@@ -45,7 +46,7 @@
 	"('pg_authid'::regclass)) v(c)),"                                                                    \
 	"(SELECT concat_ws('.', count(*), sum(hashtext(x::text))) FROM pg_db_role_setting x)"
 /* It reads all sources, and all that it depends on is in the fingerprint. */
-#define CODE "concat_ws(' ', " HOOKS_SQL "," CUSTOMS_SQL "," READERS_SQL ")"
+#define CODE "concat_ws(' ', " HOOKS_SQL "," CUSTOMS_SQL "," READERS_SQL "," KEEPERS_SQL ")"
 #define STATE_BEGIN "SELECT pg_current_snapshot()::text, " ENDING_SQL ", concat_ws(' '," RELATIONS
 #define STATE_END ROLES DATABASE "," TIMES SETTINGS ")"
 

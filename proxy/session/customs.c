@@ -165,16 +165,6 @@ static bool reads_settings(const struct stmt *stmt)
 	return memmem(stmt->text.p, stmt->text.n, "current_setting", 15) != NULL;
 }
 
-static bool mentions(struct span text, const char *word, size_t n)
-{
-	for (size_t i = 0; i + n <= text.n; i++)
-		if (strncasecmp((const char *)text.p + i, word, n) == 0 &&
-		    (i == 0 || !custom_name_byte(text.p[i - 1]) || text.p[i - 1] == '.') &&
-		    (i + n == text.n || !custom_name_byte(text.p[i + n]) || text.p[i + n] == '.'))
-			return true;
-	return false;
-}
-
 /* Does it name what reads a setting that the client has not set (hooks.h)? A text that names the setting as well sets it. */
 static void ask_code(struct session *s, struct span text)
 {
@@ -188,8 +178,8 @@ static void ask_code(struct session *s, struct span text)
 		if (word < n && n - word - 1 < sizeof name) {
 			memcpy(name, at + word + 1, n - word - 1);
 			name[n - word - 1] = '\0';
-			if (!customs_known(s, name) && mentions(text, at, word) &&
-			    !mentions(text, name, strlen(name))) {
+			if (!customs_known(s, name) && custom_name_mentioned(text, at, word) &&
+			    !custom_name_mentioned(text, name, strlen(name))) {
 				settings_set(&s->unknowns, span_str(name), &empty);
 				s->lend.strict = true;
 			}

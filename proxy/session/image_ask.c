@@ -101,8 +101,7 @@ static bool ask_all(struct session *s, bool probe)
 	if (!probe)
 		return s->asked > 0;
 	settings_clear(&s->probed);
-	s->probed_pins =
-		(s->load_pin ? 1u << PIN_LOAD : 0) | (s->pins & (1u << PIN_SEQUENCE | 1u << PIN_SETTINGS));
+	s->probed_pins = s->lasting_pins | (s->pins & (1u << PIN_SEQUENCE | 1u << PIN_SETTINGS));
 	s->probing = true;
 	s->asked++;
 	return backend_query(s->backend, probe_query, WHY_PROBE) == 0;

@@ -218,8 +218,9 @@ void session_vanish_backend(struct session *s)
 		b->broken = true; /* nobody knows how many ReadyForQuery are to come */
 	if (s->unsynced)
 		b->broken = true; /* an open implicit transaction: the next client's Sync would commit it */
-	if (s->replication != NULL || s->load_pin)
-		b->broken = true; /* nothing can reset a walsender, or unload a library */
+	if (s->replication != NULL || s->lasting_pins != 0)
+		b->broken =
+			true; /* nothing can reset a walsender, unload a library, or empty a language's variables */
 	if (b->broken && b->expects.visible > 0)
 		backend_cancel(b);
 	backend_give_back(b, !s->goodbye);

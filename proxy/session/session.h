@@ -22,7 +22,7 @@ void session_drain_all(struct house *h, uint64_t patience_us);
 /* All at once (second signal, deadline). */
 void session_close_all(struct house *h, const char *why);
 
-#define SESSION_PINS 9
+#define SESSION_PINS 10
 
 struct session_counts {
 	unsigned total, active, waiting, idle, pinned, login;

@@ -194,9 +194,10 @@ struct session {
 	struct stmt *deallocating; /* counted: the newest of them */
 	int deallocating_at;	   /* the next of its statements that may be a DEALLOCATE */
 	unsigned pins;
+	uint16_t
+		lasting_pins; /* LOAD was seen, or code that keeps something in the server process: nothing can take that back */
 	bool pin_counted;  /* in its pool */
 	bool over_pinned;  /* max_pinned is reached: it has to go */
-	bool load_pin;	   /* LOAD was seen: nothing can take that back */
 	bool settings_pin; /* it has more settings than an image holds: only its backend has them all */
 	struct listening
 		*listen; /* owned: channels and notifications (listen.h); NULL until its first LISTEN */
@@ -531,6 +532,11 @@ void sequence_keep(struct session *s);
 /* Is it idle, and keeps its backend for nothing but such values? Then it can do without. */
 bool sequence_only(const struct session *s);
 void sequence_let_go(struct session *s);
+
+/* keepers.c: code that keeps something in the server process */
+bool keepers_met(const struct session *s,
+		 const struct stmt *stmt);   /* may a statement that taints run such code? */
+bool keepers_known(const struct session *s); /* .. one that nobody can read? */
 
 /* customs.c: settings like app.x */
 bool customs_known(const struct session *s, const char *name); /* to this client */

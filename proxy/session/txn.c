@@ -7,9 +7,9 @@
 #include "protocol/write.h"
 
 /* What forces a look at the backend after the transaction: the text does not show the outcome. */
-#define EFFECTS_PROBED                                                                                     \
-	(EFFECT_TAINT | EFFECT_LOAD | EFFECT_TEMP | EFFECT_HOLD_CURSOR | EFFECT_ADVISORY | EFFECT_LISTEN | \
-	 EFFECT_PREPARED | EFFECT_DISCARD)
+#define EFFECTS_PROBED                                                                                      \
+	(EFFECT_TAINT | EFFECT_LOAD | EFFECT_PROCESS | EFFECT_TEMP | EFFECT_HOLD_CURSOR | EFFECT_ADVISORY | \
+	 EFFECT_LISTEN | EFFECT_PREPARED | EFFECT_DISCARD)
 
 /* What may end a block, and savepoints. */
 #define COMMANDS_OF_BLOCKS                                                                          \
@@ -98,6 +98,15 @@ bool txn_stands_alone(const struct session *s)
 	return s->txn == TXN_NONE && s->backend->status == 'I' && !s->bound && q->visible == 0;
 }
 
+/* Its backend is nobody else's any more (keepers.h). */
+static void note_process(struct session *s)
+{
+	if (!s->policy->pin_process_state)
+		return;
+	s->effects |= EFFECT_PROCESS;
+	s->lasting_pins |= 1u << PIN_PROCESS;
+}
+
 void txn_note_unknown(struct session *s)
 {
 	s->clean = s->queried = false;
@@ -107,6 +116,8 @@ void txn_note_unknown(struct session *s)
 	if (s->replication != NULL)
 		return;
 	s->effects |= EFFECT_TAINT;
+	if (keepers_known(s))
+		note_process(s);
 	image_note_unknown(s);
 	sequence_note(s, EFFECT_TAINT | EFFECT_WRITES);
 	backend_sys_doubt(s->backend);
@@ -233,8 +244,10 @@ void txn_note(struct session *s, struct stmt *stmt)
 		pools_suspect(s->house->pools, s->database);
 		s->code_changed = true;
 	}
-	if (f->effects & EFFECT_LOAD)
-		s->load_pin = true;
+	if (effects & EFFECT_LOAD)
+		s->lasting_pins |= 1u << PIN_LOAD;
+	if ((effects & EFFECT_PROCESS) || ((effects & EFFECT_TAINT) && keepers_met(s, stmt)))
+		note_process(s);
 	if (f->effects & EFFECT_TEMP)
 		s->backend->temp_used = true;
 	for (int i = 0; i < f->nstmts; i++) {
@@ -399,6 +412,6 @@ bool txn_needs_probe(const struct session *s)
 
 bool txn_left_traces(const struct session *s)
 {
-	return s->load_pin ||
+	return s->lasting_pins != 0 ||
 	       (s->effects & (EFFECTS_PROBED | EFFECT_RESET_ALL | EFFECT_LOAD | EFFECT_ROLE)) != 0;
 }

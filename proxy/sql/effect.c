@@ -387,6 +387,32 @@ static int explain(const PgQuery__ExplainStmt *stmt, struct arena *mem, struct s
 	return 0;
 }
 
+static bool keeps_nothing(const char *language)
+{
+	static const char *const known[] = {"plpgsql", "sql", "c", "internal"};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (strcasecmp(language, known[i]) == 0)
+			return true;
+	return false;
+}
+
+/* DO and CREATE FUNCTION, which has it compiled, in a language that has variables of the session's (keepers.h). */
+static uint32_t in_language(PgQuery__Node *const *options, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const PgQuery__DefElem *elem =
+			options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM ? options[i]->def_elem : NULL;
+
+		if (elem == NULL || strcmp(elem->defname, "language") != 0 || elem->arg == NULL ||
+		    elem->arg->node_case != PG_QUERY__NODE__NODE_STRING)
+			continue;
+		if (!keeps_nothing(elem->arg->string->sval))
+			return EFFECT_PROCESS;
+	}
+	return 0;
+}
+
 /* What the statement's own kind says; -1 when memory is gone. */
 static int by_kind(const PgQuery__Node *stmt, struct arena *mem, struct finder *f)
 {
@@ -415,6 +441,13 @@ static int by_kind(const PgQuery__Node *stmt, struct arena *mem, struct finder *
 	case PG_QUERY__NODE__NODE_FETCH_STMT: return name_it(mem, out, stmt->fetch_stmt->portalname);
 	case PG_QUERY__NODE__NODE_CLOSE_PORTAL_STMT:
 		return name_it(mem, out, stmt->close_portal_stmt->portalname);
+	case PG_QUERY__NODE__NODE_DO_STMT:
+		out->effects |= in_language(stmt->do_stmt->args, stmt->do_stmt->n_args);
+		return 0;
+	case PG_QUERY__NODE__NODE_CREATE_FUNCTION_STMT:
+		out->effects |= in_language(stmt->create_function_stmt->options,
+					    stmt->create_function_stmt->n_options);
+		return 0;
 	default:
 		if (runs_alone(stmt)) {
 			out->command = COMMAND_VACUUM;

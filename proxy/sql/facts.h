@@ -67,6 +67,7 @@ enum effect {
 	EFFECT_SEQUENCE_READ = 1 << 20, /* currval, lastval: shows what this session has taken */
 	EFFECT_TYPES = 1 << 21,	  /* names a type outside the built-in list, whose input may call anything */
 	EFFECT_VACATES = 1 << 22, /* nobody may be connected to the database `name`: DROP DATABASE, .. */
+	EFFECT_PROCESS = 1 << 23, /* runs code of a language that may keep something in the server process */
 };
 
 enum setting_action {

@@ -674,7 +674,8 @@ def test_suspend_takes_nothing_until_resume(made, database):
 def test_suspend_does_not_wait_for_ever(cluster):
     proxy = Proxy(cluster, {"suspend_timeout": "300ms"})
     running = Ordered(proxy, "SELECT pg_sleep(60)", "postgres")
-    wait_for("it to run", lambda: any(row["sv_active"] == 1 for row in ask(proxy, "SHOW POOLS")))
+    # A server connection is active for the login, too.
+    wait_for("it to run", lambda: cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'") == "1")
     with proxy.connect("pgbouncer") as console:
         console.execute("SUSPEND")
         assert isinstance(running.ended().error, psycopg.OperationalError)

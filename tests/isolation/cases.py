@@ -7,12 +7,13 @@ from pgweir_test.wire import SYNC, bind, close, describe, errors, execute, parse
 
 class Case:
     """do: steps of the owner. see: the look. other: steps of the second client, before `do`.
-    free: steps of the owner that end what pins it. A step is SQL or a function of a Wire."""
+    free: steps of the owner that end what pins it. keeps: who looks is pinned to its end, too. A step is SQL or a function of a
+    Wire."""
 
-    def __init__(self, group, name, do, see, other=(), free=(), startup=None):
+    def __init__(self, group, name, do, see, other=(), free=(), startup=None, keeps=False):
         self.group, self.name = group, name
         self.do, self.see, self.other, self.free = listed(do), see, listed(other), listed(free)
-        self.startup = startup or {}
+        self.startup, self.keeps = startup or {}, keeps
 
 
 def listed(steps):
@@ -203,7 +204,16 @@ DISCARDS = [
     Case("L10", "DISCARD PLANS", ["SET work_mem = '7MB'", "DISCARD PLANS"], "SHOW work_mem"),
 ]
 
-CASES = SETTINGS + ROLES + PREPARED + PINS + UNSEEN + DISCARDS
+PROCESS = [
+    Case("L13", "%_SHARED of PL/Perl", "SELECT perl_put('mine')", "SELECT perl_get()", keeps=True),
+    Case("L13", "%_SHARED in a trigger", "INSERT INTO remembered VALUES (1)", "SELECT perl_get()", keeps=True),
+    Case("L13", "%_SHARED in DO", "DO LANGUAGE plperl $$ $_SHARED{x} = 7 $$", "SELECT perl_get()", keeps=True),
+    Case("L13", "%_SHARED, rolled back", ["BEGIN", "SELECT perl_put('mine')", "ROLLBACK"], "SELECT perl_get()", keeps=True),
+    Case("L13", "a new function", "CREATE OR REPLACE FUNCTION perl_new() RETURNS int LANGUAGE plperl AS 'return ++$n'; SELECT perl_new()",
+         "SELECT perl_new()", keeps=True),
+]
+
+CASES = SETTINGS + ROLES + PREPARED + PINS + UNSEEN + DISCARDS + PROCESS
 
 SETUP = """
 CREATE ROLE app LOGIN SUPERUSER; CREATE ROLE alice; CREATE ROLE bob;
@@ -214,6 +224,12 @@ CREATE TABLE wishes AS SELECT 'work_mem' AS name, '7MB' AS value;
 CREATE TABLE work (i int); CREATE TABLE secret (name text);
 INSERT INTO secret VALUES ('alice'), ('bob'), ('app'); ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON secret USING (name = current_user); GRANT SELECT ON secret TO alice, bob;
+CREATE EXTENSION plperl; CREATE TABLE remembered (x int);
+CREATE FUNCTION perl_put(text) RETURNS void LANGUAGE plperl AS '$_SHARED{x} = $_[0]';
+CREATE FUNCTION perl_get() RETURNS text LANGUAGE plperl AS 'return $_SHARED{x}';
+CREATE FUNCTION perl_new() RETURNS int LANGUAGE plperl AS 'return ++$n';
+CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM perl_put(NEW.x::text); RETURN NEW; END';
+CREATE TRIGGER remember BEFORE INSERT ON remembered FOR EACH ROW EXECUTE FUNCTION remember();
 CREATE SEQUENCE numbers; CREATE SEQUENCE numbers2;
 CREATE FUNCTION change(n text, v text) RETURNS text LANGUAGE plpgsql AS
     'BEGIN RETURN set_config(n, v, false); END';

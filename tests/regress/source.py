@@ -12,9 +12,14 @@ def shell(command, cwd):
     return done.stdout
 
 
+def release():
+    """Without its updates, whose sources mirrors may lack."""
+    return shell(". /etc/os-release && printf %s $VERSION_CODENAME", "/")
+
+
 def fetch(package, of, into):
-    """Unpacks the source of `package`, without Debian's patches, in the version of the installed binary package `of`, into the directory; its
-    top is returned."""
+    """Unpacks the source of `package`, without Debian's patches, in the version of the installed binary package `of`, or else in one that the
+    mirror has, into the directory; its top is returned."""
     into.mkdir(parents=True, exist_ok=True)
     into.chmod(0o755)
     mark = into / f".{package}"
@@ -30,7 +35,7 @@ def fetch(package, of, into):
     version = shell("dpkg-query -W -f '${source:Version}' " + of, into)
     print(f"fetching the source of {package} {version}", flush=True)
     shell(f"{apt} -q update", into)
-    shell(f"{apt} -q source --tar-only {package}={version}", into)
+    shell(f"{apt} -q source --tar-only {package}={version} || {apt} -q source --tar-only -t {release()} {package}", into)
     shutil.rmtree(lists)
     before = set(into.iterdir())
     shell(f"tar xf {package}_*.orig.tar.*", into)
