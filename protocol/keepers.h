@@ -5,22 +5,22 @@
  *         function of that kind, of a function or a view that mentions one of the words, or of a table whose policies do; with a + in front, where
  *         only writes run it, of a table whose triggers, defaults, constraints or indexes mention one, or whose rows go with one by a foreign key
  *         or a partition. '*' = no word tells: an operator, a cast, a type or an event trigger runs it, a name is not plain, or they are too
- *         many. Functions in SQL and PL/pgSQL keep nothing but what built-in functions do; those in Perl, Python and Tcl do where their source has a word for it (or a variable
- *         that nothing declares); those in other languages always.
+ *         many. Functions in SQL and PL/pgSQL keep nothing but what built-in functions do; those in Perl, Python and Tcl do where their source has
+ *         a word for it (or a variable that nothing declares); those in other languages always.
  * Owner   -
  * Thread  -
  * Errors  - */
 #ifndef PROTOCOL_KEEPERS_H
 #define PROTOCOL_KEEPERS_H
 
-/* Attributes of modules are assigned to, too. */
+/* Attributes of modules, and their items, are assigned to, too. */
 #define KEEPERS_PYTHON \
-	"p.prosrc ~ E'\\\\m(GD|SD|global|globals|setattr)\\\\M|[[:alnum:]_][.][[:alnum:]_]+[[:blank:]]*[-+*/%&|^]*=[^=]'"
+	"p.prosrc ~ E'\\\\m(GD|SD|global|globals|setattr)\\\\M|[])[:alnum:]_][.][[:alnum:]_]+(\\\\[[^]]*\\\\])*[[:blank:]]*[-+*/%&|^]*=[^=]'"
 #define KEEPERS_TCL \
 	"p.prosrc ~ E'\\\\m(GD|global|upvar|uplevel|variable|namespace|proc|interp|rename)\\\\M|::'"
-#define KEEPERS_PERL                                                                          \
-	"(p.prosrc ~ E'\\\\m(our|local|state|vars|sub)\\\\M|::' OR EXISTS (SELECT FROM"       \
-	" pg_catalog.regexp_matches(p.prosrc, E'[$@%][#{$]*([A-Za-z_][A-Za-z0-9_]*)', 'g') m" \
+#define KEEPERS_PERL                                                                                                                  \
+	"(p.prosrc ~ E'\\\\m(our|local|state|vars|sub)\\\\M|::|[$][^[:alnum:]_{$[:space:]][[:space:]]*=[^=~]' OR EXISTS (SELECT FROM" \
+	" pg_catalog.regexp_matches(p.prosrc, E'[$@%][#{$]*([A-Za-z_][A-Za-z0-9_]*)', 'g') m"                                         \
 	" WHERE m[1] NOT IN ('_', '_TD', 'a', 'b') AND p.prosrc !~ (E'\\\\mmy\\\\M[^;]*[$@%]' || m[1] || E'\\\\M')))"
 /* What built-in functions leave: a backup under way, a replication origin, slots that are temporary. */
 #define KEEPERS_PLAIN                                                                     \

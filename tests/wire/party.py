@@ -19,7 +19,7 @@ PARAMETERS = {"server_version": "15.19", "server_encoding": "UTF8", "client_enco
               "session_authorization": "postgres", "IntervalStyle": "postgres"}
 DEFAULTS = {"search_path": '"$user", public', "default_transaction_isolation": "read committed",
             "session_replication_role": "origin", "all": "0", "server": "1 1 0", "code": "0"}
-CODE = {"code": "0", "hooks": "off", "customs": "", "readers": ""}
+CODE = {"code": "0", "hooks": "off", "customs": "", "readers": "", "keepers": ""}
 
 
 class Failed(Exception):

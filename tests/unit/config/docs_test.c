@@ -260,6 +260,7 @@ TEST(docs, the_pgbouncer_ini_above_has_every_key_of_ours_that_pgbouncer_has)
 {
 	static const char *const ours[] = {"workers",
 					   "max_pinned",
+					   "pin_process_state",
 					   "pin_timeout",
 					   "notify_queue_size",
 					   "defer_begin",
