@@ -53,6 +53,7 @@ def work(proxy, shop):
     wait_for("hits", lambda: client.execute("SELECT name FROM item WHERE id = 1").fetchone() and
              proxy.metrics().one("pgweir_pool_hits_total", database=shop) >= before + 3)
     client.execute("SELECT * FROM item WHERE id = 2 FOR UPDATE")
+    wait_for("the last one's pin to go", lambda: proxy.metrics().one("pgweir_pins", reason="temp") == 0)
     client.execute("CREATE TEMP TABLE IF NOT EXISTS mine (a int)")
     wait_for("the pin", lambda: proxy.metrics().one("pgweir_pins", reason="temp") == 1)
     return client
