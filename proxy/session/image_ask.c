@@ -213,6 +213,20 @@ void image_inspected(struct session *s, uint32_t index, struct span value, bool 
 	learned(s, name, mark, null ? NULL : &value, real);
 }
 
+/* A role whose name is nobody's any more, of which no text has said anything: still the one that the session had by that name. */
+static struct span known_role(const struct session *s, const char *name, struct span value)
+{
+	const char *had = settings_get(&s->image, name);
+	size_t n = strlen(ROLE_GONE);
+
+	if (value.n < n || memcmp(value.p, ROLE_GONE, n) != 0 || had == NULL ||
+	    strncmp(had, ROLE_BY_NAME, strlen(ROLE_BY_NAME)) == 0 ||
+	    settings_get(&s->inspecting, name) != NULL ||
+	    !span_eq(span_of(value.p + n, value.n - n), span_str(role_value_name(had))))
+		return value;
+	return span_str(had);
+}
+
 void image_probed(struct session *s, char kind, struct span name, struct span value)
 {
 	if (kind == 't') {
@@ -233,6 +247,8 @@ void image_probed(struct session *s, char kind, struct span name, struct span va
 		s->probed_pins |= span_eq(value, span_str("0")) ? 0 : 1u << PIN_PREPARED;
 		return;
 	}
+	if (role_setting(n))
+		value = known_role(s, n, value);
 	if (!is_default(s, n, value))
 		keep(s, &s->probed, name, &value);
 }
