@@ -65,17 +65,26 @@
 	" pg_catalog.regexp_matches(" READERS_BODY ", " READERS_NAME                                                            \
 	") m) w WHERE w.word ~ '^[A-Za-z_][A-Za-z0-9_$]*$'), '')"
 
-/* Which code there is: changes whenever one of the three above may. Cheap, as it looks at who wrote the rows last and reads no source. Rows that
+/* Which code there is: changes whenever one of the three above, or KEEPERS_SQL, may. Cheap, as it looks at who wrote the rows last and reads no source. Rows that
  * are gone do not come back under the same number and writer, so equal means that the answers are the same. */
 #define CODE_ROWS(catalog)                                                                                   \
 	"(SELECT pg_catalog.concat_ws('.', pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtextextended(" \
 	"pg_catalog.concat(x.oid, ' ', x.xmin), 0))) FROM pg_catalog." #catalog " x)"
 /* clang-format off */
+/* What keepers.h looks at besides, where there is what may keep something; NULL elsewhere. Names are those of now. */
+#define CODE_KEEPERS \
+	"(SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384" \
+	" AND (l.lanname NOT IN ('internal', 'c', 'sql', 'plpgsql') OR p.prosrc = 'dblink_connect')) THEN pg_catalog.concat_ws(' '," \
+	" (SELECT pg_catalog.concat_ws('.', pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat(c.oid, ' ', c.relname), 0)))" \
+	" FROM pg_catalog.pg_class c WHERE c.oid >= 16384 AND c.relpersistence <> 't')," \
+	" (SELECT pg_catalog.concat_ws('.', pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat(h.inhrelid, ' ', h.inhparent), 0)))" \
+	" FROM pg_catalog.pg_inherits h)," \
+	CODE_ROWS(pg_operator) "," CODE_ROWS(pg_cast) "," CODE_ROWS(pg_amproc) "," CODE_ROWS(pg_event_trigger) ") END)"
 #define CODE_SQL \
 	"pg_catalog.md5(pg_catalog.concat_ws(' '," \
 	" (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())," \
 	CODE_ROWS(pg_proc) "," CODE_ROWS(pg_language) "," CODE_ROWS(pg_rewrite) "," CODE_ROWS(pg_attrdef) "," \
-	CODE_ROWS(pg_policy) "," CODE_ROWS(pg_constraint) "," CODE_ROWS(pg_trigger) "," \
+	CODE_ROWS(pg_policy) "," CODE_ROWS(pg_constraint) "," CODE_ROWS(pg_trigger) "," CODE_KEEPERS "," \
 	" (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = 'pgweir')," \
 	" (SELECT pg_catalog.string_agg(pg_catalog.concat(c.oid, ' ', c.relname), ' ' ORDER BY c.oid)" \
 	" FROM pg_catalog.pg_class c WHERE c.oid IN (SELECT y.polrelid FROM pg_catalog.pg_policy y))))"

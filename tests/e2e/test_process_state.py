@@ -178,6 +178,28 @@ def test_functions_that_keep_nothing_pin_nothing(database, proxy):
 
 
 @only_pgweir
+@pytest.mark.parametrize("change, put", [
+    ("ALTER TABLE pulls RENAME TO drags", "INSERT INTO drags VALUES (1)"),
+    ("ALTER TABLE whole ATTACH PARTITION pulls DEFAULT", "INSERT INTO whole VALUES (1)"),
+    ("CREATE OPERATOR ==> (FUNCTION = perl_both, LEFTARG = int, RIGHTARG = int)", "SELECT 1 ==> 2")])
+def test_what_leads_there_since(database, proxy, change, put):
+    """No function is new, but another name, or another way."""
+    database.sql("CREATE TABLE pulls (id int); CREATE TRIGGER pull AFTER INSERT ON pulls FOR EACH ROW EXECUTE FUNCTION pulled();"
+                 "CREATE TABLE whole (id int) PARTITION BY LIST (id);"
+                 "CREATE FUNCTION perl_both(int, int) RETURNS bool LANGUAGE plperl AS '$_SHARED{x} = $_[0]; return 1'", DATABASE)
+    try:
+        with proxy.connect(DATABASE, autocommit=False) as first, proxy.connect(DATABASE) as owner:
+            first.execute("SELECT 1")
+            database.sql(change, DATABASE)  # straight on the database, and no feed tells: the next server connection finds it
+            owner.execute(put)
+            owner.execute("SELECT 1")  # behind what is asked after that
+            assert len(pinned(proxy)) == 1
+            first.commit()
+    finally:
+        database.sql("DROP TABLE IF EXISTS pulls, drags, whole; DROP FUNCTION perl_both CASCADE", DATABASE)
+
+
+@only_pgweir
 def test_it_may_be_shared(database):
     proxy = Proxy(database, {"default_pool_size": 1, "coherence": "off", "pin_process_state": 0})
     with proxy.connect(DATABASE) as one, proxy.connect(DATABASE) as two:
